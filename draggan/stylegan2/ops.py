@@ -1,0 +1,68 @@
+"""The operations of StyleGAN2 (Karras et al. 2020) in plain PyTorch: any device, any float type, no compiled code.
+
+Weights are never differentiated: they are frozen buffers of a pretrained network, so modulation scales the
+activations, which is the same sum (section 2.2 of the paper, equations 1 and 3) and needs no weight per sample.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2)
+FIR = (1, 3, 3, 1)  # the low-pass kernel of every StyleGAN2, applied along both axes
+
+
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """x (N, C) scaled so that the mean of its squares over C is 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def dense(x: Tensor, weight: Tensor, bias: Tensor, lr_multiplier: float = 1.0) -> Tensor:
+    """Fully connected layer with equalised learning rate. x (N, in), weight (out, in), bias (out,) -> (N, out)."""
+    return F.linear(x * (lr_multiplier / math.sqrt(weight.shape[1])), weight, bias * lr_multiplier)
+
+
+def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU that keeps the second moment (gain sqrt 2), limited to +-`clamp` where the network was trained so."""
+    x = F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def blur(x: Tensor, gain: float = 1.0) -> Tensor:
+    """FIR low-pass without padding. x (N, C, h, w) -> (N, C, h - 3, w - 3), multiplied by `gain`."""
+    taps = x.new_tensor(FIR) / sum(FIR)
+    kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
+    return F.conv2d(x, kernel, groups=x.shape[1])
+
+
+def upsample2x(image: Tensor) -> Tensor:
+    """Zero insertion, then the FIR kernel. image (N, C, h, w) -> (N, C, 2 h, 2 w).
+
+    With the taps [1, 3, 3, 1] that is bilinear interpolation of a picture surrounded by zeros.
+    """
+    padded = F.pad(image, (1, 1, 1, 1))  # (N, C, h + 2, w + 2)
+    doubled = F.interpolate(padded, scale_factor=2, mode="bilinear", align_corners=False)  # (N, C, 2 h + 4, 2 w + 4)
+    return doubled[:, :, 2:-2, 2:-2]  # (N, C, 2 h, 2 w)
+
+
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, demodulate: bool = True, power: Tensor | None = None
+) -> Tensor:
+    """Convolution whose input channels are scaled by `styles` and whose output is brought back to unit variance.
+
+    x (N, in, h, w), weight (out, in, k, k), styles (N, in) -> (N, out, h, w), or (N, out, 2 h, 2 w) with `up`.
+    `power` (out, in), the weight's squares summed over its taps, may be handed in where it is known already.
+    """
+    x = x * styles[:, :, None, None]
+    if up:
+        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, out, 2 h + 1, 2 w + 1)
+        x = blur(F.pad(x, (1, 1, 1, 1)), gain=4)  # (N, out, 2 h, 2 w)
+    else:
+        x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)  # (N, out, h, w)
+    if demodulate:
+        power = weight.square().sum(dim=(2, 3)) if power is None else power
+        x = x * (styles.square() @ power.T + 1e-8).rsqrt()[:, :, None, None]
+    return x
