@@ -1,0 +1,28 @@
+"""Edit pictures by dragging points: DragGAN (Pan et al., SIGGRAPH 2023) on pretrained StyleGAN2 generators."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from draggan.engine import DragConfig, DragState, DragStep, drag
+    from draggan.geometry import DragPair, Point
+    from draggan.models import available_models, load
+
+_HOME = {  # the module of each public name: imported when first used, so that `draggan --help` needs no torch
+    "available_models": "draggan.models",
+    "load": "draggan.models",
+    "drag": "draggan.engine",
+    "DragConfig": "draggan.engine",
+    "DragState": "draggan.engine",
+    "DragStep": "draggan.engine",
+    "DragPair": "draggan.geometry",
+    "Point": "draggan.geometry",
+}
+
+__all__ = ["DragConfig", "DragPair", "DragState", "DragStep", "Point", "available_models", "drag", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'draggan' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,301 @@
+"""Dragging points of a generated picture: DragGAN (Pan et al., SIGGRAPH 2023), section 3.2.
+
+`drag` is a generator over a network it is handed. It knows nothing of files, pages or pictures on a screen.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from draggan.geometry import DragPair, Point, disc, inside, sample, square, to_points, to_tensor
+from draggan.stylegan2.generator import Generator, Trunk
+
+Space = Literal["w_plus", "w"]
+MAX_PAIRS = 68  # the landmarks of a face
+
+
+@dataclass(frozen=True)
+class DragConfig:
+    """How to drag; the defaults are the paper's (section 4, and its code for the means under `mask_weight`)."""
+
+    lr: float = 2e-3  # step size of Adam: 2e-3 for ffhq, afhqcat and car, else 1e-3
+    max_steps: int = 300  # optimisation steps of one call
+    space: Space = "w_plus"  # the moving layers each have a latent of their own, or in "w" share one change
+    moving_layers: int = 6  # the first layers of the latent; the rest keeps the looks
+    feature_resolution: int = 128  # the block whose output is F; of a smaller generator the last
+    r1: float = 3 / 512  # radius of motion supervision, as a part of the picture's longer side
+    r2: float = 12 / 512  # half-width of the square searched by point tracking, likewise
+    mask_weight: float = 20.0  # lambda; belongs to means over disc, channels and map
+    tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
+
+    def __post_init__(self) -> None:
+        if self.space not in get_args(Space):
+            raise ValueError(f"space {self.space!r} is not one of {', '.join(get_args(Space))}")
+        for name in ("lr", "r1", "r2"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be a positive number")
+        for name in ("r1", "r2"):
+            if getattr(self, name) > 0.25:
+                raise ValueError(f"{name} is {getattr(self, name)} of the picture's side: at most 0.25")
+        if self.max_steps < 0 or self.moving_layers < 1:
+            raise ValueError("max_steps must be at least 0 and moving_layers at least 1")
+        if not 0 <= self.mask_weight < math.inf:
+            raise ValueError(f"mask_weight is {self.mask_weight}: it must be 0 or more")
+        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
+            raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
+
+
+@dataclass(frozen=True, eq=False)
+class DragState:
+    """What a drag goes on from: a few small tensors on the CPU, nothing of the generator."""
+
+    index: int  # optimisation steps taken so far
+    latent: Tensor  # (1, num_ws, w_dim)
+    origin: Tensor  # (1, num_ws, w_dim): the latent of F0
+    starts: tuple[Point, ...]  # where each handle lay when its template was taken
+    handles: tuple[Point, ...]  # where it lies now
+    templates: Tensor  # (N, C): f_i, the features of each handle at its start
+    adam: Mapping[str, Tensor]  # the optimiser's running means; empty before the first step
+
+
+@dataclass(frozen=True, eq=False)
+class DragStep:
+    """One step of a drag. All of it belongs to one latent: handles tracked on its features, distances, picture."""
+
+    latent: Tensor  # (1, num_ws, w_dim), on the CPU
+    handles: tuple[Point, ...]
+    distances: tuple[float, ...]  # pixels from each handle to its target
+    loss: float
+    arrived: bool  # every handle is within the tolerance of its target
+    last: bool  # the drag ends here: it has arrived, or taken `max_steps`
+    state: DragState = field(repr=False)  # hand it to `drag` to go on from here
+    _pass: "_ForwardPass" = field(repr=False)
+
+    @property
+    def index(self) -> int:
+        """Optimisation steps taken since the drag began; 0 is where it starts."""
+        return self.state.index
+
+    def image(self) -> Tensor:
+        """The picture of this step, (1, 3, H, W) in about [-1, 1], without gradients.
+
+        Before the drag is asked for its next step this costs only the blocks above the feature map.
+        """
+        return self._pass.image()
+
+
+@dataclass(eq=False)
+class _ForwardPass:
+    """The network's state at one latent. Forgets it when the drag moves on, so that kept steps stay small."""
+
+    generator: Generator
+    latent: Tensor
+    trunk: Trunk | None
+
+    @torch.no_grad()
+    def image(self) -> Tensor:
+        if self.trunk is None:
+            return self.generator.render(self.latent)
+        return self.generator.tail(self.trunk.detach(), self.latent)
+
+
+def drag(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None = None,
+    config: DragConfig = DragConfig(),
+    resume: DragState | None = None,
+) -> Iterator[DragStep]:
+    """Moves each handle to its target by small steps of the latent, yielding after each (equations 1 to 3).
+
+    latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
+    change and 0 where it must not; None: everywhere.
+
+    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends
+    when every handle has arrived or after `config.max_steps`. To go on later, hand in a step's `state` as
+    `resume`, with the same arguments: the drag goes on as if it had not stopped (`latent` is then ignored in
+    favour of the state's). Pairs whose handle the state knows by its start keep their place and template, others
+    start now.
+
+    Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
+    generator does not have; FloatingPointError when the optimisation diverges.
+    """
+    config = _fitted(config, generator)
+    pairs = tuple(pairs)
+    _check_pairs(pairs, generator.image_size)
+    if latent.shape != (1, generator.num_ws, generator.config.w_dim):
+        wanted = (1, generator.num_ws, generator.config.w_dim)
+        raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
+    if mask is not None:
+        mask = _check_mask(mask, generator.image_size)
+    if resume is not None and resume.latent.shape != latent.shape:
+        raise ValueError("the state to go on from belongs to another generator")
+    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+def motion_supervision(
+    features: Tensor, handles: Tensor, targets: Tensor, radius: float, image_size: tuple[int, int]
+) -> Tensor:
+    """Equation 1, first term: the features around each handle shall come one pixel nearer to its target.
+
+    features (1, C, h, w) with gradients; handles, targets (N, 2) and radius in pixels -> a scalar: the sum over
+    the handles of the mean over disc and channels of |sg F(q) - F(q + d)|.
+    """
+    direction = F.normalize(targets - handles, dim=1, eps=1e-12)  # (N, 2); 0 where handle and target coincide
+    places = handles[:, None] + disc(radius, features)  # (N, K, 2)
+    there = inside(places, image_size)  # (N, K)
+    now = sample(features.detach(), places, image_size)  # (N, K, C)
+    ahead = sample(features, places + direction[:, None], image_size)  # (N, K, C)
+    difference = (now - ahead).abs().mean(dim=2) * there  # (N, K)
+    return (difference.sum(dim=1) / there.sum(dim=1)).sum()
+
+
+def mask_loss(features: Tensor, reference: Tensor, fixed: Tensor) -> Tensor:
+    """Equation 1, second term without lambda: the mean over map and channels of |F - F0| (1 - M).
+
+    features, reference (1, C, h, w); fixed (1, 1, h, w): which part of each cell must not change, in [0, 1].
+    """
+    return ((features - reference).abs().mean(dim=1, keepdim=True) * fixed).mean()
+
+
+def track(
+    features: Tensor, handles: Tensor, templates: Tensor, half_width: float, image_size: tuple[int, int]
+) -> Tensor:
+    """Equation 3: each handle goes to the place around it whose features are nearest to its template, by L1.
+
+    features (1, C, h, w), handles (N, 2) and half_width in pixels, templates (N, C) -> handles (N, 2).
+    Never leaves the picture; of places equally near the one closest to the handle is taken.
+    """
+    places = handles[:, None] + square(half_width, features)  # (N, K, 2)
+    found = sample(features, places, image_size)  # (N, K, C)
+    distance = (found - templates[:, None]).abs().sum(dim=2)  # (N, K)
+    best = distance.masked_fill(~inside(places, image_size), math.inf).argmin(dim=1)  # (N,)
+    return places[torch.arange(len(places), device=best.device), best]
+
+
+def _drag(
+    generator: Generator,
+    latent: Tensor,
+    pairs: tuple[DragPair, ...],
+    mask: Tensor | None,
+    config: DragConfig,
+    resume: DragState | None,
+) -> Iterator[DragStep]:
+    size = generator.image_size
+    r1, r2 = config.r1 * max(size), config.r2 * max(size)
+    tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
+    start = resume or _start(latent, pairs)
+
+    layers = config.moving_layers
+    base = start.latent.to(generator.device, generator.dtype)
+    moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
+    spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
+    adam = torch.optim.Adam([moving], lr=config.lr)
+    if start.adam and start.adam["exp_avg"].shape == moving.shape:
+        adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
+
+    first = index = start.index
+    handles = templates = reference = fixed = None
+    while True:
+        with torch.inference_mode(False), torch.enable_grad():
+            ws = torch.cat([moving + spread, base[:, layers:]], dim=1)  # (1, num_ws, w_dim)
+            trunk = generator.trunk(ws, config.feature_resolution)
+            features = trunk.features  # (1, C, h, w)
+            now = features.detach()
+            if handles is None:
+                handles, templates = _references(start, pairs, now, size)
+                targets = to_tensor([pair.target for pair in pairs], now)
+                if mask is not None:
+                    fixed = 1 - F.interpolate(mask.to(now)[None, None], size=now.shape[2:], mode="area")
+                    reference = _features(generator, start.origin, config) if resume else now
+            else:
+                handles = track(now, handles, templates, r2, size)
+            loss = motion_supervision(features, handles, targets, r1, size)
+            if fixed is not None:
+                loss = loss + config.mask_weight * mask_loss(features, reference, fixed)
+        places = to_points(handles)
+        distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
+        state = DragState(
+            index=index,
+            latent=ws.detach().cpu(),
+            origin=start.origin,
+            starts=tuple(pair.handle for pair in pairs),
+            handles=places,
+            templates=templates.cpu(),
+            adam={name: t.to("cpu", copy=True) for name, t in adam.state[moving].items()},
+        )
+        arrived = max(distances) <= tolerance
+        last = arrived or index - first == config.max_steps
+        shown = _ForwardPass(generator, state.latent, trunk)
+        yield DragStep(state.latent, places, distances, loss.item(), arrived, last, state, shown)
+        shown.trunk = None
+        if last:
+            return
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        index += 1
+
+
+def _start(latent: Tensor, pairs: tuple[DragPair, ...]) -> DragState:
+    """A drag that has not begun: no handle has a template yet."""
+    return DragState(0, latent.cpu(), latent.cpu(), (), (), torch.empty(0), {})
+
+
+def _references(
+    start: DragState, pairs: tuple[DragPair, ...], features: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Where each handle is, (N, 2), and what it looked like at its start, (N, C): carried on, or taken now."""
+    known = {place: i for i, place in enumerate(start.starts)}
+    places = [start.handles[known[p.handle]] if p.handle in known else p.handle for p in pairs]
+    handles = to_tensor(places, features)
+    templates = sample(features, handles, size)
+    for i, pair in enumerate(pairs):
+        if pair.handle in known:
+            templates[i] = start.templates[known[pair.handle]].to(features)
+    return handles, templates
+
+
+@torch.no_grad()
+def _features(generator: Generator, latent: Tensor, config: DragConfig) -> Tensor:
+    return generator.trunk(latent, config.feature_resolution).features
+
+
+def _fitted(config: DragConfig, generator: Generator) -> DragConfig:
+    """The config with the feature block that this generator has."""
+    blocks = generator.config.resolutions
+    block = min(config.feature_resolution, blocks[-1])
+    if block not in blocks:
+        raise ValueError(f"feature_resolution {block} is not one of this generator's {blocks}")
+    if config.moving_layers > generator.num_ws:
+        raise ValueError(f"moving_layers is {config.moving_layers}: this generator has {generator.num_ws} layers")
+    return replace(config, feature_resolution=block)
+
+
+def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> None:
+    if not 1 <= len(pairs) <= MAX_PAIRS:
+        raise ValueError(f"{len(pairs)} pairs of handle and target: give 1 to {MAX_PAIRS}")
+    height, width = image_size
+    for pair in pairs:
+        for what, point in (("handle", pair.handle), ("target", pair.target)):
+            if not point.inside(image_size):
+                where = f"x in 0 .. {width - 1}, y in 0 .. {height - 1}"
+                raise ValueError(f"{what} {point} lies outside the picture of {width} x {height} pixels ({where})")
+
+
+def _check_mask(mask: Tensor, image_size: tuple[int, int]) -> Tensor:
+    mask = torch.as_tensor(mask)
+    if tuple(mask.shape) != tuple(image_size):
+        raise ValueError(f"mask of shape {tuple(mask.shape)}: it must be (height, width) = {tuple(image_size)}")
+    mask = mask.float()
+    if not ((mask >= 0) & (mask <= 1)).all():
+        raise ValueError("mask values must lie in 0 .. 1: 1 where the picture may change, 0 where it must not")
+    return mask

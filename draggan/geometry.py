@@ -1,0 +1,90 @@
+"""Points, and where they lie on a feature map: the one coordinate convention and its one conversion.
+
+A point is in pixels of the output picture, x to the right, y down; the centre of the first pixel is (0, 0).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in the picture, in pixels."""
+
+    x: float
+    y: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise ValueError(f"point ({self.x}, {self.y}) is not a place: both coordinates must be finite numbers")
+
+    def __str__(self) -> str:
+        return f"({self.x:g}, {self.y:g})"
+
+    def distance(self, other: "Point") -> float:
+        return math.hypot(self.x - other.x, self.y - other.y)
+
+    def inside(self, image_size: tuple[int, int]) -> bool:
+        """Whether the point lies on a picture of (height, width) pixels."""
+        height, width = image_size
+        return -0.5 <= self.x <= width - 0.5 and -0.5 <= self.y <= height - 0.5
+
+
+@dataclass(frozen=True)
+class DragPair:
+    """What lies at `handle` shall come to lie at `target`. Both the same: it shall stay where it is."""
+
+    handle: Point
+    target: Point
+
+    @property
+    def distance(self) -> float:
+        return self.handle.distance(self.target)
+
+
+def to_tensor(points: Sequence[Point], like: Tensor) -> Tensor:
+    """(N, 2), x before y, of the type and on the device of `like`."""
+    return like.new_tensor([(p.x, p.y) for p in points]).reshape(-1, 2)
+
+
+def to_points(points: Tensor) -> tuple[Point, ...]:
+    """points (N, 2) -> N points."""
+    return tuple(Point(x, y) for x, y in points.tolist())
+
+
+def disc(radius: float, like: Tensor) -> Tensor:
+    """Offsets to the pixels nearer than `radius`; the centre itself always. (K, 2)"""
+    offsets = square(radius, like)
+    return offsets[(offsets.norm(dim=1) < radius) | (offsets == 0).all(dim=1)]
+
+
+def square(half_width: float, like: Tensor) -> Tensor:
+    """Offsets to the pixels of a square, the nearest to the centre first. ((2 half_width + 1)^2, 2)"""
+    side = torch.arange(-math.floor(half_width), math.floor(half_width) + 1)
+    offsets = torch.cartesian_prod(side, side)
+    return offsets[offsets.square().sum(dim=1).argsort(stable=True)].to(like)
+
+
+def inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Which points (.., 2) lie on a picture of (height, width) pixels. (..), bool"""
+    height, width = image_size
+    return ((points >= -0.5) & (points <= points.new_tensor([width, height]) - 0.5)).all(dim=-1)
+
+
+def sample(features: Tensor, points: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """The feature map at places of the picture, between its cells by bilinear interpolation.
+
+    features (1, C, h, w), points (.., 2) in pixels -> (.., C). At whole pixels that is the map resized to
+    `image_size` = (height, width) as `torch.nn.functional.interpolate(mode="bilinear")` resizes it. Outside
+    the picture the value at the border goes on.
+    """
+    height, width = image_size
+    normalised = (2 * points + 1) / points.new_tensor([width, height]) - 1  # the picture is [-1, 1] both ways
+    grid = normalised.reshape(1, 1, -1, 2)
+    found = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)  # (1, C, 1, K)
+    return found[0, :, 0].T.reshape(*points.shape[:-1], -1)
