@@ -80,3 +80,8 @@ def find(name_or_path: str | Path) -> Path:
     if path.suffix or path.exists():
         return path
     raise ValueError(f"no model {str(name_or_path)!r}: choose one of {', '.join(available_models())}, or name a file")
+
+
+def step_size(name_or_path: str | Path) -> float:
+    """The step size to start a drag with: the model's own, or the careful one for a file."""
+    return next((spec.lr for spec in MODELS if spec.name == str(name_or_path)), 1e-3)

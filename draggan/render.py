@@ -1,0 +1,112 @@
+"""Pictures out of tensors: bytes of an image file, points drawn on top, videos. Knows nothing of networks or pages."""
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from draggan.geometry import Point
+
+BLUE, RED, WHITE, DARK = (40, 110, 255), (240, 50, 50), (255, 255, 255), (20, 20, 20)
+VIDEOS = (".mp4", ".gif", ".webp")
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """image (1, 3, H, W) in [-1, 1] -> (H, W, 3) uint8. Values outside the range are cut off."""
+    pixels = (image[0].permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8)  # (H, W, 3)
+    return pixels.cpu().numpy()
+
+
+def encode(picture: np.ndarray, facts: dict[str, str] | None = None, *, lossless: bool) -> bytes:
+    """picture (H, W, 3) uint8 -> PNG bytes with `facts` as text in it, or for the screen a small JPEG."""
+    buffer = io.BytesIO()
+    if lossless:
+        info = PngInfo()
+        for key, text in (facts or {}).items():
+            info.add_itxt(key, text)
+        Image.fromarray(picture).save(buffer, "PNG", pnginfo=info)
+    else:
+        Image.fromarray(picture).save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+def facts(model: str, seed: int, truncation_psi: float) -> dict[str, str]:
+    """What a saved picture says of itself."""
+    return {
+        "Model": Path(model).name,
+        "Seed": str(seed),
+        "Truncation psi": f"{truncation_psi:g}",
+        "Comment": "AI-generated: a StyleGAN2 picture, edited by dragging points",
+    }
+
+
+def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """A picture file as a mask: (H, W) bool, True where it is white. Raises ValueError where it is of another size."""
+    try:
+        with Image.open(path) as picture:
+            if picture.size != image_size[::-1]:
+                width, height = picture.size
+                raise ValueError(f"{path} has {width} x {height} pixels, the picture {image_size[1]} x {image_size[0]}")
+            return np.asarray(picture.convert("L")) > 127
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is not a picture that can be read") from None
+
+
+def with_points(picture: np.ndarray, handles: Sequence[Point], targets: Sequence[Point]) -> np.ndarray:
+    """A copy of picture (H, W, 3) uint8 with the points on it: handles blue and filled, targets a red ring."""
+    scale = 4  # drawn large and reduced, so that edges are smooth
+    height, width = picture.shape[:2]
+    unit = max(height, width) / 256 * scale
+    large = Image.fromarray(picture).resize((width * scale, height * scale), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(large)
+    for handle, target in zip(handles, targets, strict=True):
+        (hx, hy), (tx, ty) = (((p.x + 0.5) * scale, (p.y + 0.5) * scale) for p in (handle, target))
+        _arrow(draw, hx, hy, tx, ty, unit)
+        _dot(draw, tx, ty, 4 * unit, outline=RED, width=round(1.6 * unit))
+        _dot(draw, hx, hy, 3.4 * unit, fill=BLUE, outline=WHITE, width=round(0.9 * unit))
+    return np.asarray(large.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, **style) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), **style)
+
+
+def _arrow(draw: ImageDraw.ImageDraw, hx: float, hy: float, tx: float, ty: float, unit: float) -> None:
+    length = math.hypot(tx - hx, ty - hy)
+    if length < 6 * unit:
+        return
+    dx, dy = (tx - hx) / length, (ty - hy) / length
+    draw.line((hx, hy, tx - dx * 4 * unit, ty - dy * 4 * unit), fill=WHITE, width=round(1.3 * unit))
+    tip = (tx - dx * 4 * unit, ty - dy * 4 * unit)
+    wings = [(tip[0] - 5 * unit * (dx + s * dy * 0.6), tip[1] - 5 * unit * (dy - s * dx * 0.6)) for s in (-1, 1)]
+    draw.polygon([tip, *wings], fill=WHITE)
+
+
+def write_video(path: Path, pictures: Iterable[np.ndarray], fps: int = 15) -> None:
+    """A video of pictures (H, W, 3) uint8 of one even size: .mp4 (H.264), .gif or .webp by the path's ending."""
+    if path.suffix.lower() == ".mp4":
+        _write_mp4(path, pictures, fps)
+    elif path.suffix.lower() in VIDEOS:
+        first, *rest = (Image.fromarray(picture) for picture in pictures)
+        first.save(path, save_all=True, append_images=rest, duration=1000 // fps, loop=0)
+    else:
+        raise ValueError(f"{path.name}: a video's name must end in one of {', '.join(VIDEOS)}")
+
+
+def _write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int) -> None:
+    first, *rest = pictures
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16", "preset": "medium"})
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in (first, *rest):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())

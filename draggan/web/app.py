@@ -1,0 +1,117 @@
+"""The page: its layout and its wiring, and the server that shows it."""
+
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import gradio as gr
+
+from draggan.engine import DragConfig
+from draggan.models import ModelSpec, step_size
+from draggan.stylegan2.generator import Generator
+from draggan.web import canvas
+from draggan.web.handlers import Handlers
+
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
+CSS = "footer { display: none !important } .gradio-container { max-width: 1280px !important; margin: 0 auto }"
+ABOUT = """# draggan
+Click a **handle** (blue) and its **target** (red ring), press **Drag it**. Paint white what **may move**, or nothing:
+then all may."""
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Where the page is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860  # the next free one if it is taken
+    share: bool = False
+
+
+def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model: str) -> gr.Blocks:
+    """The page. `load` gives the generator of a model by name or path; `model` is the one shown first."""
+    do = Handlers(load, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
+    choices = [(f"{spec.name}: {spec.shows}, {spec.resolution} px", spec.name) for spec in specs]
+    if model not in {spec.name for spec in specs}:
+        choices.append((model, model))
+    defaults = DragConfig()
+    with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
+        state = gr.State()
+        gr.Markdown(ABOUT)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=1, min_width=280):
+                menu = gr.Dropdown(choices, value=model, label="Model", elem_id="model")
+                with gr.Row():
+                    seed = gr.Number(value=1, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80)
+                    psi = gr.Slider(0, 1, value=0.7, step=0.05, label="Truncation psi", min_width=140)
+                with gr.Row():
+                    draw = gr.Button("New image", elem_id="draw", min_width=80)
+                    random = gr.Button("Random image", elem_id="random", min_width=80)
+                with gr.Row():
+                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=80)
+                    stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)
+                with gr.Row():
+                    undo = gr.Button("Undo point", elem_id="undo", min_width=80)
+                    clear = gr.Button("Clear points", elem_id="clear", min_width=80)
+                with gr.Row():
+                    reset = gr.Button("Reset image", elem_id="reset", min_width=80)
+                    save = gr.Button("Save picture", elem_id="save", min_width=80)
+                with gr.Accordion("Drag settings", open=False):
+                    lr = gr.Number(value=step_size(model), minimum=1e-5, maximum=1, step=1e-4, label="Step size")
+                    steps = gr.Slider(1, 1000, value=defaults.max_steps, step=1, label="Max steps")
+                    layers = gr.Radio(["w_plus", "w"], value=defaults.space, label="Latent space")
+                    weight = gr.Number(value=defaults.mask_weight, minimum=0, label="Mask weight (lambda)")
+            with gr.Column(scale=2, min_width=320):
+                view = canvas.component()
+
+        shown = [state, view, drag, stop]
+        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        alone = {**quiet, "trigger_mode": "once"}
+        page.load(do.draw, [state, menu, seed, psi], shown, **alone)
+        menu.input(do.draw, [state, menu, seed, psi], shown, **alone)
+        menu.input(step_size, menu, lr, **quiet)
+        draw.click(do.draw, [state, menu, seed, psi], shown, **alone)
+        random.click(do.draw_random, [state, menu, psi], [seed, *shown], **alone)
+        view.pick(do.pick, state, shown, **quiet, trigger_mode="multiple")
+        view.mask(do.mask, state, shown, **quiet, trigger_mode="always_last")
+        undo.click(do.undo_point, state, shown, **quiet, trigger_mode="multiple")
+        clear.click(do.clear_points, state, shown, **alone)
+        reset.click(do.reset, state, shown, **alone)
+        save.click(do.save, state, view, **alone)
+        running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
+        stop.click(None, cancels=running, queue=False).then(do.stop, state, shown, **quiet)
+    return page
+
+
+def serve(page: gr.Blocks, config: ServerConfig) -> str:
+    """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
+    for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
+    _, address, _ = page.queue(default_concurrency_limit=None).launch(
+        server_name=config.host,
+        server_port=free_port(config.host, config.port),
+        share=config.share,
+        theme=gr.themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
+        css=CSS,
+        footer_links=[],
+        prevent_thread_lock=True,
+        quiet=True,
+        enable_monitoring=False,
+    )
+    return address
+
+
+def free_port(host: str, port: int) -> int:
+    """The first free port from `port` on. Raises OSError where a hundred are taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, min(port + 100, 65536)):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+            return candidate
+    raise OSError(f"no free port on {host} from {port} to {port + 99}: name another with --port")

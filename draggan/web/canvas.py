@@ -1,0 +1,89 @@
+"""The canvas as a component of the page: the picture, and on layers over it the points and the mask."""
+
+import base64
+import binascii
+import io
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from draggan.geometry import Point
+from draggan.session import Session
+
+HERE = Path(__file__).parent
+MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
+
+
+def component() -> gr.HTML:
+    """Events: `pick` with x, y in pixels of the picture; `mask` with png, a data URL or None."""
+    return gr.HTML(
+        html_template=(HERE / "canvas.html").read_text("utf-8"),
+        css_template=(HERE / "canvas.css").read_text("utf-8"),
+        js_on_load=(HERE / "canvas.js").read_text("utf-8"),
+        apply_default_css=False,
+        elem_id="canvas",
+        image="",
+        marks=marks(None, "Drawing the first picture ..."),
+        file=None,
+    )
+
+
+def update(
+    session: Session | None = None, status: str = "", image: bytes | None = None, file: tuple[str, bytes] | None = None
+) -> dict[str, Any]:
+    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save."""
+    changes: dict[str, Any] = {}
+    if session is not None:
+        changes["marks"] = marks(session, status)
+    if image is not None:
+        changes["image"] = _data_url("image/jpeg", image)
+    if file is not None:
+        changes["file"] = {"name": file[0], "url": _data_url("image/png", file[1])}
+    return gr.update(**changes)
+
+
+def marks(session: Session | None, status: str) -> dict[str, Any]:
+    """What lies over the picture, as JSON."""
+    if session is None:
+        return {"size": [1, 1], "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
+    height, width = session.image_size
+    return {
+        "picture": session.number,
+        "size": [width, height],
+        "handles": [_xy(point) for point in session.handles],
+        "targets": [_xy(pair.target) for pair in session.pairs],
+        "pending": session.pending and _xy(session.pending),
+        "phase": session.phase,
+        "status": status,
+    }
+
+
+def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None:
+    """The mask painted on the canvas: (H, W) bool, True where there is paint; None where there is none at all.
+
+    Raises ValueError for anything but a PNG of the picture's size.
+    """
+    if png is None:
+        return None
+    try:
+        raw = base64.b64decode(png.removeprefix("data:image/png;base64,"), validate=True)
+        if len(raw) > MASK_BYTES:
+            raise ValueError(f"the mask has {len(raw)} bytes, more than {MASK_BYTES}")
+        with Image.open(io.BytesIO(raw), formats=["PNG"]) as picture:
+            if picture.size != image_size[::-1]:
+                raise ValueError(f"the mask has {picture.size} pixels, the picture {image_size[::-1]}")
+            painted = np.asarray(picture.convert("RGBA"))[..., 3] > 127
+    except (binascii.Error, UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"the mask cannot be read: {error}") from error
+    return painted if painted.any() else None
+
+
+def _xy(point: Point) -> list[float]:
+    return [point.x, point.y]
+
+
+def _data_url(kind: str, raw: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(raw).decode()}"
