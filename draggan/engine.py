@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -193,17 +194,18 @@ def _drag(
     start = resume or _start(latent, pairs)
 
     layers = config.moving_layers
-    base = start.latent.to(generator.device, generator.dtype)
-    moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
-    spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
-    adam = torch.optim.Adam([moving], lr=config.lr)
-    if start.adam and start.adam["exp_avg"].shape == moving.shape:
-        adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
+    with _gradients():
+        base = start.latent.to(generator.device, generator.dtype, copy=True)
+        moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
+        spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
+        adam = torch.optim.Adam([moving], lr=config.lr)
+        if start.adam and start.adam["exp_avg"].shape == moving.shape:
+            adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
 
     first = index = start.index
     handles = templates = reference = fixed = None
     while True:
-        with torch.inference_mode(False), torch.enable_grad():
+        with _gradients():
             ws = torch.cat([moving + spread, base[:, layers:]], dim=1)  # (1, num_ws, w_dim)
             trunk = generator.trunk(ws, config.feature_resolution)
             features = trunk.features  # (1, C, h, w)
@@ -239,10 +241,18 @@ def _drag(
         shown.trunk = None
         if last:
             return
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        with _gradients():
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
         index += 1
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Gradients, whatever the caller of the drag has switched off; never across a yield of it."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _start(latent: Tensor, pairs: tuple[DragPair, ...]) -> DragState:

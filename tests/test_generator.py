@@ -1,0 +1,172 @@
+"""The network against a plain one written from the paper, and the ways it may be run."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import draggan
+from draggan.stylegan2 import ops
+from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.generator import Generator, Trunk
+from tests.networks import random_tensors, tiny_config, tiny_generator
+from tests.test_ops import fir_by_loops, modulated_by_weights, with_zeros_between
+
+
+def plain_synthesis(config: GeneratorConfig, t: dict[str, torch.Tensor], ws: torch.Tensor) -> torch.Tensor:
+    """The synthesis network layer by layer, with a modulated weight per sample and loops for the FIR kernel."""
+
+    def affine(name, w):
+        return w @ (t[f"{name}.affine.weight"] / math.sqrt(config.w_dim)).T + t[f"{name}.affine.bias"]
+
+    def activated(x):
+        x = torch.where(x < 0, 0.2 * x, x) * math.sqrt(2)
+        return x if config.conv_clamp is None else x.clamp(-config.conv_clamp, config.conv_clamp)
+
+    def conv(name, x, w, up):
+        x = modulated_by_weights(x, t[f"{name}.weight"], affine(name, w), up, demodulate=True)
+        return activated(x + t[f"{name}.noise_const"] * t[f"{name}.noise_strength"] + t[f"{name}.bias"][:, None, None])
+
+    x, image, used = t["synthesis.b4.const"].expand(len(ws), -1, -1, -1), None, 0
+    for r in config.resolutions:
+        for layer in ("conv1",) if r == 4 else ("conv0", "conv1"):
+            x = conv(f"synthesis.b{r}.{layer}", x, ws[:, used], up=layer == "conv0")
+            used += 1
+        name = f"synthesis.b{r}.torgb"
+        styles = affine(name, ws[:, used]) / math.sqrt(x.shape[1])
+        rgb = modulated_by_weights(x, t[f"{name}.weight"], styles, False, demodulate=False)
+        rgb = rgb + t[f"{name}.bias"][:, None, None]
+        if config.conv_clamp is not None:
+            rgb = rgb.clamp(-config.conv_clamp, config.conv_clamp)
+        if image is not None:
+            padded = [torch.nn.functional.pad(with_zeros_between(p), (2, 1, 2, 1)) for p in image.flatten(0, 1)]
+            doubled = torch.stack([fir_by_loops(plane, gain=4) for plane in padded])
+            rgb = rgb + doubled.view(*rgb.shape)
+        image = rgb
+    return image
+
+
+@pytest.mark.parametrize("facts", [{}, {"width": 2}, {"conv_clamp": 0.7}])
+def test_synthesis_is_the_plain_network(facts):
+    config = tiny_config(16, **facts)
+    tensors = {name: t.double() for name, t in random_tensors(config).items()}
+    generator = Generator(config, tensors).double()
+    generator.load_state_dict(tensors)
+    ws = torch.randn(2, config.num_ws, config.w_dim, dtype=torch.float64)
+    image = generator.render(ws)
+    assert image.shape == (2, 3, config.height, config.width)
+    torch.testing.assert_close(image, plain_synthesis(config, tensors, ws), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("c_dim", [0, 3])
+def test_mapping_is_the_plain_network(c_dim):
+    config = tiny_config(8, c_dim=c_dim)
+    t = random_tensors(config)
+    generator = Generator(config, t)
+    z = torch.randn(2, config.z_dim)
+    c = torch.eye(3)[:2] if c_dim else None
+    x = z / z.square().mean(dim=1, keepdim=True).sqrt()
+    if c is not None:
+        y = c @ (t["mapping.embed.weight"] / math.sqrt(c_dim)).T + t["mapping.embed.bias"]
+        x = torch.cat([x, y / y.square().mean(dim=1, keepdim=True).sqrt()], dim=1)
+    for i in range(config.num_mapping_layers):
+        gain = 0.01 / math.sqrt(x.shape[1])
+        x = ops.leaky_relu(x @ (t[f"mapping.fc{i}.weight"] * gain).T + t[f"mapping.fc{i}.bias"] * 0.01)
+    torch.testing.assert_close(generator.map(z, c), x[:, None].expand(-1, config.num_ws, -1), rtol=1e-4, atol=1e-5)
+    average = t["mapping.w_avg"]
+    halfway = average + 0.5 * (x - average)
+    cut = generator.map(z, c, truncation_psi=0.5, truncation_cutoff=2)
+    torch.testing.assert_close(cut[:, 1], halfway, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(cut[:, 2], x, rtol=1e-4, atol=1e-5)
+
+
+def test_latent_of_a_seed_is_that_of_the_published_tools():
+    generator = tiny_generator()
+    z = torch.from_numpy(np.random.RandomState(7).randn(1, generator.config.z_dim))
+    latent = generator.latent(seed=7, truncation_psi=0.7)
+    assert latent.shape == (1, generator.num_ws, generator.config.w_dim)
+    torch.testing.assert_close(latent, generator.map(z, truncation_psi=0.7))
+    torch.testing.assert_close(generator.latent(7, 0.0)[0, 0], generator.mapping.w_avg)
+
+
+def test_trunk_and_tail_are_the_whole():
+    generator = tiny_generator(32, width=2)
+    ws = generator.latent(1)
+    whole = generator.render(ws)
+    for resolution in generator.config.resolutions:
+        trunk = generator.trunk(ws, resolution)
+        assert trunk.features.shape[2:] == (resolution, resolution // 2)
+        assert torch.equal(generator.tail(trunk, ws), whole)
+    assert torch.equal(generator.tail(Trunk(()), ws), whole)
+
+
+def test_gradients_reach_w_and_no_weight():
+    generator = tiny_generator()
+    ws = generator.latent(1).requires_grad_()
+    generator.trunk(ws, 16).features.sum().backward()
+    assert ws.grad is not None
+    reached = ws.grad[0].abs().sum(dim=1) > 0
+    assert reached.tolist() == [True] * 5 + [False] * 3  # the layers of the 4, 8 and 16 blocks
+    assert not list(generator.parameters())
+    assert all(not t.requires_grad for t in generator.state_dict().values())
+
+
+def test_noise_modes():
+    generator = tiny_generator()
+    ws = generator.latent(1)
+    const = generator.render(ws)
+    assert torch.equal(const, generator.render(ws, "const"))
+    assert not torch.equal(const, generator.render(ws, "none"))
+    assert not torch.equal(generator.render(ws, "random"), generator.render(ws, "random"))
+    with pytest.raises(ValueError, match="noise_mode 'loud' is not one of const, none, random"):
+        generator.render(ws, "loud")
+
+
+def test_config_is_read_off_the_shapes():
+    for config in (tiny_config(64), tiny_config(32, width=2), tiny_config(16, c_dim=5, conv_clamp=256.0)):
+        shapes = {name: tuple(t.shape) for name, t in random_tensors(config).items()}
+        assert GeneratorConfig.from_shapes(shapes, conv_clamp=config.conv_clamp) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"synthesis.b16.conv1.weight": None}, "b16.conv1.weight"),
+        ({"synthesis.b4.const": None}, "b4.const"),
+        ({"extra": (1,)}, "1 unknown tensors .* extra"),
+        ({"synthesis.b8.conv0.bias": (9,)}, r"b8.conv0.bias has shape \(9,\), expected \(8,\)"),
+        ({"synthesis.b8.skip.weight": (1,)}, "resnet"),
+        ({"synthesis.b4.const": (8, 3, 4)}, None),
+    ],
+)
+def test_incomplete_or_foreign_networks_are_refused(change, message):
+    shapes = dict(tiny_config(16).tensor_shapes())
+    for name, shape in change.items():
+        shapes.pop(name, None)
+        if shape is not None:
+            shapes[name] = shape
+    with pytest.raises(ValueError, match=message):
+        GeneratorConfig.from_shapes(shapes)
+
+
+def test_bad_input_is_named():
+    generator = tiny_generator()
+    with pytest.raises(ValueError, match=r"latent of shape \(1, 3, 12\), expected \(N, 8, 12\)"):
+        generator.render(torch.zeros(1, 3, 12))
+    with pytest.raises(ValueError, match="no block of resolution 48"):
+        generator.trunk(generator.latent(1), 48)
+    with pytest.raises(ValueError, match="seed -1"):
+        generator.latent(-1)
+    with pytest.raises(ValueError, match="no classes"):
+        generator.latent(1, class_index=0)
+    with pytest.raises(ValueError, match=r"needs one of 0 \.\. 2"):
+        tiny_generator(8, c_dim=3).latent(1)
+
+
+def test_the_embedded_model_makes_pictures():
+    generator = draggan.load("plush-256", device="cpu")
+    image = generator.render(generator.latent(seed=3, truncation_psi=0.7))
+    assert image.shape == (1, 3, 256, 256)
+    assert -1.3 < image.min() < -0.5
+    assert 0.5 < image.max() < 1.3

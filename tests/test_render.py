@@ -1,0 +1,88 @@
+"""Pictures, masks and videos as files."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from draggan.geometry import Point
+from draggan.render import encode, facts, read_mask, to_picture, with_points, write_video
+
+
+def test_to_picture_maps_the_range():
+    image = torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0]).view(1, 1, 1, 5).expand(1, 3, 2, 5)
+    picture = to_picture(image)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (2, 5, 3)
+    assert picture[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def noise(height=32, width=48):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_saved_picture_is_exact_and_says_what_it_is():
+    picture = noise()
+    with Image.open(io.BytesIO(encode(picture, facts("a/b.pkl", 5, 0.7), lossless=True))) as file:
+        assert np.array_equal(np.asarray(file), picture)
+        assert file.text["Model"] == "b.pkl"
+        assert file.text["Seed"] == "5"
+        assert "AI-generated" in file.text["Comment"]
+
+
+def test_a_frame_is_small_and_near():
+    picture = np.asarray(Image.fromarray(noise(8, 8)).resize((256, 256), Image.Resampling.BICUBIC))
+    raw = encode(picture, lossless=False)
+    with Image.open(io.BytesIO(raw)) as file:
+        assert file.format == "JPEG"
+        assert np.abs(np.asarray(file).astype(int) - picture).mean() < 3
+    assert len(raw) < 30_000
+
+
+def test_points_are_drawn_on_a_copy():
+    picture = np.full((64, 96, 3), 100, dtype=np.uint8)
+    drawn = with_points(picture, [Point(20, 30)], [Point(70, 30)])
+    assert (picture == 100).all()
+    assert drawn.shape == picture.shape
+    handle, target, ring = drawn[30, 20].astype(int), drawn[30, 70], drawn[30, 71].astype(int)
+    assert handle[2] > 200 > handle[0]
+    assert np.abs(target.astype(int) - 100).max() < 90
+    assert ring[0] > ring[2]
+    assert (drawn[:10] == 100).all()
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.webp"])
+def test_videos_hold_every_frame(tmp_path, name):
+    frames = [np.full((32, 48, 3), value, dtype=np.uint8) for value in (20, 120, 220)]
+    write_video(tmp_path / name, frames)
+    if name.endswith("mp4"):
+        with av.open(str(tmp_path / name)) as file:
+            shown = [frame.to_ndarray(format="rgb24").mean() for frame in file.decode(video=0)]
+    else:
+        with Image.open(tmp_path / name) as file:
+            shown = []
+            for i in range(file.n_frames):
+                file.seek(i)
+                shown.append(np.asarray(file.convert("RGB")).mean())
+    assert shown == pytest.approx([20, 120, 220], abs=6)
+
+
+def test_other_videos_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.avi: a video's name must end in one of \.mp4"):
+        write_video(tmp_path / "a.avi", [noise()])
+
+
+def test_masks_are_read_from_pictures(tmp_path):
+    white = np.zeros((32, 48), dtype=np.uint8)
+    white[:10] = 255
+    Image.fromarray(white).save(tmp_path / "m.png")
+    mask = read_mask(tmp_path / "m.png", (32, 48))
+    assert np.array_equal(mask, white > 0)
+    with pytest.raises(ValueError, match=r"48 x 32 pixels, the picture 32 x 48"):
+        read_mask(tmp_path / "m.png", (48, 32))
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="not a picture"):
+        read_mask(tmp_path / "bad.png", (32, 48))
