@@ -33,7 +33,7 @@ class ServerConfig:
 def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model: str) -> gr.Blocks:
     """The page. `load` gives the generator of a model by name or path; `model` is the one shown first."""
     do = Handlers(load, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
-    choices = [(f"{spec.name}: {spec.shows}, {spec.resolution} px", spec.name) for spec in specs]
+    choices = [(f"{spec.name}: {spec.shows}", spec.name) for spec in specs]
     if model not in {spec.name for spec in specs}:
         choices.append((model, model))
     defaults = DragConfig()
@@ -44,11 +44,11 @@ def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model:
             with gr.Column(scale=1, min_width=280):
                 menu = gr.Dropdown(choices, value=model, label="Model", elem_id="model")
                 with gr.Row():
-                    seed = gr.Number(value=1, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80)
+                    seed = gr.Number(value=6, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80)
                     psi = gr.Slider(0, 1, value=0.7, step=0.05, label="Truncation psi", min_width=140)
                 with gr.Row():
                     draw = gr.Button("New image", elem_id="draw", min_width=80)
-                    random = gr.Button("Random image", elem_id="random", min_width=80)
+                    random = gr.Button("Random", elem_id="random", min_width=80)
                 with gr.Row():
                     drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=80)
                     stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)

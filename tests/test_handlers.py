@@ -1,0 +1,220 @@
+"""What happens when something on the page is clicked, without a server."""
+
+import base64
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from draggan.render import to_picture
+from draggan.web.canvas import read_mask
+from draggan.web.handlers import Handlers
+from draggan.web.words import explain, status
+from tests.networks import tiny_generator
+
+SETTINGS = (0.02, 4, "w_plus", 20.0)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator(64)
+
+
+@pytest.fixture
+def do(generator):
+    def load(name):
+        if name != "tiny":
+            raise ValueError(f"no model {name!r}")
+        return generator
+
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        yield Handlers(load, worker)
+
+
+def drawn(do):
+    return do.draw(None, "tiny", 3, 0.7)[0]
+
+
+def clicked(do, session, *places):
+    for x, y in places:
+        session = do.pick(session, SimpleNamespace(x=x, y=y))[0]
+    return session
+
+
+def picture_in(canvas_update):
+    kind, _, data = canvas_update["image"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def png_of(mask):
+    rgba = np.zeros((*mask.shape, 4), dtype=np.uint8)
+    rgba[mask] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_draw_shows_the_picture_of_the_seed(do, generator):
+    session, canvas, drag, stop = do.draw(None, "tiny", 3, 0.7)
+    expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
+    assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
+    assert canvas["marks"]["size"] == [64, 64]
+    assert (drag["interactive"], stop["interactive"]) == (True, False)
+    again = do.draw(session, "tiny", 4, 0.7)[0]
+    assert again.number == session.number + 1
+
+
+def test_random_draws_another_seed(do):
+    seed, session, *_ = do.draw_random(drawn(do), "tiny", 0.7)
+    assert session.seed == seed
+
+
+def test_clicks_become_marks(do):
+    session = drawn(do)
+    session, canvas, *_ = do.pick(session, SimpleNamespace(x=5, y=6.5))
+    assert canvas["marks"]["pending"] == [5.0, 6.5]
+    assert "image" not in canvas
+    session, canvas, *_ = do.pick(session, SimpleNamespace(x=40, y=30))
+    assert canvas["marks"]["handles"] == [[5.0, 6.5]]
+    assert canvas["marks"]["targets"] == [[40.0, 30.0]]
+    assert do.undo_point(session)[1]["marks"]["pending"] == [5.0, 6.5]
+    assert do.clear_points(session)[1]["marks"]["handles"] == []
+
+
+def test_a_drag_shows_frames_that_belong_to_their_session(do, generator):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    shown = list(do.drag(session, *SETTINGS))
+    for now, canvas, drag, stop in shown:
+        expected = to_picture(generator.render(now.latent)).astype(int)
+        assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
+        assert canvas["marks"]["handles"] == [[p.x, p.y] for p in now.handles]
+        assert drag["interactive"] is (now.phase != "dragging")
+        assert stop["interactive"] is (now.phase == "dragging")
+    assert shown[0][0].steps == 0
+    assert shown[-1][0].phase == "limit"
+    assert shown[-1][0].steps == 4
+    assert shown[-1][2]["value"] == "Continue"
+
+
+def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    whole = list(do.drag(session, *SETTINGS))[-1][0]
+    running = do.drag(session, *SETTINGS)
+    kept = next(running)[0]
+    running.close()
+    stopped, canvas, drag, _ = do.stop(kept)
+    assert stopped.phase == "stopped"
+    assert "Stopped at step 0" in canvas["marks"]["status"]
+    assert drag["value"] == "Continue"
+    assert torch.equal(list(do.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
+
+
+def test_nothing_else_happens_while_a_drag_runs(do):
+    dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
+    for refused in (
+        lambda: do.pick(dragging, SimpleNamespace(x=1, y=1)),
+        lambda: do.mask(dragging, SimpleNamespace(png=None)),
+        lambda: do.draw(dragging, "tiny", 1, 0.7),
+        lambda: do.reset(dragging),
+        lambda: do.undo_point(dragging),
+        lambda: do.clear_points(dragging),
+    ):
+        with pytest.raises(gr.Error, match="press Stop first"):
+            refused()
+
+
+def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
+    first = clicked(do, drawn(do), (5, 6), (40, 30))
+    second = clicked(do, do.draw(None, "tiny", 9, 1.0)[0], (50, 20), (10, 40))
+    alone = [list(do.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
+    with ThreadPoolExecutor(max_workers=2) as tabs:
+        together = list(tabs.map(lambda s: list(do.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_masks_are_read_and_shown_to_the_engine(do):
+    painted = np.zeros((64, 64), dtype=bool)
+    painted[:30, 10:] = True
+    session = do.mask(drawn(do), SimpleNamespace(png=png_of(painted)))[0]
+    assert np.array_equal(session.mask, painted)
+    assert do.mask(session, SimpleNamespace(png=None))[0].mask is None
+    assert do.mask(session, SimpleNamespace(png=png_of(painted & False)))[0].mask is None
+    assert do.reset(session)[0].mask is session.mask
+
+
+@pytest.mark.parametrize("png", ["nonsense", "data:image/png;base64,AAAA", "data:image/png;base64," + "A" * 6_000_000])
+def test_bad_masks_are_refused(png):
+    with pytest.raises(ValueError, match="mask"):
+        read_mask(png, (64, 64))
+
+
+def test_a_mask_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"\(32, 32\) pixels, the picture \(64, 64\)"):
+        read_mask(png_of(np.ones((32, 32), dtype=bool)), (64, 64))
+
+
+def test_bad_input_is_told_and_loses_nothing(do):
+    session = drawn(do)
+    with pytest.raises(gr.Error, match="outside the picture"):
+        do.pick(session, SimpleNamespace(x=900, y=1))
+    with pytest.raises(gr.Error, match="no model 'other'"):
+        do.draw(session, "other", 1, 0.7)
+    running = do.drag(session, *SETTINGS)
+    kept, canvas, *_ = next(running)
+    assert kept is session
+    with pytest.raises(gr.Error, match="nothing to drag yet"):
+        next(running)
+    assert canvas["marks"]["phase"] == "ready"
+
+
+def test_out_of_memory_keeps_the_last_frame(do, generator, monkeypatch):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    trunk, calls = generator.trunk, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return trunk(*args)
+
+    monkeypatch.setattr(generator, "trunk", failing)
+    shown = []
+    with pytest.raises(gr.Error, match=r"Out of memory\. Nothing is lost"):
+        shown.extend(iter_all(do.drag(session, *SETTINGS), shown))
+    assert shown[-1][0].phase == "stopped"
+    assert shown[-1][0].pairs == session.pairs
+    monkeypatch.undo()
+    assert list(do.drag(shown[-1][0], *SETTINGS))[-1][0].phase == "limit"
+
+
+def iter_all(running, into):
+    for item in running:
+        into.append(item)
+    return []
+
+
+def test_a_saved_picture_is_clean_and_exact(do, generator):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    file = do.save(session)["file"]
+    assert file["name"] == "tiny-seed3-step0.png"
+    with Image.open(io.BytesIO(base64.b64decode(file["url"].partition(",")[2]))) as png:
+        assert np.array_equal(np.asarray(png), to_picture(generator.render(session.latent)))
+        assert png.text["Seed"] == "3"
+
+
+def test_the_status_says_what_to_do_next(do):
+    session = drawn(do)
+    assert "Click a point" in status(session)
+    assert "Now click the place" in status(clicked(do, session, (5, 6)))
+    both = clicked(do, session, (5, 6), (5, 16))
+    assert status(both) == "1 point, 10 px to go. Add more, or press Drag it."
+    assert "steps are used up" in status(list(do.drag(both, *SETTINGS))[-1][0])
+    assert "Arrived after 0 steps" in status(list(do.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
+    assert "choose a smaller model" in explain(MemoryError())
