@@ -1,14 +1,28 @@
-"""A checkpoint file -> (config, tensors), and back. Runs no code from the file; knows nothing of names or downloads."""
+"""A checkpoint file -> (config, tensors), and back. Runs no code from the file; knows nothing of names or downloads.
+
+Ours is `.safetensors`; the files of other projects are read by `arrays` (where the bytes are) and `foreign` (what they
+mean). What a file holds decides how it is read, never its name.
+"""
 
 import json
+import math
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from draggan.stylegan2 import foreign
+from draggan.stylegan2.arrays import open_document
 from draggan.stylegan2.config import GeneratorConfig
+
+MAX_HEADER = 1 << 20  # bytes in the header of a .safetensors file; that of a 1024 pixel generator has 20,000
+MAX_MESSAGE = 1000  # characters of an error message, which may quote the file
 
 
 class CheckpointError(ValueError):
@@ -16,27 +30,118 @@ class CheckpointError(ValueError):
 
 
 def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
-    """The generator in a `.safetensors` file of ours: its config, and its tensors by their StyleGAN2-ADA names.
+    """The generator in a file: its config, and its tensors by their StyleGAN2-ADA names.
 
+    The file is a `.safetensors` of ours, a pickle of NVIDIA's (StyleGAN2-ADA, StyleGAN2 networks of the StyleGAN3
+    repository, StyleGAN-Human, TensorFlow config-f), or a PyTorch checkpoint of rosinality's.
     Raises FileNotFoundError, or CheckpointError where the file is damaged or holds something else.
     """
+    with _refusing(path):
+        return _read_ours(path) if _has_our_format(path) else _read_foreign(path)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file is a `.safetensors`, which needs no conversion. Raises as `read` does."""
+    with _refusing(path):
+        return _has_our_format(path)
+
+
+def source(path: Path) -> str:
+    """What `write` was told a `.safetensors` was made from; empty where nothing was. Raises as `read` does."""
+    with _refusing(path):
+        _check_header(path)
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("source", "")
+
+
+def write(
+    path: Path,
+    config: GeneratorConfig,
+    tensors: dict[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+    source: str = "",
+) -> None:
+    """Writes a generator as `.safetensors`, with its config in the metadata under `config`, all of it or nothing.
+
+    Raises OSError where the file cannot be written.
+    """
+    contiguous = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
+    metadata = {"format": "pt", "config": json.dumps(config.to_json())} | ({"source": source} if source else {})
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.touch()
+        mode = part.stat().st_mode  # of a new file here; save_file makes one that only its owner may read
+        save_file(contiguous, part, metadata=metadata)
+        part.chmod(mode)
+        part.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file is a CheckpointError: a hostile file can make anything go wrong."""
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("config", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        config = GeneratorConfig.from_shapes(
-            {name: tuple(t.shape) for name, t in tensors.items()},
-            mapping_lr_multiplier=float(facts.get("mapping_lr_multiplier", 0.01)),
-            conv_clamp=facts.get("conv_clamp"),
-        )
-    except (SafetensorError, ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a generator that can be read: {error}") from error
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
+        printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])
+        raise CheckpointError(f"{path} is not a generator that can be read: {printable}") from error
+
+
+def _has_our_format(path: Path) -> bool:
+    """A `.safetensors` begins with 8 bytes, the length of its header, and the header with a brace."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER:
+        raise ValueError(f"its header says that it has {length} bytes, more than {MAX_HEADER}")
+
+
+def _read_ours(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    _check_header(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "config" not in metadata:
+            raise ValueError("its metadata has no config: convert the original file again")
+        facts = json.loads(metadata["config"])
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        config = _config(shapes, facts["mapping_lr_multiplier"], facts.get("conv_clamp"))
+        tensors = {name: file.get_tensor(name) for name in shapes}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise ValueError(f"tensor {name} is of type {tensor.dtype}, not of floats")
     return config, tensors
 
 
-def write(path: Path, config: GeneratorConfig, tensors: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
-    """Writes a generator as `.safetensors`, with its config in the metadata under `config`."""
-    contiguous = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
-    save_file(contiguous, path, metadata={"format": "pt", "config": json.dumps(config.to_json())})
+def _read_foreign(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    with path.open("rb") as file:
+        network = foreign.find_generator(open_document(file, foreign.ALLOWED))
+        shapes = {name: piece.shape for name, piece in network.pieces.items()}
+        config = _config(shapes, network.mapping_lr_multiplier, network.conv_clamp)
+        size = path.stat().st_size
+        if sum(piece.array.nbytes for piece in network.pieces.values()) > size:
+            raise ValueError(f"its tensors have more bytes than the file, which has {size}")
+        return config, {name: piece.read(file) for name, piece in network.pieces.items()}
+
+
+def _config(shapes: dict[str, tuple[int, ...]], mapping_lr_multiplier: Any, conv_clamp: Any) -> GeneratorConfig:
+    return GeneratorConfig.from_shapes(
+        shapes,
+        mapping_lr_multiplier=_positive("mapping_lr_multiplier", mapping_lr_multiplier),
+        conv_clamp=None if conv_clamp is None else _positive("conv_clamp", conv_clamp),
+    )
+
+
+def _positive(what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{what} must be a positive number, not {str(value)[:50]}")
+    return float(value)
