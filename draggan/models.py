@@ -1,44 +1,70 @@
-"""The table of models, and loading one by its name or path. Knows nothing of drags or pages."""
+"""Models by their names: where their files are, getting them, loading them. Knows nothing of drags or pages.
 
+The folder of the files is `DRAGGAN_CHECKPOINTS`, else checkpoints/ in a checkout of the repository, else a folder of
+the user's. `DRAGGAN_MIRROR` is the address of a folder that is asked for a file before the addresses of the table.
+"""
+
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from draggan.stylegan2 import checkpoint
+from draggan import download as downloads
+from draggan.download import DownloadError, Record
+from draggan.stylegan2 import checkpoint, converted
 from draggan.stylegan2.generator import Generator
+from draggan.table import MODELS, ModelSpec, Source
+from draggan.transfer import Patience, Progress
 
 EMBEDDED = Path(__file__).parent / "embedded"  # in an installed wheel
 CHECKOUT = Path(__file__).parents[1] / "checkpoints"  # in a checkout of the repository
+LR = 1e-3  # step size of a drag for a file that the table does not have
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """One row of the table."""
+class ModelState:
+    """A row of the table, and what of it is on this machine."""
 
-    name: str
-    shows: str
-    resolution: int  # pixels, the longer side
-    filename: str
-    licence: str
-    lr: float  # step size of the drag: 2e-3 for ffhq, afhqcat and car, else 1e-3 (Pan et al. 2023, section 4)
+    spec: ModelSpec
+    path: Path | None  # the file that `load` would read; None: not here
+    record: Record | None  # where it came from; None: it came with draggan, was put there by hand, or is not here
+    unfinished: int  # bytes that an interrupted download has left
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size if self.path else 0
 
 
-MODELS = (
-    ModelSpec(
-        name="plush-256",
-        shows="plush animal heads",
-        resolution=256,
-        filename="plush-256.safetensors",
-        licence="Apache-2.0, made for this project",
-        lr=2e-3,
-    ),
-)
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found."""
+
+    path: Path
+    sha256: str
+    expected: str | None  # None: nothing is known of what it should be
+    problem: str  # empty: the file is good, as far as can be known
 
 
 def available_models() -> tuple[str, ...]:
     """The names that `load` knows."""
     return tuple(spec.name for spec in MODELS)
+
+
+def spec_of(name: str) -> ModelSpec:
+    """The row of a name. Raises ValueError, with all names, for another."""
+    for spec in MODELS:
+        if spec.name == name:
+            return spec
+    raise ValueError(f"no model {name!r}: choose one of {', '.join(available_models())}")
+
+
+def step_size(name_or_path: str | Path) -> float:
+    """The step size to start a drag with: the model's own, or the careful one for a file."""
+    return next((spec.lr for spec in MODELS if spec.name == str(name_or_path)), LR)
 
 
 def pick_device(device: str) -> torch.device:
@@ -60,28 +86,151 @@ def pick_device(device: str) -> torch.device:
     return chosen
 
 
-def load(name_or_path: str | Path, device: str = "auto") -> Generator:
-    """The generator of a name of the table, or in a file, on a device (see `pick_device`).
+def load(name_or_path: str | Path, device: str = "auto", folder: Path | None = None) -> Generator:
+    """The generator of a name of the table, downloaded where needed, or in a file, on a device (see `pick_device`).
 
-    Raises ValueError for an unknown name or device, FileNotFoundError, or CheckpointError for a bad file.
+    Raises ValueError for an unknown name or device, DownloadError, FileNotFoundError, or CheckpointError for a bad
+    file.
     """
     target = pick_device(device)
-    config, tensors = checkpoint.read(find(name_or_path))
-    return Generator(config, tensors).to(target)
+    read = converted.load(fetch(name_or_path, folder))
+    return Generator(read.config, read.tensors).to(target)
 
 
-def find(name_or_path: str | Path) -> Path:
-    """The file of a model."""
-    for spec in MODELS:
-        if spec.name == str(name_or_path):
-            folder = EMBEDDED if EMBEDDED.is_dir() else CHECKOUT
-            return folder / spec.filename
+def find(name_or_path: str | Path, folder: Path | None = None) -> Path:
+    """The file of a model, or, before its download, where it will be. Raises ValueError for an unknown name."""
+    if str(name_or_path) in available_models():
+        spec = spec_of(str(name_or_path))
+        here = _files(spec, folder)
+        return next((path for path in here if path.exists()), here[0])
     path = Path(name_or_path).expanduser()
     if path.suffix or path.exists():
         return path
     raise ValueError(f"no model {str(name_or_path)!r}: choose one of {', '.join(available_models())}, or name a file")
 
 
-def step_size(name_or_path: str | Path) -> float:
-    """The step size to start a drag with: the model's own, or the careful one for a file."""
-    return next((spec.lr for spec in MODELS if spec.name == str(name_or_path)), 1e-3)
+def fetch(name_or_path: str | Path, folder: Path | None = None) -> Path:
+    """The file of a model, downloaded where needed, with a bar in the terminal. Raises as `find` and `download` do."""
+    path, name = find(name_or_path, folder), str(name_or_path)
+    if path.exists() or name not in available_models():
+        return path
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
+        for step in download(name, folder):
+            bar.total = step.total
+            bar.set_postfix_str(f"{step.phase} {step.note}", refresh=False)
+            bar.update(step.received - bar.n)
+    return find(name, folder)
+
+
+def download(name: str, folder: Path | None = None, patience: Patience | None = None) -> Iterator[Progress]:
+    """Brings the file of a model here, from the first source that works; ends at once where there is one.
+
+    Works while it is iterated. To cancel, iterate no further: the next call goes on from there. Raises ValueError for
+    an unknown name, DownloadError when no source works.
+    """
+    spec = spec_of(name)
+    home = _home(spec, folder)
+    tried: list[tuple[str, str]] = []
+    for source in spec.sources:
+        if find(name, folder).exists():
+            return
+        path = home / source.filename
+        try:
+            yield from downloads.download(
+                _urls(source), path, sha256=source.sha256, check=checkpoint.read, patience=patience
+            )
+        except DownloadError as error:
+            tried += error.tried
+    if not find(name, folder).exists():
+        raise DownloadError([source.filename for source in spec.sources], home, tried)
+
+
+def states(folder: Path | None = None) -> tuple[ModelState, ...]:
+    """The table, and what of it is on this machine."""
+    return tuple(state(spec.name, folder) for spec in MODELS)
+
+
+def state(name: str, folder: Path | None = None) -> ModelState:
+    """A row of the table, and what of it is on this machine."""
+    spec = spec_of(name)
+    path = find(name, folder)
+    origin = next((s for s in spec.sources if path.name.startswith(s.filename)), spec.sources[0])
+    record = downloads.read_record(path.with_name(origin.filename)) if path.exists() else None
+    unfinished = sum(downloads.received(_home(spec, folder) / source.filename) for source in spec.sources)
+    return ModelState(spec, path if path.exists() else None, record, unfinished)
+
+
+def verify(name: str, folder: Path | None = None) -> Verdict:
+    """Reads the file of a model again: its SHA-256, against the table's or its first download's, and its structure.
+
+    Raises ValueError for an unknown name, FileNotFoundError where the model is not here.
+    """
+    found = state(name, folder)
+    if found.path is None:
+        raise FileNotFoundError(f"{name} is not here: fetch it first")
+    expected = None
+    for source in found.spec.sources:
+        if source.filename == found.path.name:  # and not its converted form
+            expected = source.sha256 or (found.record.sha256 if found.record else None)
+    digest, problem = downloads.hash_file(found.path), ""
+    if expected and digest != expected:
+        problem = f"its SHA-256 is {digest}, expected {expected}: remove it and fetch it again"
+    else:
+        try:
+            checkpoint.read(found.path)
+        except checkpoint.CheckpointError as error:
+            problem = str(error)
+    return Verdict(found.path, digest, expected, problem)
+
+
+def remove(name: str, folder: Path | None = None) -> tuple[Path, ...]:
+    """Deletes the files of a model, also what an unfinished download left. Returns the models' files deleted.
+
+    Raises ValueError for an unknown name, or for a model that comes with draggan.
+    """
+    spec = spec_of(name)
+    if not spec.urls:
+        raise ValueError(f"{name} comes with draggan and stays")
+    gone = tuple(path for path in _files(spec, folder) if path.exists())
+    for path in _files(spec, folder):
+        downloads.remove(path)
+    return gone
+
+
+def convert(path: Path) -> Path:
+    """Writes a foreign file in our format beside it, where that is not done. Returns the file in our format.
+
+    Raises FileNotFoundError, CheckpointError, or PermissionError where the folder cannot be written.
+    """
+    written = converted.load(path.expanduser()).path
+    if written is None:
+        raise PermissionError(f"{path.parent} cannot be written: copy {path.name} to a folder that can")
+    return written
+
+
+def default_folder() -> Path:
+    """Where downloaded models lie, where no other folder is given. It need not exist yet."""
+    if chosen := os.environ.get("DRAGGAN_CHECKPOINTS"):
+        return Path(chosen).expanduser()
+    if not EMBEDDED.is_dir():
+        return CHECKOUT
+    cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return Path(cache or "~/.cache").expanduser() / "draggan"
+
+
+def _home(spec: ModelSpec, folder: Path | None) -> Path:
+    """The folder of a model's files."""
+    if not spec.urls:
+        return EMBEDDED if EMBEDDED.is_dir() else CHECKOUT
+    return folder or default_folder()
+
+
+def _files(spec: ModelSpec, folder: Path | None) -> list[Path]:
+    """Every file that may hold a model, in the order of preference: of each source the original, then the converted."""
+    originals = [_home(spec, folder) / source.filename for source in spec.sources]
+    return [path for file in originals for path in (file, converted.converted_path(file))]
+
+
+def _urls(source: Source) -> list[str]:
+    mirror = os.environ.get("DRAGGAN_MIRROR")
+    return [*([f"{mirror.rstrip('/')}/{source.filename}"] if mirror else []), *source.urls]

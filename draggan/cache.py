@@ -1,0 +1,50 @@
+"""The generators in memory: each loaded once, the most recently used kept. Knows nothing of pages."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from draggan import models
+from draggan.stylegan2.generator import Generator
+from draggan.transfer import Progress
+
+
+class ModelCache:
+    """Loads models and keeps the last `keep`. Safe to use from many threads: two that want one model load it once."""
+
+    def __init__(self, keep: int = 2, folder: Path | None = None) -> None:
+        if keep < 1:
+            raise ValueError(f"keep is {keep}: at least 1 model must be kept")
+        self._keep = keep
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
+
+    def download(self, name_or_path: str | Path) -> Iterator[Progress]:
+        """As `models.download`; nothing for a file, or for a model that is here."""
+        if str(name_or_path) in models.available_models():
+            yield from models.download(str(name_or_path), self._folder)
+
+    def load(self, name_or_path: str | Path, device: str = "auto") -> Generator:
+        """As `models.load`. A file that has changed since it was loaded is loaded again."""
+        target = str(models.pick_device(device))
+        path = models.fetch(name_or_path, self._folder)
+        if not path.exists():
+            raise FileNotFoundError(f"no such file: {path}")
+        key = (path, path.stat().st_mtime_ns, target)
+        with self._lock:
+            mine = key not in self._models
+            future = self._models.setdefault(key, Future())
+            self._models.move_to_end(key)
+            while len(self._models) > self._keep:
+                self._models.popitem(last=False)
+        if mine:
+            try:
+                future.set_result(models.load(path, target))
+            except BaseException as error:
+                with self._lock:
+                    self._models.pop(key, None)  # the next call tries again
+                future.set_exception(error)
+        return future.result()

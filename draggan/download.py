@@ -1,0 +1,162 @@
+"""One file from the first of several addresses that works: verified, then moved into place.
+
+Knows nothing of models. `download` is an iterator: it works while it is asked, and a caller cancels by asking no more.
+Beside FILE lie, while it comes, FILE.part and FILE.part.json, and from then on FILE.json: where it came from.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import filelock
+import requests
+
+from draggan import transfer
+from draggan.transfer import Patience, Progress, Refused, beside
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a file came from, and what it was then."""
+
+    url: str
+    sha256: str
+    size: int  # bytes
+    etag: str  # the server's ETag or Last-Modified; may be empty
+    date: str  # of the download: ISO 8601, UTC
+
+
+class DownloadError(OSError):
+    """No address worked. The message names the files, every address with its error, and the folder for them."""
+
+    def __init__(self, names: Sequence[str], folder: Path, tried: Sequence[tuple[str, str]]) -> None:
+        self.tried = tuple(tried)  # (address, error)
+        lines = "".join(f"\n  {url}: {error}" for url, error in tried)
+        super().__init__(
+            f"could not download {names[0]}:{lines}\n"
+            f"Try again later, or put {' or '.join(names)} into {folder} by hand."
+        )
+
+
+def download(
+    urls: Sequence[str],
+    path: Path,
+    *,
+    sha256: str | None = None,
+    check: Callable[[Path], object] | None = None,
+    patience: Patience | None = None,
+) -> Iterator[Progress]:
+    """Brings `path` into being from the first of `urls` that works, or finds it there.
+
+    A download of the same file in another process or thread is waited for. What an earlier run left is gone on from
+    where the server still has that file. The whole must have the SHA-256 that is given, the one that the server tells
+    and the one of an earlier `Record`, as far as they are known; then `check` reads it (under its .part name) and
+    raises ValueError where it is not what it should be.
+
+    Raises DownloadError when no address works.
+    """
+    tried: list[tuple[str, str]] = []
+    lock = filelock.FileLock(f"{path}.lock", thread_local=False)  # a page may ask each time from another thread
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield from _acquire(lock)
+    except OSError as error:
+        raise DownloadError([path.name], path.parent, [(str(path.parent), str(error))]) from error
+    try:
+        with transfer.open_session() as session:
+            for url in dict.fromkeys(urls):
+                try:
+                    yield from _from(session, url, path, sha256, check, patience or Patience())
+                except Refused as error:
+                    tried.append((url, str(error)))
+                except OSError as error:
+                    tried.append((url, f"cannot write: {error}"))
+    finally:
+        lock.release()
+    if not path.exists():
+        raise DownloadError([path.name], path.parent, tried)
+
+
+def _from(
+    session: requests.Session,
+    url: str,
+    path: Path,
+    sha256: str | None,
+    check: Callable[[Path], object] | None,
+    patience: Patience,
+) -> Iterator[Progress]:
+    """The file from one address, unless it is here. Raises Refused."""
+    part = beside(path, ".part")
+    if path.exists():
+        return
+    for last in (False, True):
+        joint = yield from transfer.fetch(session, url, part, sha256, patience)
+        size = part.stat().st_size
+        yield Progress("checking", url, size, size)
+        try:
+            record = _verify(path, part, sha256)
+            if check:
+                check(part)
+        except ValueError as error:
+            transfer.discard(part)
+            if last or not joint:  # a joint may be at fault: once more, if possible in one piece
+                raise Refused(str(error)) from error
+        else:
+            transfer.write_json(beside(path, ".json"), record)
+            part.replace(path)
+            transfer.discard(part)
+            return
+
+
+def _verify(path: Path, part: Path, sha256: str | None) -> Record:
+    """The record of `part`. Raises ValueError where its SHA-256 is not the one that is known."""
+    origin, earlier, digest = transfer.read_origin(part), read_record(path), hash_file(part)
+    assert origin is not None  # a complete part has one
+    for who, expected in (("the table", sha256), ("the server", origin.sha256)):
+        if expected and digest != expected:
+            raise ValueError(f"its SHA-256 is {digest}, {who} says {expected}")
+    if earlier and digest != earlier.sha256:
+        raise ValueError(
+            f"its SHA-256 is {digest}, but was {earlier.sha256} on {earlier.date}, from {earlier.url}; "
+            f"delete {beside(path, '.json')} to accept the new file"
+        )
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Record(origin.url, digest, part.stat().st_size, origin.etag, date)
+
+
+def _acquire(lock: filelock.BaseFileLock) -> Iterator[Progress]:
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            return
+        except filelock.Timeout:
+            yield from transfer.wait(0.2, Progress("waiting", note="it is already being downloaded"))
+
+
+def read_record(path: Path) -> Record | None:
+    """The record of a downloaded file; None where there is none, as for a file put there by hand."""
+    return transfer.read_json(Record, beside(path, ".json"))
+
+
+def received(path: Path) -> int:
+    """The bytes that an unfinished download of `path` has left."""
+    part = beside(path, ".part")
+    return part.stat().st_size if part.exists() else 0
+
+
+def remove(path: Path) -> None:
+    """Deletes a file, its record, and what an unfinished download left."""
+    transfer.discard(beside(path, ".part"))
+    path.unlink(missing_ok=True)
+    beside(path, ".json").unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(transfer.BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
