@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.geometry import DragPair, Point, disc, inside, sample, square, to_points, to_tensor
+from draggan.features import Features, around, whole
+from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.stylegan2.generator import Generator, Trunk
 
 Space = Literal["w_plus", "w"]
@@ -59,8 +60,9 @@ class DragState:
     latent: Tensor  # (1, num_ws, w_dim)
     origin: Tensor  # (1, num_ws, w_dim): the latent of F0
     starts: tuple[Point, ...]  # where each handle lay when its template was taken
-    handles: tuple[Point, ...]  # where it lies now
-    templates: Tensor  # (N, C): f_i, the features of each handle at its start
+    looked: tuple[Point, ...]  # where it was looked for in the last step: tracking starts there
+    handles: tuple[Point, ...]  # where it was found: where it lies now
+    templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
     adam: Mapping[str, Tensor]  # the optimiser's running means; empty before the first step
 
 
@@ -134,25 +136,23 @@ def drag(
         wanted = (1, generator.num_ws, generator.config.w_dim)
         raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
     if mask is not None:
-        mask = _check_mask(mask, generator.image_size)
+        mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator")
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 
-def motion_supervision(
-    features: Tensor, handles: Tensor, targets: Tensor, radius: float, image_size: tuple[int, int]
-) -> Tensor:
+def motion_supervision(features: Features, handles: Tensor, targets: Tensor, radius: float) -> Tensor:
     """Equation 1, first term: the features around each handle shall come one pixel nearer to its target.
 
-    features (1, C, h, w) with gradients; handles, targets (N, 2) and radius in pixels -> a scalar: the sum over
-    the handles of the mean over disc and channels of |sg F(q) - F(q + d)|.
+    handles, targets (N, 2) and radius in pixels -> a scalar: the sum over the handles of the mean over disc and
+    channels of |sg F(q) - F(q + d)|.
     """
     direction = F.normalize(targets - handles, dim=1, eps=1e-12)  # (N, 2); 0 where handle and target coincide
-    places = handles[:, None] + disc(radius, features)  # (N, K, 2)
-    there = inside(places, image_size)  # (N, K)
-    now = sample(features.detach(), places, image_size)  # (N, K, C)
-    ahead = sample(features, places + direction[:, None], image_size)  # (N, K, C)
+    places = handles[:, None] + disc(radius, handles)  # (N, K, 2)
+    there = inside(places, features.image_size)  # (N, K)
+    now = features.detach().sample(places)  # (N, K, C)
+    ahead = features.sample(places + direction[:, None])  # (N, K, C)
     difference = (now - ahead).abs().mean(dim=2) * there  # (N, K)
     return (difference.sum(dim=1) / there.sum(dim=1)).sum()
 
@@ -165,18 +165,15 @@ def mask_loss(features: Tensor, reference: Tensor, fixed: Tensor) -> Tensor:
     return ((features - reference).abs().mean(dim=1, keepdim=True) * fixed).mean()
 
 
-def track(
-    features: Tensor, handles: Tensor, templates: Tensor, half_width: float, image_size: tuple[int, int]
-) -> Tensor:
+def track(features: Features, handles: Tensor, templates: Tensor, half_width: float) -> Tensor:
     """Equation 3: each handle goes to the place around it whose features are nearest to its template, by L1.
 
-    features (1, C, h, w), handles (N, 2) and half_width in pixels, templates (N, C) -> handles (N, 2).
-    Never leaves the picture; of places equally near the one closest to the handle is taken.
+    handles (N, 2) and half_width in pixels, templates (N, C) -> handles (N, 2). Never leaves the picture; of
+    places equally near the one closest to the handle is taken.
     """
-    places = handles[:, None] + square(half_width, features)  # (N, K, 2)
-    found = sample(features, places, image_size)  # (N, K, C)
-    distance = (found - templates[:, None]).abs().sum(dim=2)  # (N, K)
-    best = distance.masked_fill(~inside(places, image_size), math.inf).argmin(dim=1)  # (N,)
+    places = handles[:, None] + square(half_width, handles)  # (N, K, 2)
+    distance = (features.sample(places) - templates[:, None]).abs().sum(dim=2)  # (N, K)
+    best = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin(dim=1)  # (N,)
     return places[torch.arange(len(places), device=best.device), best]
 
 
@@ -191,7 +188,7 @@ def _drag(
     size = generator.image_size
     r1, r2 = config.r1 * max(size), config.r2 * max(size)
     tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
-    start = resume or _start(latent, pairs)
+    start = resume or _start(latent)
 
     layers = config.moving_layers
     with _gradients():
@@ -202,41 +199,41 @@ def _drag(
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
             adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
 
+    fixed = None if mask is None else _fixed(mask, generator, config)  # (1, 1, h, w)
+    reference = None if fixed is None else _features(generator, start.origin, config)  # (1, C, h, w): F0
+    targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
+    places, templates = _references(start, pairs)
     first = index = start.index
-    handles = templates = reference = fixed = None
     while True:
         with _gradients():
-            ws = torch.cat([moving + spread, base[:, layers:]], dim=1)  # (1, num_ws, w_dim)
-            trunk = generator.trunk(ws, config.feature_resolution)
-            features = trunk.features  # (1, C, h, w)
-            now = features.detach()
-            if handles is None:
-                handles, templates = _references(start, pairs, now, size)
-                targets = to_tensor([pair.target for pair in pairs], now)
-                if mask is not None:
-                    fixed = 1 - F.interpolate(mask.to(now)[None, None], size=now.shape[2:], mode="area")
-                    reference = _features(generator, start.origin, config) if resume else now
+            ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
+            if fixed is None:
+                features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
             else:
-                handles = track(now, handles, templates, r2, size)
-            loss = motion_supervision(features, handles, targets, r1, size)
+                features = whole(generator.trunk(ws, config.feature_resolution), size, len(pairs))
+            looked, handles = places, to_tensor(places, base)
+            templates = _completed(templates, features.detach(), handles)
+            handles = track(features.detach(), handles, templates, r2)
+            loss = motion_supervision(features, handles, targets, r1)
             if fixed is not None:
-                loss = loss + config.mask_weight * mask_loss(features, reference, fixed)
+                loss = loss + config.mask_weight * mask_loss(features.parts, reference, fixed)
         places = to_points(handles)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
         state = DragState(
             index=index,
-            latent=ws.detach().cpu(),
+            latent=torch.stack(ws, dim=1).detach().cpu(),  # (1, num_ws, w_dim)
             origin=start.origin,
             starts=tuple(pair.handle for pair in pairs),
+            looked=looked,
             handles=places,
-            templates=templates.cpu(),
+            templates=tuple(template.cpu() for template in templates),
             adam={name: t.to("cpu", copy=True) for name, t in adam.state[moving].items()},
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
-        shown = _ForwardPass(generator, state.latent, trunk)
+        shown = _ForwardPass(generator, state.latent, features.trunk)
         yield DragStep(state.latent, places, distances, loss.item(), arrived, last, state, shown)
         shown.trunk = None
         if last:
@@ -255,23 +252,32 @@ def _gradients() -> Iterator[None]:
         yield
 
 
-def _start(latent: Tensor, pairs: tuple[DragPair, ...]) -> DragState:
+def _start(latent: Tensor) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
-    return DragState(0, latent.cpu(), latent.cpu(), (), (), torch.empty(0), {})
+    return DragState(0, latent.cpu(), latent.cpu(), (), (), (), (), {})
 
 
-def _references(
-    start: DragState, pairs: tuple[DragPair, ...], features: Tensor, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Where each handle is, (N, 2), and what it looked like at its start, (N, C): carried on, or taken now."""
+def _references(start: DragState, pairs: tuple[DragPair, ...]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:
+    """Where to look for each handle, and what it looked like at its start, as far as the state knows."""
     known = {place: i for i, place in enumerate(start.starts)}
-    places = [start.handles[known[p.handle]] if p.handle in known else p.handle for p in pairs]
-    handles = to_tensor(places, features)
-    templates = sample(features, handles, size)
-    for i, pair in enumerate(pairs):
-        if pair.handle in known:
-            templates[i] = start.templates[known[pair.handle]].to(features)
-    return handles, templates
+    rows = [known.get(pair.handle) for pair in pairs]
+    places = tuple(p.handle if i is None else start.looked[i] for i, p in zip(rows, pairs, strict=True))
+    return places, tuple(None if i is None else start.templates[i] for i in rows)
+
+
+def _completed(templates: Sequence[Tensor | None] | Tensor, features: Features, handles: Tensor) -> Tensor:
+    """The templates, (N, C); those still unknown are what lies at the handles now."""
+    if isinstance(templates, Tensor):
+        return templates
+    now = features.sample(handles[:, None])[:, 0]  # (N, C)
+    return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
+
+
+def _fixed(mask: Tensor, generator: Generator, config: DragConfig) -> Tensor:
+    """1 - M on the cells of the feature map, (1, 1, h, w): the part of each cell that must not change."""
+    height, width = generator.config.map_size(config.feature_resolution)
+    mask = mask.to(generator.device, generator.dtype)[None, None]
+    return 1 - F.interpolate(mask, size=(height, width), mode="area")
 
 
 @torch.no_grad()
@@ -301,11 +307,12 @@ def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> No
                 raise ValueError(f"{what} {point} lies outside the picture of {width} x {height} pixels ({where})")
 
 
-def _check_mask(mask: Tensor, image_size: tuple[int, int]) -> Tensor:
+def _checked(mask: Tensor, image_size: tuple[int, int]) -> Tensor | None:
+    """The mask as floats; None where everything may change."""
     mask = torch.as_tensor(mask)
     if tuple(mask.shape) != tuple(image_size):
         raise ValueError(f"mask of shape {tuple(mask.shape)}: it must be (height, width) = {tuple(image_size)}")
     mask = mask.float()
     if not ((mask >= 0) & (mask <= 1)).all():
         raise ValueError("mask values must lie in 0 .. 1: 1 where the picture may change, 0 where it must not")
-    return mask
+    return None if (mask == 1).all() else mask

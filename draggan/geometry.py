@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -76,15 +75,7 @@ def inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     return ((points >= -0.5) & (points <= points.new_tensor([width, height]) - 0.5)).all(dim=-1)
 
 
-def sample(features: Tensor, points: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """The feature map at places of the picture, between its cells by bilinear interpolation.
-
-    features (1, C, h, w), points (.., 2) in pixels -> (.., C). At whole pixels that is the map resized to
-    `image_size` = (height, width) as `torch.nn.functional.interpolate(mode="bilinear")` resizes it. Outside
-    the picture the value at the border goes on.
-    """
-    height, width = image_size
-    normalised = (2 * points + 1) / points.new_tensor([width, height]) - 1  # the picture is [-1, 1] both ways
-    grid = normalised.reshape(1, 1, -1, 2)
-    found = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)  # (1, C, 1, K)
-    return found[0, :, 0].T.reshape(*points.shape[:-1], -1)
+def to_cells(points: Tensor, image_size: tuple[int, int], map_size: tuple[int, int]) -> Tensor:
+    """Pixels of the picture -> cells of a feature map that covers it. points (.., 2), sizes (height, width)."""
+    scale = points.new_tensor([map_size[1] / image_size[1], map_size[0] / image_size[0]])
+    return (points + 0.5) * scale - 0.5

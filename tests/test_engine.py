@@ -7,12 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import draggan
 from draggan.engine import MAX_PAIRS, DragConfig, drag, mask_loss, motion_supervision, track
+from draggan.features import whole
 from draggan.geometry import DragPair, Point, to_tensor
+from draggan.stylegan2.generator import Trunk
 from tests.networks import tiny_generator
 
 FAST = DragConfig(lr=0.02, max_steps=6)
+
+
+def of(features, size, handles):
+    """A whole map as the engine reads it."""
+    return whole(Trunk((features,)), size, handles)
 
 
 def resized(features, size):
@@ -68,7 +74,7 @@ def test_motion_supervision_is_equation_1(size, radius):
     handles = [(0, 0), (5, 6), (size[1] - 1, size[0] - 1), (3, 3)]
     targets = [(7, 2), (5, 9), (2, 2), (3, 3)]
     args = [torch.tensor(points, dtype=torch.float64) for points in (handles, targets)]
-    ours = motion_supervision(features, *args, radius, size)
+    ours = motion_supervision(of(features, size, 4), *args, radius)
     plain = plain_supervision(features, handles, targets, radius, size)
     torch.testing.assert_close(ours, plain)
     for a, b in zip(torch.autograd.grad(ours, features), torch.autograd.grad(plain, features), strict=True):
@@ -79,14 +85,14 @@ def test_motion_supervision_on_a_coarser_map():
     features = torch.randn(1, 4, 8, 8, dtype=torch.float64)
     handles, targets = [(9, 9), (4, 12)], [(15, 9), (4, 0)]
     args = [torch.tensor(points, dtype=torch.float64) for points in (handles, targets)]
-    ours = motion_supervision(features, *args, 3, (16, 16))
+    ours = motion_supervision(of(features, (16, 16), 2), *args, 3)
     torch.testing.assert_close(ours, plain_supervision(features, handles, targets, 3, (16, 16)))
 
 
 def test_nothing_pulls_a_handle_at_its_target():
     features = torch.randn(1, 4, 8, 8, requires_grad=True)
     place = torch.tensor([[3.0, 3.0]])
-    loss = motion_supervision(features, place, place, 2, (8, 8))
+    loss = motion_supervision(of(features, (8, 8), 1), place, place, 2)
     assert loss == 0
     assert torch.autograd.grad(loss, features)[0].abs().max() == 0
 
@@ -97,14 +103,14 @@ def test_track_is_equation_3(cells, size, half_width):
     features = torch.randn(1, 4, *cells)
     handles = [(0, 0), (5, 6), (size[1] - 1, size[0] - 1)]
     templates = torch.randn(3, 4)
-    ours = track(features, torch.tensor(handles).float(), templates, half_width, size)
+    ours = track(of(features, size, 3), torch.tensor(handles).float(), templates, half_width)
     for place, nearest in zip(ours.tolist(), plain_track(features, handles, templates, half_width, size), strict=True):
         assert tuple(place) in nearest
 
 
 def test_track_stays_where_nothing_is_nearer():
     handles = torch.tensor([[3.0, 4.0]])
-    assert torch.equal(track(torch.zeros(1, 2, 8, 8), handles, torch.zeros(1, 2), 3, (8, 8)), handles)
+    assert torch.equal(track(of(torch.zeros(1, 2, 8, 8), (8, 8), 1), handles, torch.zeros(1, 2), 3), handles)
 
 
 def test_mask_loss_is_a_mean():
@@ -142,15 +148,14 @@ def test_all_of_a_step_belongs_to_one_latent(plush):
     template, before = None, ()
     for step in drag(plush, plush.latent(3, 0.7), pairs, config=DragConfig(max_steps=3)):
         torch.testing.assert_close(step.image(), plush.render(step.latent), rtol=0, atol=1e-5)
-        features = plush.trunk(step.latent, 128).features
-        handles = to_tensor(step.handles, features)
+        features = of(plush.trunk(step.latent, 128).features, (256, 256), 1)
+        handles = to_tensor(step.handles, step.latent)
         if template is None:
-            template = draggan.geometry.sample(features, handles, (256, 256))
+            template = features.sample(handles[:, None])[:, 0]
         else:
-            again = track(features, to_tensor(before, features), template, 6, (256, 256))
-            assert torch.equal(again, handles)
+            assert torch.equal(track(features, to_tensor(before, handles), template, 6), handles)
         before = step.handles
-        loss = motion_supervision(features, handles, to_tensor([pairs[0].target], features), 1.5, (256, 256))
+        loss = motion_supervision(features, handles, to_tensor([pairs[0].target], handles), 1.5)
         assert step.loss == pytest.approx(loss.item(), rel=1e-4)
         assert step.distances == (step.handles[0].distance(pairs[0].target),)
 

@@ -73,12 +73,29 @@ def test_upsample2x_is_zero_insertion_and_fir(height, width):
 def test_modulated_conv2d_is_a_weight_per_sample(up, demodulate, kernel, size):
     x, weight, styles = rand(3, 4, *size), rand(5, 4, kernel, kernel, seed=1), rand(3, 4, seed=2) + 1
     expected = modulated_by_weights(x, weight, styles, up, demodulate)
-    actual = ops.modulated_conv2d(x, weight, styles, up=up, demodulate=demodulate)
+    actual = ops.modulated_conv2d(x, weight, styles, up=up)
+    if demodulate:
+        actual = actual * ops.demodulation(styles, weight.square().sum(dim=(2, 3)))[:, :, None, None]
     torch.testing.assert_close(actual, expected)
-    power = weight.square().sum(dim=(2, 3))
-    torch.testing.assert_close(
-        ops.modulated_conv2d(x, weight, styles, up=up, demodulate=demodulate, power=power), actual
-    )
+
+
+@pytest.mark.parametrize(("up", "first"), [(False, 1), (True, 2)])
+def test_without_padding_comes_what_needs_nothing_from_outside(up, first):
+    x, weight, styles = rand(2, 3, 7, 6), rand(2, 3, 3, 3, seed=1), rand(1, 3, seed=2) + 1
+    part = ops.modulated_conv2d(x, weight, styles, up=up, padded=False)
+    height, width = part.shape[2:]
+    assert (height, width) == ((10, 8) if up else (5, 4))
+    padded = ops.modulated_conv2d(x, weight, styles, up=up)
+    torch.testing.assert_close(part, padded[:, :, first : first + height, first : first + width])
+
+
+@pytest.mark.parametrize("clamp", [None, 1.5])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_activate_is_scale_noise_bias_and_leaky_relu(clamp, noisy):
+    x, scale, bias, noise = rand(2, 3, 4, 4), rand(2, 3, seed=1), rand(3, seed=2), rand(4, 4, seed=3)
+    total = x * scale[:, :, None, None] + bias[:, None, None] + (noise if noisy else 0)
+    actual = ops.activate(x, scale, bias, noise if noisy else None, clamp)
+    torch.testing.assert_close(actual, ops.leaky_relu(total, clamp))
 
 
 @pytest.mark.parametrize("up", [False, True])

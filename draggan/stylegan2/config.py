@@ -46,6 +46,10 @@ class GeneratorConfig:
     def width(self) -> int:
         return self.const_width * self.resolutions[-1] // 4
 
+    def map_size(self, resolution: int) -> tuple[int, int]:
+        """(height, width) of the feature map of the block of `resolution`, in cells."""
+        return self.const_height * resolution // 4, self.const_width * resolution // 4
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that such a generator has, as StyleGAN2-ADA names them."""
         shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (self.w_dim,)}
@@ -67,7 +71,7 @@ class GeneratorConfig:
         ins = self.channels[0]
         for resolution, outs in zip(self.resolutions, self.channels, strict=True):
             block = f"synthesis.b{resolution}"
-            size = (self.const_height * resolution // 4, self.const_width * resolution // 4)
+            size = self.map_size(resolution)
             if resolution == 4:
                 shapes[f"{block}.const"] = (outs, *size)
             for conv in ("conv1",) if resolution == 4 else ("conv0", "conv1"):

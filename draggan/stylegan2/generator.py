@@ -4,7 +4,7 @@ Names, shapes and numerics of the tensors are those of the StyleGAN2-ADA PyTorch
 models come that way. Every tensor is a frozen buffer: gradients reach w and never a weight.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.convolution import arranged
 
 NoiseMode = Literal["const", "none", "random"]
+Latents = (
+    Tensor | Sequence[Tensor]
+)  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,7 @@ class SynthesisLayer(nn.Module):
 
     def __init__(self, config: GeneratorConfig, ins: int, outs: int, size: tuple[int, int], up: bool) -> None:
         super().__init__()
-        self.up, self.clamp = up, config.conv_clamp
+        self.up, self.clamp, self.noisy = up, config.conv_clamp, True
         self.affine = Dense(config.w_dim, ins)
         self.register_buffer("weight", torch.empty(outs, ins, 3, 3))
         self.register_buffer("bias", torch.empty(outs))
@@ -57,13 +61,21 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_strength", torch.empty(()))
         self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # squares of the weight, by tap
 
+    def arrange(self) -> None:
+        """Lays the weight out as the convolutions read it, and prepares what does not depend on w."""
+        self.weight = arranged(self.weight, self.up)
+        self.power = self.weight.square().sum(dim=(2, 3))
+        self.noisy = bool(self.noise_strength != 0)
+
     def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
-        x = ops.modulated_conv2d(x, self.weight, self.affine(w), up=self.up, power=self.power)  # (N, outs, h, w)
-        if noise_mode == "const":
-            x = x + self.noise_const * self.noise_strength
-        elif noise_mode == "random":
-            x = x + torch.randn_like(x[:, :1]) * self.noise_strength
-        return ops.leaky_relu(x + self.bias[:, None, None], self.clamp)
+        styles = self.affine(w)
+        x = ops.modulated_conv2d(x, self.weight, styles, up=self.up)  # (N, outs, h, w)
+        noise = None
+        if self.noisy and noise_mode == "const":
+            noise = self.noise_const * self.noise_strength
+        elif self.noisy and noise_mode == "random":
+            noise = torch.randn_like(x[:, :1]) * self.noise_strength
+        return ops.activate(x, ops.demodulation(styles, self.power), self.bias, noise, self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -78,7 +90,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) / self.weight.shape[1] ** 0.5
-        x = ops.modulated_conv2d(x, self.weight, styles, demodulate=False) + self.bias[:, None, None]
+        x = ops.modulated_conv2d(x, self.weight, styles) + self.bias[:, None, None]
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -88,7 +100,7 @@ class SynthesisBlock(nn.Module):
     def __init__(self, config: GeneratorConfig, index: int) -> None:
         super().__init__()
         resolution, outs = config.resolutions[index], config.channels[index]
-        size = (config.const_height * resolution // 4, config.const_width * resolution // 4)
+        size = config.map_size(resolution)
         if index == 0:
             self.register_buffer("const", torch.empty(outs, *size))
             self.conv0 = None
@@ -97,13 +109,13 @@ class SynthesisBlock(nn.Module):
         self.conv1 = SynthesisLayer(config, outs, outs, size, up=False)
         self.torgb = ToRGB(config, outs)
 
-    def forward(self, x: Tensor | None, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
-        """x (N, C, h / 2, w / 2) or None at 4 x 4; ws (N, 1 or 2, w_dim), a w for each layer -> (N, C', h, w)."""
+    def forward(self, x: Tensor | None, ws: Sequence[Tensor], noise_mode: NoiseMode) -> Tensor:
+        """x (N, C, h / 2, w / 2) or None at 4 x 4; ws (N, w_dim) for each of its 1 or 2 layers -> (N, C', h, w)."""
         if self.conv0 is None:
-            x = self.const.expand(len(ws), *self.const.shape)  # (N, C, 4, 4)
+            x = self.const.expand(len(ws[-1]), *self.const.shape)  # (N, C, 4, 4)
         else:
-            x = self.conv0(x, ws[:, 0], noise_mode)
-        return self.conv1(x, ws[:, -1], noise_mode)
+            x = self.conv0(x, ws[0], noise_mode)
+        return self.conv1(x, ws[-1], noise_mode)
 
 
 class MappingNetwork(nn.Module):
@@ -157,7 +169,7 @@ class Generator(nn.Module):
         self.load_state_dict({n: t.detach().float() for n, t in tensors.items()}, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
-                layer.power = layer.weight.square().sum(dim=(2, 3))
+                layer.arrange()
         self.eval()
 
     @property
@@ -218,19 +230,19 @@ class Generator(nn.Module):
             ws[:, :cut] = self.mapping.w_avg.lerp(ws[:, :cut], truncation_psi)
         return ws
 
-    def trunk(self, ws: Tensor, resolution: int, noise_mode: NoiseMode = "const") -> Trunk:
+    def trunk(self, ws: Latents, resolution: int, noise_mode: NoiseMode = "const") -> Trunk:
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
         if resolution not in self.config.resolutions:
             raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
         return self._run((), ws, self.config.resolutions.index(resolution) + 1, noise_mode)
 
-    def tail(self, trunk: Trunk, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
+    def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1]."""
-        ws = self._check(ws, noise_mode)
-        maps = self._run(trunk.maps, ws, len(self.config.resolutions), noise_mode).maps
+        layers = self.layers_of(ws)
+        maps = self._run(trunk.maps, layers, len(self.config.resolutions), noise_mode).maps
         image = None
         for i, (block, x) in enumerate(zip(self.synthesis.blocks(), maps, strict=True)):
-            rgb = block.torgb(x, ws[:, 2 * i + 1])  # (N, 3, h_r, w_r)
+            rgb = block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
             image = rgb if image is None else ops.upsample2x(image) + rgb
         return image
 
@@ -239,18 +251,21 @@ class Generator(nn.Module):
         """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1]."""
         return self.tail(Trunk(()), ws, noise_mode)
 
-    def _run(self, maps: tuple[Tensor, ...], ws: Tensor, stop: int, noise_mode: NoiseMode) -> Trunk:
-        """Goes on from the blocks in `maps` to the one before block number `stop`."""
-        ws = self._check(ws, noise_mode)
-        x = maps[-1] if maps else None
-        for i, block in list(enumerate(self.synthesis.blocks()))[len(maps) : stop]:
-            x = block(x, ws[:, max(2 * i - 1, 0) : 2 * i + 1], noise_mode)
-            maps = (*maps, x)
-        return Trunk(maps)
+    def layers_of(self, ws: Latents) -> tuple[Tensor, ...]:
+        """The w of each layer, (N, w_dim), where this generator computes. Raises ValueError for another shape."""
+        layers = ws.unbind(1) if isinstance(ws, Tensor) and ws.ndim == 3 else tuple(ws)
+        if len(layers) != self.num_ws or any(w.ndim != 2 or w.shape[1] != self.config.w_dim for w in layers):
+            shape = tuple(ws.shape) if isinstance(ws, Tensor) else (1, len(layers), *layers[0].shape[1:])
+            raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
+        return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
 
-    def _check(self, ws: Tensor, noise_mode: NoiseMode) -> Tensor:
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.config.w_dim):
-            raise ValueError(f"latent of shape {tuple(ws.shape)}, expected (N, {self.num_ws}, {self.config.w_dim})")
+    def _run(self, maps: tuple[Tensor, ...], ws: Latents, stop: int, noise_mode: NoiseMode) -> Trunk:
+        """Goes on from the blocks in `maps` to the one before block number `stop`."""
         if noise_mode not in get_args(NoiseMode):
             raise ValueError(f"noise_mode {noise_mode!r} is not one of {', '.join(get_args(NoiseMode))}")
-        return ws.to(device=self.device, dtype=self.dtype)
+        layers = self.layers_of(ws)
+        x = maps[-1] if maps else None
+        for i, block in list(enumerate(self.synthesis.blocks()))[len(maps) : stop]:
+            x = block(x, layers[max(2 * i - 1, 0) : 2 * i + 1], noise_mode)
+            maps = (*maps, x)
+        return Trunk(maps)

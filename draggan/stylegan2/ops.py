@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from draggan.stylegan2.convolution import conv3x3, conv_transpose3x3
+
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)
 FIR = (1, 3, 3, 1)  # the low-pass kernel of every StyleGAN2, applied along both axes
@@ -48,21 +50,37 @@ def upsample2x(image: Tensor) -> Tensor:
     return doubled[:, :, 2:-2, 2:-2]  # (N, C, 2 h, 2 w)
 
 
-def modulated_conv2d(
-    x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, demodulate: bool = True, power: Tensor | None = None
-) -> Tensor:
-    """Convolution whose input channels are scaled by `styles` and whose output is brought back to unit variance.
+def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, padded: bool = True) -> Tensor:
+    """Convolution whose input channels are scaled by `styles`; see `demodulation` for the other half.
 
-    x (N, in, h, w), weight (out, in, k, k), styles (N, in) -> (N, out, h, w), or (N, out, 2 h, 2 w) with `up`.
-    `power` (out, in), the weight's squares summed over its taps, may be handed in where it is known already.
+    x (N, in, h, w), weight (out, in, k, k), styles (N or 1, in) -> (N, out, h, w), or (N, out, 2 h, 2 w) with `up`.
+    Without `padded` only what needs nothing from outside x comes out: (h - 2, w - 2) from place 1 of the padded
+    result on, or with `up` (2 h - 4, 2 w - 4) from place 2 on, for k = 3.
     """
     x = x * styles[:, :, None, None]
     if up:
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, out, 2 h + 1, 2 w + 1)
-        x = blur(F.pad(x, (1, 1, 1, 1)), gain=4)  # (N, out, 2 h, 2 w)
-    else:
-        x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)  # (N, out, h, w)
-    if demodulate:
-        power = weight.square().sum(dim=(2, 3)) if power is None else power
-        x = x * (styles.square() @ power.T + 1e-8).rsqrt()[:, :, None, None]
-    return x
+        edge = 0 if padded else 1  # the outermost values lack what lies beside x
+        x = conv_transpose3x3(x, weight, crop=edge)  # (N, out, 2 h + 1, 2 w + 1)
+        return blur(F.pad(x, (1, 1, 1, 1)) if padded else x, gain=4)  # (N, out, 2 h, 2 w)
+    if weight.shape[2:] == (1, 1):
+        return F.conv2d(x, weight)  # (N, out, h, w)
+    return conv3x3(x, weight, padding=1 if padded else 0)  # (N, out, h, w)
+
+
+def demodulation(styles: Tensor, power: Tensor) -> Tensor:
+    """The factor that brings the output of a modulated convolution back to unit variance. -> (N, out)
+
+    styles (N, in); power (out, in): the squares of the weight, summed over its taps.
+    """
+    return (styles.square() @ power.T + 1e-8).rsqrt()
+
+
+def activate(x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor | None = None, clamp: float | None = None) -> Tensor:
+    """leaky_relu(x * scale + noise + bias), with the fewest passes over x: its gain goes into what is added first.
+
+    x (N, C, h, w), scale (N or 1, C), bias (C,), noise broadcast to x.
+    """
+    bias = bias[:, None, None]
+    x = torch.addcmul((bias if noise is None else noise + bias) * LRELU_GAIN, x, scale[:, :, None, None] * LRELU_GAIN)
+    x = F.leaky_relu(x, LRELU_SLOPE)
+    return x if clamp is None else x.clamp(-clamp, clamp)

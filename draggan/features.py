@@ -1,0 +1,113 @@
+"""A feature map as the drag reads it: at points of the picture, whole or only on windows around the handles."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from draggan.geometry import Point, to_cells
+from draggan.stylegan2.generator import Generator, Latents, Trunk
+from draggan.stylegan2.windows import Windows, evaluate, total_cost
+
+SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Parts of one feature map, and which part each handle reads. A whole map is one part."""
+
+    parts: Tensor  # (M, C, h, w)
+    corners: tuple[tuple[int, int], ...]  # (top, left) of each part, in cells of the map
+    owners: tuple[int, ...]  # the part of each handle
+    map_size: tuple[int, int]  # (height, width) of the whole map, in cells
+    image_size: tuple[int, int]  # (height, width) of the picture, in pixels
+    trunk: Trunk | None = None  # where the whole map comes from
+
+    def detach(self) -> "Features":
+        """Without gradients."""
+        trunk = self.trunk.detach() if self.trunk else None
+        return Features(self.parts.detach(), self.corners, self.owners, self.map_size, self.image_size, trunk)
+
+    def sample(self, points: Tensor) -> Tensor:
+        """The features at places around each handle, between the cells by bilinear interpolation.
+
+        points (N, K, 2) in pixels, a row for each handle -> (N, K, C). At whole pixels that is the map resized to
+        the picture as `torch.nn.functional.interpolate(mode="bilinear")` resizes it; outside the picture the
+        value at the border goes on.
+        """
+        height, width = self.parts.shape[2:]
+        rows = self.parts.permute(0, 2, 3, 1).reshape(-1, self.parts.shape[1])  # (M h w, C)
+        ends = points.new_tensor(self.map_size).flip(0) - 1
+        cells = to_cells(points, self.image_size, self.map_size).clamp(min=torch.zeros_like(ends), max=ends)
+        low = cells.floor().minimum(ends - 1).clamp(min=0)  # (N, K, 2): x, y of the cell before
+        part = torch.tensor(self.owners, device=points.device)
+        corner = torch.tensor(self.corners, device=points.device).flip(1)[part][:, None]  # (N, 1, 2): x, y
+        share = cells - low
+        found = None
+        for dx in (0, 1):
+            for dy in (0, 1):
+                step = low.new_tensor([dx, dy])
+                x, y = ((low + step).minimum(ends).long() - corner).unbind(-1)  # (N, K)
+                index = (part[:, None] * height + y) * width + x
+                weight = (1 - (share - step).abs()).prod(dim=-1, keepdim=True)  # (N, K, 1)
+                term = rows.index_select(0, index.flatten()).view(*index.shape, -1) * weight
+                found = term if found is None else found + term
+        return found
+
+
+def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
+    """A map that was computed whole, for a number of handles."""
+    features = trunk.features
+    return Features(features, ((0, 0),), (0,) * handles, tuple(features.shape[2:]), image_size, trunk)
+
+
+def around(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:
+    """The features of the block of `resolution` at least `reach` pixels around each handle, the cheapest way.
+
+    ws (1, num_ws, w_dim). Windows where that pays, overlapping ones merged; else the whole map. Gradients reach ws.
+    """
+    config = generator.config
+    map_size = config.map_size(resolution)
+    boxes = [_box(handle, reach, generator.image_size, map_size) for handle in handles]
+    side = max(max(bottom - top, right - left) for top, left, bottom, right in boxes) + 1
+    options = [_covered(boxes, side + slack, map_size) for slack in SLACKS if side + slack <= min(map_size)]
+    options.sort(key=lambda option: total_cost(config, resolution, option[0]))
+    if not options or total_cost(config, resolution, options[0][0]) >= total_cost(config, resolution, None):
+        return whole(generator.trunk(ws, resolution), generator.image_size, len(handles))
+    windows, owners = options[0]
+    parts = evaluate(generator, ws, resolution, windows)
+    return Features(parts, windows.corners, owners, map_size, generator.image_size)
+
+
+def _box(
+    handle: Point, reach: float, image_size: tuple[int, int], map_size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of the cells that bilinear sampling around a handle reads, all included."""
+    middle = torch.tensor([handle.x, handle.y], dtype=torch.float64)
+    low, high = to_cells(torch.stack([middle - reach, middle + reach]), image_size, map_size).tolist()
+    last_y, last_x = map_size[0] - 1, map_size[1] - 1
+    top, left = (min(max(math.floor(v), 0), max(end - 1, 0)) for v, end in ((low[1], last_y), (low[0], last_x)))
+    bottom, right = (min(max(math.floor(v), 0) + 1, end) for v, end in ((high[1], last_y), (high[0], last_x)))
+    return top, left, bottom, right
+
+
+def _covered(
+    boxes: Sequence[tuple[int, int, int, int]], side: int, map_size: tuple[int, int]
+) -> tuple[Windows, tuple[int, ...]]:
+    """Windows of one side that cover every box, first fit, moved onto the map; and which window each box is in."""
+    unions: list[tuple[int, int, int, int]] = []
+    owners = []
+    for top, left, bottom, right in boxes:
+        for i, (t, u, b, r) in enumerate(unions):
+            union = (min(t, top), min(u, left), max(b, bottom), max(r, right))
+            if union[2] - union[0] < side and union[3] - union[1] < side:
+                unions[i] = union
+                owners.append(i)
+                break
+        else:
+            owners.append(len(unions))
+            unions.append((top, left, bottom, right))
+    corners = tuple((min(t, map_size[0] - side), min(u, map_size[1] - side)) for t, u, _, _ in unions)
+    return Windows(corners, side), tuple(owners)

@@ -1,0 +1,85 @@
+"""The two 3 x 3 convolutions of the network, with gradients for their input alone.
+
+On a CPU, small maps are multiplied as one matrix: reading the weights is what they cost, and the library's convolutions
+rearrange the weights at each call. Everything else is the library's.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SMALL = 700  # cells up to which the matrix is faster, measured by `python -m benchmarks.convolution`
+
+
+def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, h + 2 padding - 2, w + 2 padding - 2)."""
+    if _as_matrix(x, weight):
+        return _Conv3x3.apply(F.pad(x, (padding,) * 4) if padding else x, weight)
+    return F.conv2d(x, weight, padding=padding)
+
+
+def conv_transpose3x3(x: Tensor, weight: Tensor, crop: int) -> Tensor:
+    """Stride 2. x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, 2 h + 1 - 2 crop, 2 w + 1 - 2 crop)."""
+    if _as_matrix(x, weight):
+        y = _ConvTranspose3x3.apply(x, weight)
+        return y[:, :, crop:-crop, crop:-crop] if crop else y
+    return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=crop)
+
+
+def arranged(weight: Tensor, up: bool) -> Tensor:
+    """The same weight, laid out in memory so that its matrix needs no copy."""
+    if up:
+        return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)
+    return weight.contiguous(memory_format=torch.channels_last)
+
+
+def _as_matrix(x: Tensor, weight: Tensor) -> bool:
+    return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= SMALL
+
+
+class _Conv3x3(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.matrix, ctx.size = weight.permute(0, 2, 3, 1).flatten(1), x.shape[2:]  # (out, 9 in)
+        y = _gather(x.permute(0, 2, 3, 1), stride=1) @ ctx.matrix.T  # (N, h - 2, w - 2, out)
+        return y.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        taps = grad.permute(0, 2, 3, 1) @ ctx.matrix  # (N, h - 2, w - 2, 9 in)
+        return _scatter(taps, ctx.size, stride=1).permute(0, 3, 1, 2), None
+
+
+class _ConvTranspose3x3(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.matrix = weight.permute(1, 2, 3, 0).flatten(1)  # (in, 9 out)
+        taps = x.permute(0, 2, 3, 1) @ ctx.matrix  # (N, h, w, 9 out)
+        y = _scatter(taps, (2 * x.shape[2] + 1, 2 * x.shape[3] + 1), stride=2)  # (N, 2 h + 1, 2 w + 1, out)
+        return y.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        x = _gather(grad.permute(0, 2, 3, 1), stride=2) @ ctx.matrix.T  # (N, h, w, in)
+        return x.permute(0, 3, 1, 2), None
+
+
+def _gather(x: Tensor, stride: int) -> Tensor:
+    """x (N, H, W, C) -> (N, h, w, 9 C): what each place of a 3 x 3 kernel reads."""
+    height, width = ((size - 3) // stride + 1 for size in x.shape[1:3])
+    ends = range(3)
+    return torch.cat([_tap(x, i, j, height, width, stride) for i in ends for j in ends], dim=3)
+
+
+def _scatter(taps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """The adjoint of `_gather`: taps (N, h, w, 9 C) -> (N, H, W, C), (H, W) = size."""
+    count, height, width, channels = taps.shape[0], taps.shape[1], taps.shape[2], taps.shape[3] // 9
+    x = taps.new_zeros(count, *size, channels)
+    for k, part in enumerate(taps.split(channels, dim=3)):
+        _tap(x, k // 3, k % 3, height, width, stride).add_(part)
+    return x
+
+
+def _tap(x: Tensor, i: int, j: int, height: int, width: int, stride: int) -> Tensor:
+    """What the places of a map read through one tap of the kernel. x (N, H, W, C) -> a view (N, h, w, C)."""
+    return x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]

@@ -1,0 +1,156 @@
+"""The synthesis network evaluated only on windows of a feature map, exactly.
+
+A window of a block's output depends on a slightly larger window of its input, so a few small windows at 128 x 128 cost
+a fraction of the whole map, forward and backward. Inside, convolutions run without padding; what lies outside the map
+is set to zero after each layer, as the padding of the whole network does. From the block on where the windows would
+cost as much as the map, downwards, blocks are run whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from draggan.stylegan2 import ops
+from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.generator import Generator, Latents, SynthesisBlock, SynthesisLayer
+
+WINDOW_COST = 1.3  # of a multiplication in a window against one in a whole map: small convolutions are less efficient
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square windows of one size, in cells of a map. They may reach beyond the map."""
+
+    corners: tuple[tuple[int, int], ...]  # (top, left) of each
+    size: int
+
+    def source(self) -> "Windows":
+        """The windows of the block before that these are made from, when the block has twice its resolution.
+
+        Backwards through a block: one cell around for the 3 x 3 kernel, then y[m] of the doubling layer reads
+        x[(m - 3) / 2 .. (m + 2) / 2] (a transposed 3 x 3 kernel of stride 2 and four taps of the FIR).
+        """
+        corners = tuple(((top - 3) // 2, (left - 3) // 2) for top, left in self.corners)
+        ends = [(place + self.size + 4) // 2 - start for a, b in zip(self.corners, corners, strict=True)
+                for place, start in zip(a, b, strict=True)]  # fmt: skip
+        return Windows(corners, max(ends))
+
+    def grown(self) -> "Windows":
+        """One cell more on each side."""
+        return Windows(tuple((top - 1, left - 1) for top, left in self.corners), self.size + 2)
+
+    def places(self, map_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Rows (N, s, 1) and columns (N, 1, s) on the map, and where they lie on it (N, 1, s, s); None: everywhere."""
+        side = torch.arange(self.size)
+        top, left = torch.tensor(self.corners).reshape(-1, 2).T[:, :, None]  # (N, 1)
+        rows, columns = (top + side)[:, :, None], (left + side)[:, None, :]
+        inside = (rows >= 0) & (rows < map_size[0]) & (columns >= 0) & (columns < map_size[1])  # (N, s, s)
+        return rows, columns, None if inside.all() else inside[:, None]
+
+
+def evaluate(generator: Generator, ws: Latents, resolution: int, windows: Windows) -> Tensor:
+    """The features of the block of `resolution` on windows of its map. ws (1, num_ws, w_dim) -> (N, C, s, s).
+
+    The same values as in `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
+    """
+    config = generator.config
+    levels = _levels(config, resolution, windows)
+    whole, _ = _cheapest(config, levels)
+    x = crop(generator.trunk(ws, config.resolutions[whole]).features, levels[whole])
+    layers = generator.layers_of(ws)
+    for i in range(whole + 1, len(levels)):
+        block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
+        x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], levels[i - 1], levels[i], size)
+    return x
+
+
+def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None) -> float:
+    """What the features of a block cost on windows, or whole (None): multiplications per tap, weighed."""
+    if windows is None:
+        return sum(_whole_cost(config, i) for i in range(config.resolutions.index(resolution) + 1))
+    return _cheapest(config, _levels(config, resolution, windows))[1]
+
+
+def crop(features: Tensor, windows: Windows) -> Tensor:
+    """features (1, C, h, w) -> (N, C, s, s), zero outside the map."""
+    height, width = features.shape[2:]
+    tops, lefts = zip(*windows.corners, strict=True)
+    above, before = max(0, -min(tops)), max(0, -min(lefts))
+    below, behind = max(0, max(tops) + windows.size - height), max(0, max(lefts) + windows.size - width)
+    if above or before or below or behind:
+        features = F.pad(features, (before, behind, above, below))
+    return _cut(
+        features.expand(len(tops), -1, -1, -1), [(t + above, u + before) for t, u in windows.corners], windows.size
+    )
+
+
+def _cut(x: Tensor, corners: list[tuple[int, int]], size: int) -> Tensor:
+    """Of each sample of x (N, C, h, w) the square at its corner. -> (N, C, s, s), channels last"""
+    if len(set(corners)) == 1:
+        top, left = corners[0]
+        return x[:, :, top : top + size, left : left + size]
+    parts = [sample[:, t : t + size, u : u + size] for sample, (t, u) in zip(x, corners, strict=True)]
+    return torch.stack(parts).contiguous(memory_format=torch.channels_last)
+
+
+def _block(
+    block: SynthesisBlock,
+    x: Tensor,
+    ws: Sequence[Tensor],
+    source: Windows,
+    windows: Windows,
+    map_size: tuple[int, int],
+) -> Tensor:
+    """One block: its input on the windows `source` -> its output on `windows`. ws (1, w_dim) for both its layers."""
+    assert block.conv0 is not None, "the first block is always run whole"
+    needed = windows.grown()
+    styles = block.conv0.affine(ws[0])
+    x = ops.modulated_conv2d(x, block.conv0.weight, styles, up=True, padded=False)  # from place 2 corner + 2 on
+    shifts = [(a[0] - 2 * b[0] - 2, a[1] - 2 * b[1] - 2) for a, b in zip(needed.corners, source.corners, strict=True)]
+    x = _activated(block.conv0, _cut(x, shifts, needed.size), styles, needed, map_size)
+    styles = block.conv1.affine(ws[1])
+    x = ops.modulated_conv2d(x, block.conv1.weight, styles, padded=False)
+    return _activated(block.conv1, x, styles, windows, map_size)
+
+
+def _activated(layer: SynthesisLayer, x: Tensor, styles: Tensor, windows: Windows, map_size: tuple[int, int]) -> Tensor:
+    """Demodulation, noise, bias and activation on windows of a layer's map. x (N, C, s, s)."""
+    rows, columns, inside = windows.places(map_size)
+    noise = None
+    if layer.noisy:
+        rows, columns = rows.clamp(0, map_size[0] - 1), columns.clamp(0, map_size[1] - 1)
+        noise = layer.noise_const[rows.to(x.device), columns.to(x.device)][:, None] * layer.noise_strength
+    x = ops.activate(x, ops.demodulation(styles, layer.power), layer.bias, noise, layer.clamp)
+    return x if inside is None else x * inside.to(x)
+
+
+def _levels(config: GeneratorConfig, resolution: int, windows: Windows) -> list[Windows]:
+    """The windows of every block from the first up to that of `resolution`."""
+    levels = [windows]
+    for _ in range(config.resolutions.index(resolution)):
+        levels.insert(0, levels[0].source())
+    return levels
+
+
+def _cheapest(config: GeneratorConfig, levels: list[Windows]) -> tuple[int, float]:
+    """The last block that is better run whole, and what all of it then costs."""
+    wholes = [_whole_cost(config, i) for i in range(len(levels))]
+    windowed = [0.0] + [_window_cost(config, i, levels) for i in range(1, len(levels))]
+    totals = [sum(wholes[: i + 1]) + sum(windowed[i + 1 :]) for i in range(len(levels))]
+    best = min(range(len(totals)), key=totals.__getitem__)
+    return best, totals[best]
+
+
+def _whole_cost(config: GeneratorConfig, block: int) -> float:
+    outs, ins = config.channels[block], config.channels[max(block - 1, 0)]
+    cells = config.const_height * config.const_width * 4**block
+    return outs * outs * cells + (outs * ins * cells / 4 if block else 0)
+
+
+def _window_cost(config: GeneratorConfig, block: int, levels: list[Windows]) -> float:
+    outs, ins = config.channels[block], config.channels[block - 1]
+    taps = outs * outs * levels[block].size ** 2 + outs * ins * levels[block - 1].size ** 2
+    return taps * len(levels[block].corners) * WINDOW_COST

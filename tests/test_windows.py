@@ -1,0 +1,85 @@
+"""The network on windows against the network on whole maps."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from draggan.stylegan2 import windows as w
+from draggan.stylegan2.windows import Windows, crop, evaluate
+from tests.networks import tiny_generator
+
+PLACES = {
+    "middle": [(13, 14)],
+    "corner": [(0, 0)],
+    "borders": [(0, 9), (11, 0), (26, 12), (9, 26)],
+    "last corner": [(26, 26)],
+    "many": [(y, x) for y in (1, 8, 17, 26) for x in (0, 5, 11, 26)],
+    "beyond": [(-2, 28), (29, -3)],
+}
+
+
+def whole_and_windowed(generator, ws, resolution, windows, weight):
+    """Features and gradients, on whole maps then cropped, and on windows. `weight` makes the gradient uneven."""
+    results = []
+    for run in (
+        lambda at: crop(generator.trunk(at, resolution).features, windows),
+        lambda at: evaluate(generator, at, resolution, windows),
+    ):
+        at = ws.clone().requires_grad_()
+        features = run(at)
+        (gradient,) = torch.autograd.grad((features * weight[: len(features)]).sum(), at)
+        results.append((features.detach(), gradient))
+    return results
+
+
+@pytest.fixture
+def never_whole(monkeypatch):
+    """Windows as far down as they go, whatever they cost."""
+    monkeypatch.setattr(w, "WINDOW_COST", 1e-9)
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("facts", [{}, {"width": 2}, {"conv_clamp": 1.0}])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_windows_are_the_whole_map(places, facts, dtype, tolerance, never_whole):
+    generator = tiny_generator(64, **facts).to(dtype)
+    ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=dtype)
+    if "width" in facts:
+        places = [(top, left // 2) for top, left in places]
+    windows = Windows(tuple(places), 6)
+    weight = torch.randn(len(places), 8, 6, 6, dtype=dtype)
+    (features, gradient), (ours, our_gradient) = whole_and_windowed(generator, ws, 32, windows, weight)
+    assert (ours - features).abs().max() <= tolerance * features.abs().max()
+    assert (our_gradient - gradient).abs().max() <= tolerance * gradient.abs().max()
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 62), st.integers(-3, 62)), min_size=1, max_size=4),
+    st.integers(1, 14),
+    st.sampled_from([64, 32, 16, 8]),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_windows_of_any_block(corners, size, resolution):
+    generator = tiny_generator(64).double()
+    ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
+    windows = Windows(tuple((min(a, resolution), min(b, resolution)) for a, b in corners), size)
+    expected = crop(generator.trunk(ws, resolution).features, windows)
+    with pytest.MonkeyPatch.context() as patch:
+        for cost in (1e-9, 1.0):
+            patch.setattr(w, "WINDOW_COST", cost)
+            torch.testing.assert_close(evaluate(generator, ws, resolution, windows), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_only_what_pays_is_run_on_windows():
+    config = tiny_generator(64).config
+    small, large = Windows(((20, 20),), 8), Windows(tuple((y, x) for y in range(0, 64, 8) for x in range(0, 64, 8)), 8)
+    run_whole = w.total_cost(config, 64, None)
+    assert w.total_cost(config, 64, small) < run_whole / 4
+    assert w.total_cost(config, 64, large) == run_whole
+
+
+def test_crop_is_zero_outside():
+    features = torch.arange(16.0).reshape(1, 1, 4, 4)
+    (part,) = crop(features, Windows(((-1, 2),), 4))
+    assert part[0].tolist() == [[0, 0, 0, 0], [2, 3, 0, 0], [6, 7, 0, 0], [10, 11, 0, 0]]
