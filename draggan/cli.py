@@ -1,4 +1,7 @@
-"""The command line: `draggan web`, `drag`, `image`. The only module that prints. Imports torch only where it works."""
+"""The command line: `draggan web`, `drag`, `image`, `models`. The only module that prints.
+
+Imports torch only where it works with it, so that help comes at once.
+"""
 
 import argparse
 import sys
@@ -56,9 +59,23 @@ def _parser() -> argparse.ArgumentParser:
     image = commands.add_parser("image", help="generate a picture")
     image.set_defaults(run=_image)
 
+    models = commands.add_parser("models", help="list, fetch, verify, remove or convert models")
+    models.set_defaults(run=_list)
+    actions = models.add_subparsers(metavar="ACTION", parser_class=_Parser)
+    for name, run, text in (
+        ("fetch", _fetch, "download models, or all"),
+        ("verify", _verify, "read models again and compare their SHA-256"),
+        ("remove", _remove, "delete downloaded models"),
+        ("convert", _convert, "write a checkpoint of another project as .safetensors beside it"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("names", nargs="+", metavar="FILE" if name == "convert" else "NAME")
+        action.set_defaults(run=run)
+
     for command in (web, drag, image):
         command.add_argument("--model", default="plush-256", help="a name of the table or a file (default: plush-256)")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    for command in (web, drag, image, models):
         command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
     for command in (drag, image):
         command.add_argument("--seed", type=int, default=1)
@@ -68,16 +85,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _web(args: argparse.Namespace) -> None:
-    from functools import cache
-
     from draggan import models
+    from draggan.cache import ModelCache
     from draggan.web.app import ServerConfig, build, serve
 
-    models.find(args.model)
-    device = models.pick_device(args.device)
-    load = cache(lambda name: models.load(name, str(device)))
-    load(args.model)
-    page = build(load, models.MODELS, args.model)
+    device = str(models.pick_device(args.device))
+    models.fetch(args.model, args.checkpoints)
+    cache = ModelCache(folder=args.checkpoints)
+    cache.load(args.model, device)
+    page = build(cache, device, args.model)
     address = serve(page, ServerConfig(args.host, args.port, args.share))
     if not address.rstrip("/").endswith(f":{args.port}"):
         print(f"Port {args.port} is taken.")
@@ -90,7 +106,7 @@ def _image(args: argparse.Namespace) -> None:
     from draggan.render import to_picture
 
     _check_out(args.out, (".png",))
-    generator = models.load(args.model, args.device)
+    generator = models.load(args.model, args.device, args.checkpoints)
     latent = generator.latent(args.seed, args.psi)
     _save(args, to_picture(generator.render(latent)))
 
@@ -108,7 +124,7 @@ def _drag(args: argparse.Namespace) -> None:
         _check_out(args.video, render.VIDEOS)
     lr = args.lr if args.lr is not None else models.step_size(args.model)
     config = DragConfig(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
-    generator = models.load(args.model, args.device)
+    generator = models.load(args.model, args.device, args.checkpoints)
     mask = None if args.mask is None else torch.from_numpy(render.read_mask(args.mask, generator.image_size))
     targets = [pair.target for pair in pairs]
     steps = drag(generator, generator.latent(args.seed, args.psi), pairs, mask, config)
@@ -125,6 +141,55 @@ def _drag(args: argparse.Namespace) -> None:
         render.write_video(args.video, frames)
     how = "arrived" if step.arrived else "not there yet"
     print(f"{how} after {step.index} steps, farthest handle {max(step.distances):.1f} px from its target: {args.out}")
+
+
+def _list(args: argparse.Namespace) -> None:
+    from draggan import models
+
+    for state in models.states(args.checkpoints):
+        spec = state.spec
+        if state.path:
+            here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
+            here = here if spec.urls else "comes with draggan"
+        else:
+            here = f"not here ({spec.size_mb} MB)" + (
+                f", {state.unfinished / 1e6:.0f} MB begun" * bool(state.unfinished)
+            )
+        print(f"{spec.name:24} {spec.width} x {spec.height:<5} {here:60} {spec.shows}. {spec.licence.name}")
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from draggan import models
+
+    names = models.available_models() if args.names == ["all"] else [models.spec_of(name).name for name in args.names]
+    for name in names:
+        print(models.fetch(name, args.checkpoints))
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from draggan import models
+
+    for name in args.names:
+        verdict = models.verify(name, args.checkpoints)
+        if verdict.problem:
+            raise ValueError(f"{verdict.path}: {verdict.problem}")
+        held = "as expected" if verdict.expected else "nothing is known of what it should be"
+        print(f"{verdict.path}: good, SHA-256 {verdict.sha256} ({held})")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    from draggan import models
+
+    for name in args.names:
+        for path in models.remove(name, args.checkpoints):
+            print(f"removed {path}")
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from draggan import models
+
+    for name in args.names:
+        print(models.convert(Path(name)))
 
 
 def _pair(text: str) -> "DragPair":

@@ -12,7 +12,7 @@ from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep, drag
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 
-Phase = Literal["ready", "dragging", "arrived", "limit", "stopped"]
+Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stopped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Session:
     pending: Point | None = None  # a handle that waits for its target
     mask: np.ndarray | None = None  # (H, W) bool, True where the picture may change; None: everywhere
     drag: DragState | None = None  # what a drag goes on from
-    phase: Phase = "ready"  # of its drag: not begun, running, or how it ended
+    phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     number: int = 0  # pictures drawn in this tab before this one
 
     @property
@@ -42,6 +42,11 @@ class Session:
     def distances(self) -> tuple[float, ...]:
         """Pixels from each handle to its target."""
         return tuple(p.distance(pair.target) for p, pair in zip(self.handles, self.pairs, strict=True))
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs that only Stop may interrupt."""
+        return self.phase in ("loading", "dragging")
 
     @property
     def steps(self) -> int:
@@ -90,8 +95,10 @@ class Session:
         return replace(self, latent=step.latent, drag=step.state, phase=phase)
 
     def stop(self) -> "Session":
-        """The session after its drag was stopped, at the last step that it advanced to."""
-        return replace(self, phase="stopped") if self.phase == "dragging" else self
+        """The session after what ran was stopped: at the last step that it advanced to, with the model it has."""
+        if not self.busy:
+            return self
+        return replace(self, phase="stopped" if self.phase == "dragging" else "ready")
 
     def run(self, generator: Generator, config: DragConfig) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands. Raises ValueError when there is none to run."""

@@ -4,6 +4,7 @@ import base64
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -12,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from draggan.download import DownloadError
 from draggan.render import to_picture
+from draggan.transfer import Progress
 from draggan.web.canvas import read_mask
 from draggan.web.handlers import Handlers
 from draggan.web.words import explain, status
@@ -28,17 +31,33 @@ def generator():
 
 @pytest.fixture
 def do(generator):
-    def load(name):
-        if name != "tiny":
-            raise ValueError(f"no model {name!r}")
-        return generator
-
     with ThreadPoolExecutor(max_workers=1) as worker:
-        yield Handlers(load, worker)
+        yield Handlers(Shelf(generator), "cpu", worker)
+
+
+class Shelf:
+    """Two models in memory, one of them as if it had to be downloaded."""
+
+    def __init__(self, generator):
+        self.generator = generator
+
+    def download(self, name):
+        if name == "far":
+            yield Progress("downloading", "http://127.0.0.1/far", 1_000_000, 4_000_000)
+            yield Progress("checking")
+        elif name == "broken":
+            yield Progress("connecting")
+            raise DownloadError(["broken.pkl"], Path("models"), [("http://127.0.0.1/broken", "status 404")])
+
+    def load(self, name, device):
+        assert device == "cpu"
+        if name not in ("tiny", "far"):
+            raise ValueError(f"no model {name!r}")
+        return self.generator
 
 
 def drawn(do):
-    return do.draw(None, "tiny", 3, 0.7)[0]
+    return do.start("tiny", 3, 0.7)[0]
 
 
 def clicked(do, session, *places):
@@ -62,17 +81,17 @@ def png_of(mask):
 
 
 def test_draw_shows_the_picture_of_the_seed(do, generator):
-    session, canvas, drag, stop = do.draw(None, "tiny", 3, 0.7)
+    session, canvas, drag, stop = do.start("tiny", 3, 0.7)
     expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
     assert (drag["interactive"], stop["interactive"]) == (True, False)
-    again = do.draw(session, "tiny", 4, 0.7)[0]
+    again = do.draw(session, 4, 0.7)[0]
     assert again.number == session.number + 1
 
 
 def test_random_draws_another_seed(do):
-    seed, session, *_ = do.draw_random(drawn(do), "tiny", 0.7)
+    seed, session, *_ = do.draw_random(drawn(do), 0.7)
     assert session.seed == seed
 
 
@@ -109,7 +128,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     running = do.drag(session, *SETTINGS)
     kept = next(running)[0]
     running.close()
-    stopped, canvas, drag, _ = do.stop(kept)
+    _, stopped, canvas, drag, _ = do.stop(kept)
     assert stopped.phase == "stopped"
     assert "Stopped at step 0" in canvas["marks"]["status"]
     assert drag["value"] == "Continue"
@@ -121,7 +140,7 @@ def test_nothing_else_happens_while_a_drag_runs(do):
     for refused in (
         lambda: do.pick(dragging, SimpleNamespace(x=1, y=1)),
         lambda: do.mask(dragging, SimpleNamespace(png=None)),
-        lambda: do.draw(dragging, "tiny", 1, 0.7),
+        lambda: do.draw(dragging, 1, 0.7),
         lambda: do.reset(dragging),
         lambda: do.undo_point(dragging),
         lambda: do.clear_points(dragging),
@@ -130,9 +149,50 @@ def test_nothing_else_happens_while_a_drag_runs(do):
             refused()
 
 
+def test_another_model_is_brought_and_shown(do):
+    session = clicked(do, drawn(do), (5, 6))
+    model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
+    assert set(model) == {"far"}
+    sessions, canvases, _, stops = shown
+    assert "Downloading far: 1 of 4 MB" in canvases[0]["marks"]["status"]
+    assert "Checking far" in canvases[1]["marks"]["status"]
+    assert [s["interactive"] for s in stops] == [True, True, True, False]
+    assert all(s.model == "tiny" and s.pending and s.busy for s in sessions[:-1])
+    assert sessions[-1].model == "far"
+    assert sessions[-1].pending is None
+    picture_in(canvases[-1])
+
+
+@pytest.mark.parametrize(("name", "message"), [("broken", r"(?s)status 404.*by hand"), ("other", "no model 'other'")])
+def test_a_model_that_does_not_come_leaves_the_old_one(do, name, message):
+    session = clicked(do, drawn(do), (5, 6))
+    shown = []
+    with pytest.raises(gr.Error, match=message):
+        iter_all(do.choose(session, name, 4, 0.7), shown)
+    assert shown[-1][:2] == ("tiny", session)
+
+
+def test_stop_while_a_model_comes_goes_back(do):
+    session = clicked(do, drawn(do), (5, 6))
+    running = do.choose(session, "far", 4, 0.7)
+    kept = next(running)[1]
+    running.close()
+    model, stopped, canvas, *_ = do.stop(kept)
+    assert (model, stopped.model, stopped.phase, stopped.pending) == ("tiny", "tiny", "ready", session.pending)
+    assert canvas["marks"]["phase"] == "ready"
+
+
+def test_a_sent_file_joins_the_menu(do):
+    do._models.load = lambda name, device: do._models.generator
+    *_, (menu, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7)
+    assert menu["value"] == "/tmp/x/mine.pkl"
+    assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
+    assert session.model == "/tmp/x/mine.pkl"
+
+
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.draw(None, "tiny", 9, 1.0)[0], (50, 20), (10, 40))
+    second = clicked(do, do.start("tiny", 9, 1.0)[0], (50, 20), (10, 40))
     alone = [list(do.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
@@ -164,8 +224,8 @@ def test_bad_input_is_told_and_loses_nothing(do):
     session = drawn(do)
     with pytest.raises(gr.Error, match="outside the picture"):
         do.pick(session, SimpleNamespace(x=900, y=1))
-    with pytest.raises(gr.Error, match="no model 'other'"):
-        do.draw(session, "other", 1, 0.7)
+    with pytest.raises(gr.Error, match="seed -1"):
+        do.draw(session, -1, 0.7)
     running = do.drag(session, *SETTINGS)
     kept, canvas, *_ = next(running)
     assert kept is session

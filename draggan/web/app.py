@@ -2,19 +2,19 @@
 
 import os
 import socket
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import gradio as gr
 
+from draggan.cache import ModelCache
 from draggan.engine import DragConfig
-from draggan.models import ModelSpec, step_size
-from draggan.stylegan2.generator import Generator
+from draggan.models import step_size
 from draggan.web import canvas
 from draggan.web.handlers import Handlers
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
+FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = "footer { display: none !important } .gradio-container { max-width: 1280px !important; margin: 0 auto }"
 ABOUT = """# draggan
 Click a **handle** (blue) and its **target** (red ring), press **Drag it**. Paint white what **may move**, or nothing:
@@ -30,19 +30,18 @@ class ServerConfig:
     share: bool = False
 
 
-def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model: str) -> gr.Blocks:
-    """The page. `load` gives the generator of a model by name or path; `model` is the one shown first."""
-    do = Handlers(load, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
-    choices = [(f"{spec.name}: {spec.shows}", spec.name) for spec in specs]
-    if model not in {spec.name for spec in specs}:
-        choices.append((model, model))
+def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
+    """The page. `model`, a name or a file, is the one shown first."""
+    do = Handlers(models, device, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
     defaults = DragConfig()
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state = gr.State()
         gr.Markdown(ABOUT)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=280):
-                menu = gr.Dropdown(choices, value=model, label="Model", elem_id="model")
+                first = do.menu(model)
+                menu = gr.Dropdown(first["choices"], value=model, label="Model", elem_id="model")
+                file = gr.UploadButton("Open a model file", file_types=FORMATS, elem_id="file", size="sm")
                 with gr.Row():
                     seed = gr.Number(value=6, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80)
                     psi = gr.Slider(0, 1, value=0.7, step=0.05, label="Truncation psi", min_width=140)
@@ -69,11 +68,12 @@ def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model:
         shown = [state, view, drag, stop]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         alone = {**quiet, "trigger_mode": "once"}
-        page.load(do.draw, [state, menu, seed, psi], shown, **alone)
-        menu.input(do.draw, [state, menu, seed, psi], shown, **alone)
-        menu.input(step_size, menu, lr, **quiet)
-        draw.click(do.draw, [state, menu, seed, psi], shown, **alone)
-        random.click(do.draw_random, [state, menu, psi], [seed, *shown], **alone)
+        page.load(do.start, [menu, seed, psi], shown, **alone)
+        choosing = menu.input(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
+        opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
+        menu.change(step_size, menu, lr, **quiet)
+        draw.click(do.draw, [state, seed, psi], shown, **alone)
+        random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
         view.pick(do.pick, state, shown, **quiet, trigger_mode="multiple")
         view.mask(do.mask, state, shown, **quiet, trigger_mode="always_last")
         undo.click(do.undo_point, state, shown, **quiet, trigger_mode="multiple")
@@ -81,7 +81,9 @@ def build(load: Callable[[str], Generator], specs: tuple[ModelSpec, ...], model:
         reset.click(do.reset, state, shown, **alone)
         save.click(do.save, state, view, **alone)
         running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
-        stop.click(None, cancels=running, queue=False).then(do.stop, state, shown, **quiet)
+        stop.click(None, cancels=[running, choosing, opening], queue=False).then(
+            do.stop, state, [menu, *shown], **quiet
+        )
     return page
 
 
@@ -98,6 +100,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         footer_links=[],
         prevent_thread_lock=True,
         quiet=True,
+        max_file_size="4gb",
         enable_monitoring=False,
     )
     return address

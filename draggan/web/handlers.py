@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gradio as gr
 import numpy as np
 import torch
 
+from draggan.cache import ModelCache
 from draggan.engine import DragConfig, Space
 from draggan.geometry import Point
+from draggan.models import available_models
 from draggan.render import encode, facts, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
+from draggan.table import MODELS
 from draggan.web import canvas, words
 
 FRAME_SECONDS = 1 / 15  # between two frames; and drawing them takes at most a third of the time
@@ -37,30 +40,61 @@ def told(handler: Callable) -> Callable:
         try:
             return handler(*args, **kwargs)
         except EXPECTED as error:
-            raise gr.Error(words.explain(error), duration=15, print_exception=False) from error
+            _tell(error)
 
     return wrapper
 
 
 class Handlers:
-    """The handlers of one page: `load` gives the generator of a model, by name or path."""
+    """The handlers of one page: its models, the device they run on, and the worker that runs them."""
 
-    def __init__(self, load: Callable[[str], Generator], worker: ThreadPoolExecutor) -> None:
-        self._load = load
+    def __init__(self, models: ModelCache, device: str, worker: ThreadPoolExecutor) -> None:
+        self._models = models
+        self._device = device
         self._worker = worker
 
     @told
-    def draw(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
-        """A new picture. -> what `shown` gives"""
-        _must_be_free(session)
-        number = 0 if session is None else session.number + 1
-        fresh = self._run(self._new, model, int(seed), truncation_psi)
-        return shown(replace(fresh, number=number), self._frame(fresh))
+    def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
+        """The first picture of a tab. -> what `shown` gives"""
+        return self._drawn(None, model, seed, truncation_psi)
 
-    def draw_random(self, session: Session | None, model: str, truncation_psi: float) -> tuple:
+    @told
+    def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
+        """A new picture of the same model."""
+        _must_be_free(session)
+        return self._drawn(session, session.model, seed, truncation_psi)
+
+    def draw_random(self, session: Session, truncation_psi: float) -> tuple:
         """A picture of a seed that nobody chose. -> seed, then what `shown` gives"""
         seed = random.randrange(2**31)
-        return seed, *self.draw(session, model, seed, truncation_psi)
+        return seed, *self.draw(session, seed, truncation_psi)
+
+    def choose(self, session: Session, model: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
+        """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old one.
+
+        -> model, then what `shown` gives
+        """
+        try:
+            _must_be_free(session)
+            for progress in self._models.download(model):
+                yield model, *shown(replace(session, phase="loading"), status=words.loading(model, progress))
+            yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
+            yield model, *self._drawn(session, model, seed, truncation_psi)
+        except Exception as error:
+            yield session.model, *shown(session)
+            _tell(error)
+
+    def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
+        """A model in a file that the user sends. -> menu, then what `shown` gives"""
+        for model, *rest in self.choose(session, path, seed, truncation_psi):
+            yield self.menu(model), *rest
+
+    def menu(self, model: str) -> dict[str, Any]:
+        """The menu with a model chosen, also one that the table does not have."""
+        choices = [(spec.label, spec.name) for spec in MODELS]
+        if model not in available_models():
+            choices.append((Path(model).name, model))
+        return gr.update(choices=choices, value=model)
 
     @told
     def pick(self, session: Session, event: gr.EventData) -> tuple:
@@ -104,7 +138,7 @@ class Handlers:
         try:
             _must_be_free(session)
             config = DragConfig(lr=lr, max_steps=int(max_steps), space=space, mask_weight=mask_weight)
-            steps = session.run(self._run(self._load, session.model), config)
+            steps = session.run(self._run(self._generator, session.model), config)
             drawing, drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
             while (step := self._run(next, steps, None)) is not None:
                 session = session.advance(step)
@@ -118,39 +152,48 @@ class Handlers:
                 yield shown(session, frame)
         except Exception as error:
             yield shown(kept.stop())
-            if isinstance(error, EXPECTED):
-                raise gr.Error(words.explain(error), duration=15, print_exception=False) from error
-            raise
+            _tell(error)
 
     def stop(self, session: Session) -> tuple:
-        """After Stop: the picture and the points of the last frame."""
-        return shown(session.stop())
+        """After Stop: the picture and the points of the last frame. -> model, then what `shown` gives"""
+        return session.model, *shown(session.stop())
 
     def _run(self, work: Callable, *args: Any) -> Any:
         return self._worker.submit(work, *args).result()
 
-    def _new(self, model: str, seed: int, truncation_psi: float) -> Session:
-        return new_session(self._load(model), model, seed, truncation_psi)
+    def _generator(self, model: str) -> Generator:
+        return self._models.load(model, self._device)
+
+    def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
+        number = 0 if session is None else session.number + 1
+        fresh = self._run(lambda: new_session(self._generator(model), model, int(seed), truncation_psi))
+        return shown(replace(fresh, number=number), self._frame(fresh))
 
     def _picture(self, session: Session) -> np.ndarray:
-        return to_picture(self._load(session.model).render(session.latent))
+        return to_picture(self._generator(session.model).render(session.latent))
 
     def _frame(self, session: Session) -> bytes:
         return encode(self._run(self._picture, session), lossless=False)
 
 
-def shown(session: Session, frame: bytes | None = None) -> tuple:
+def shown(session: Session, frame: bytes | None = None, status: str | None = None) -> tuple:
     """-> session, canvas, drag button, stop button"""
-    dragging = session.phase == "dragging"
     label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
     return (
         session,
-        canvas.update(session, words.status(session), frame),
-        gr.update(value=label, interactive=not dragging),
-        gr.update(interactive=dragging),
+        canvas.update(session, status or words.status(session), frame),
+        gr.update(value=label, interactive=not session.busy),
+        gr.update(interactive=session.busy),
     )
 
 
-def _must_be_free(session: Session | None) -> None:
-    if session is not None and session.phase == "dragging":
-        raise ValueError("a drag is running: press Stop first")
+def _must_be_free(session: Session) -> None:
+    if session.busy:
+        raise ValueError("something is running: press Stop first")
+
+
+def _tell(error: Exception) -> NoReturn:
+    """Shows what went wrong on the page; what nobody expected also goes to the server's log."""
+    if isinstance(error, EXPECTED):
+        raise gr.Error(words.explain(error), duration=15, print_exception=False) from error
+    raise error

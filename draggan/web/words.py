@@ -3,6 +3,7 @@
 import torch
 
 from draggan.session import Session
+from draggan.transfer import Progress
 
 
 def status(session: Session) -> str:
@@ -30,3 +31,14 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu."
     return str(error)
+
+
+def loading(model: str, progress: Progress) -> str:
+    """How far the download of a model is."""
+    received, note = f"{progress.received / 1e6:.0f}", f" ({progress.note})" if progress.note else ""
+    if progress.phase == "waiting":
+        return f"Waiting for {model}{note}"
+    if progress.phase == "checking":
+        return f"Checking {model} ..."
+    total = f" of {progress.total / 1e6:.0f}" if progress.total else ""
+    return f"Downloading {model}: {received}{total} MB{note}. Stop keeps what has come."
