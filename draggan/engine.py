@@ -215,7 +215,7 @@ def _drag(
             templates = _completed(templates, features.detach(), handles)
             handles = track(features.detach(), handles, templates, r2)
             loss = motion_supervision(features, handles, targets, r1)
-            if fixed is not None:
+            if fixed is not None and reference is not None:
                 loss = loss + config.mask_weight * mask_loss(features.parts, reference, fixed)
         places = to_points(handles)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))

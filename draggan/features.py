@@ -59,8 +59,8 @@ class Features:
 
 def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
     """A map that was computed whole, for a number of handles."""
-    features = trunk.features
-    return Features(features, ((0, 0),), (0,) * handles, tuple(features.shape[2:]), image_size, trunk)
+    height, width = trunk.features.shape[2:]
+    return Features(trunk.features, ((0, 0),), (0,) * handles, (height, width), image_size, trunk)
 
 
 def around(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:

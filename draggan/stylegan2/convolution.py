@@ -45,8 +45,8 @@ class _Conv3x3(torch.autograd.Function):
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        taps = grad.permute(0, 2, 3, 1) @ ctx.matrix  # (N, h - 2, w - 2, 9 in)
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        taps = grads[0].permute(0, 2, 3, 1) @ ctx.matrix  # (N, h - 2, w - 2, 9 in)
         return _scatter(taps, ctx.size, stride=1).permute(0, 3, 1, 2), None
 
 
@@ -59,8 +59,8 @@ class _ConvTranspose3x3(torch.autograd.Function):
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        x = _gather(grad.permute(0, 2, 3, 1), stride=2) @ ctx.matrix.T  # (N, h, w, in)
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        x = _gather(grads[0].permute(0, 2, 3, 1), stride=2) @ ctx.matrix.T  # (N, h, w, in)
         return x.permute(0, 3, 1, 2), None
 
 

@@ -6,6 +6,7 @@ models come that way. Every tensor is a frozen buffer: gradients reach w and nev
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, get_args
 
 import numpy as np
@@ -38,6 +39,9 @@ class Trunk:
 
 
 class Dense(nn.Module):
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, ins: int, outs: int, lr_multiplier: float = 1.0) -> None:
         super().__init__()
         self.lr_multiplier = lr_multiplier
@@ -50,6 +54,12 @@ class Dense(nn.Module):
 
 class SynthesisLayer(nn.Module):
     """Modulated 3 x 3 convolution, noise, bias, leaky ReLU (figure 2c of the paper)."""
+
+    weight: Tensor
+    bias: Tensor
+    noise_const: Tensor
+    noise_strength: Tensor
+    power: Tensor
 
     def __init__(self, config: GeneratorConfig, ins: int, outs: int, size: tuple[int, int], up: bool) -> None:
         super().__init__()
@@ -81,6 +91,9 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1 x 1 convolution to colours, without demodulation."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, config: GeneratorConfig, ins: int) -> None:
         super().__init__()
         self.clamp = config.conv_clamp
@@ -96,6 +109,8 @@ class ToRGB(nn.Module):
 
 class SynthesisBlock(nn.Module):
     """One resolution: the features go up, `torgb` reads a contribution to the picture off them."""
+
+    const: Tensor  # of the first block only
 
     def __init__(self, config: GeneratorConfig, index: int) -> None:
         super().__init__()
@@ -120,6 +135,8 @@ class SynthesisBlock(nn.Module):
 
 class MappingNetwork(nn.Module):
     """z -> w: an MLP with a small learning rate; with classes, an embedding of the class beside z."""
+
+    w_avg: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -240,11 +257,11 @@ class Generator(nn.Module):
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1]."""
         layers = self.layers_of(ws)
         maps = self._run(trunk.maps, layers, len(self.config.resolutions), noise_mode).maps
-        image = None
-        for i, (block, x) in enumerate(zip(self.synthesis.blocks(), maps, strict=True)):
-            rgb = block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
-            image = rgb if image is None else ops.upsample2x(image) + rgb
-        return image
+        rgbs = [
+            block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
+            for i, (block, x) in enumerate(zip(self.synthesis.blocks(), maps, strict=True))
+        ]
+        return reduce(lambda image, rgb: ops.upsample2x(image) + rgb, rgbs)
 
     @torch.no_grad()
     def render(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:

@@ -4,8 +4,10 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
+from gradio import themes
 
 from draggan.cache import ModelCache
 from draggan.engine import DragConfig
@@ -66,8 +68,8 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                 view = canvas.component()
 
         shown = [state, view, drag, stop]
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        alone = {**quiet, "trigger_mode": "once"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
         page.load(do.start, [menu, seed, psi], shown, **alone)
         choosing = menu.input(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
@@ -95,7 +97,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         server_name=config.host,
         server_port=free_port(config.host, config.port),
         share=config.share,
-        theme=gr.themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
+        theme=themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
         css=CSS,
         footer_links=[],
         prevent_thread_lock=True,
