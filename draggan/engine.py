@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.features import Features, around, whole
+from draggan.features import Features, around
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
+from draggan.mask import hold
 from draggan.stylegan2.generator import Generator, Trunk
 
 Space = Literal["w_plus", "w"]
@@ -33,6 +34,7 @@ class DragConfig:
     r1: float = 3 / 512  # radius of motion supervision, as a part of the picture's longer side
     r2: float = 12 / 512  # half-width of the square searched by point tracking, likewise
     mask_weight: float = 20.0  # lambda; belongs to means over disc, channels and map
+    mask_samples: int | None = 4  # windows of the map that the mask term looks at in a step; None: the whole map
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class DragConfig:
             raise ValueError("max_steps must be at least 0 and moving_layers at least 1")
         if not 0 <= self.mask_weight < math.inf:
             raise ValueError(f"mask_weight is {self.mask_weight}: it must be 0 or more")
+        if self.mask_samples is not None and self.mask_samples < 1:
+            raise ValueError(f"mask_samples is {self.mask_samples}: it must be at least 1, or None for the whole map")
         if self.tolerance is not None and not 0 < self.tolerance < math.inf:
             raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
 
@@ -115,7 +119,7 @@ def drag(
     config: DragConfig = DragConfig(),
     resume: DragState | None = None,
 ) -> Iterator[DragStep]:
-    """Moves each handle to its target by small steps of the latent, yielding after each (equations 1 to 3).
+    """Moves each handle to its target by small steps of the latent, yielding after each.
 
     latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
     change and 0 where it must not; None: everywhere.
@@ -157,14 +161,6 @@ def motion_supervision(features: Features, handles: Tensor, targets: Tensor, rad
     return (difference.sum(dim=1) / there.sum(dim=1)).sum()
 
 
-def mask_loss(features: Tensor, reference: Tensor, fixed: Tensor) -> Tensor:
-    """Equation 1, second term without lambda: the mean over map and channels of |F - F0| (1 - M).
-
-    features, reference (1, C, h, w); fixed (1, 1, h, w): which part of each cell must not change, in [0, 1].
-    """
-    return ((features - reference).abs().mean(dim=1, keepdim=True) * fixed).mean()
-
-
 def track(features: Features, handles: Tensor, templates: Tensor, half_width: float) -> Tensor:
     """Equation 3: each handle goes to the place around it whose features are nearest to its template, by L1.
 
@@ -199,24 +195,20 @@ def _drag(
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
             adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
 
-    fixed = None if mask is None else _fixed(mask, generator, config)  # (1, 1, h, w)
-    reference = None if fixed is None else _features(generator, start.origin, config)  # (1, C, h, w): F0
+    held = None if mask is None else hold(generator, start.origin, mask, config.feature_resolution)
     targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
     places, templates = _references(start, pairs)
     first = index = start.index
     while True:
         with _gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
-            if fixed is None:
-                features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
-            else:
-                features = whole(generator.trunk(ws, config.feature_resolution), size, len(pairs))
+            features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
             looked, handles = places, to_tensor(places, base)
             templates = _completed(templates, features.detach(), handles)
             handles = track(features.detach(), handles, templates, r2)
             loss = motion_supervision(features, handles, targets, r1)
-            if fixed is not None and reference is not None:
-                loss = loss + config.mask_weight * mask_loss(features.parts, reference, fixed)
+            if held:
+                loss = loss + config.mask_weight * held.estimate(generator, ws, features, config.mask_samples, index)
         places = to_points(handles)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(loss.item()):
@@ -271,18 +263,6 @@ def _completed(templates: Sequence[Tensor | None] | Tensor, features: Features, 
         return templates
     now = features.sample(handles[:, None])[:, 0]  # (N, C)
     return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
-
-
-def _fixed(mask: Tensor, generator: Generator, config: DragConfig) -> Tensor:
-    """1 - M on the cells of the feature map, (1, 1, h, w): the part of each cell that must not change."""
-    height, width = generator.config.map_size(config.feature_resolution)
-    mask = mask.to(generator.device, generator.dtype)[None, None]
-    return 1 - F.interpolate(mask, size=(height, width), mode="area")
-
-
-@torch.no_grad()
-def _features(generator: Generator, latent: Tensor, config: DragConfig) -> Tensor:
-    return generator.trunk(latent, config.feature_resolution).features
 
 
 def _fitted(config: DragConfig, generator: Generator) -> DragConfig:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan.engine import MAX_PAIRS, DragConfig, drag, mask_loss, motion_supervision, track
+from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, to_tensor
 from draggan.stylegan2.generator import Trunk
@@ -111,17 +111,6 @@ def test_track_is_equation_3(cells, size, half_width):
 def test_track_stays_where_nothing_is_nearer():
     handles = torch.tensor([[3.0, 4.0]])
     assert torch.equal(track(of(torch.zeros(1, 2, 8, 8), (8, 8), 1), handles, torch.zeros(1, 2), 3), handles)
-
-
-def test_mask_loss_is_a_mean():
-    features, reference, fixed = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4), torch.rand(1, 1, 4, 4)
-    expected = sum(
-        ((features - reference).abs()[0, c, y, x] * fixed[0, 0, y, x]).item()
-        for c in range(3)
-        for y in range(4)
-        for x in range(4)
-    )
-    assert mask_loss(features, reference, fixed).item() == pytest.approx(expected / 48, rel=1e-5)
 
 
 def pairs_of(*coordinates):
@@ -274,11 +263,12 @@ def change_of(generator, latent, pairs, mask, where, config):
     return (step.image() - generator.render(latent)).abs().mean(dim=1)[0][where].mean().item()
 
 
-def test_the_mask_holds_the_rest_of_the_picture(plush):
+@pytest.mark.parametrize("samples", [None, 4])
+def test_the_mask_holds_the_rest_of_the_picture(plush, samples):
     latent = plush.latent(3, 0.7)
     mask = torch.zeros(256, 256)
     mask[:110] = 1  # the ears may move
-    pairs, config = pairs_of((175, 52, 160, 62)), DragConfig(max_steps=25)
+    pairs, config = pairs_of((175, 52, 160, 62)), DragConfig(max_steps=25, mask_samples=samples)
     outside = mask == 0
     free = change_of(plush, latent, pairs, None, outside, config)
     held = change_of(plush, latent, pairs, mask, outside, config)
@@ -326,6 +316,7 @@ def test_bad_input_is_named_at_once(change, message):
         ({"space": "z"}, "'z' is not one of w_plus, w"),
         ({"max_steps": -1}, "max_steps"),
         ({"mask_weight": -1}, "mask_weight"),
+        ({"mask_samples": 0}, "mask_samples is 0"),
         ({"tolerance": 0}, "tolerance is 0"),
     ],
 )

@@ -1,0 +1,239 @@
+"""What a drag step costs: `python -m benchmarks.step`.
+
+Each row runs in a process of its own: the engine's steps, and in turn with them the same steps taken with the whole
+network as the published applications take them, so that their ratio holds on a machine whose speed varies.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+import draggan
+from benchmarks.networks import config_f, random_generator
+from benchmarks.whole_network import WholeNetworkDrag
+from draggan import engine
+from draggan.mask import Held
+from draggan.stylegan2.generator import Generator, SynthesisLayer
+
+PARTS = ("features", "tracking", "supervision", "mask", "backward")
+NETWORKS = ("plush-256", "256", "512", "1024")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case."""
+
+    network: str  # a model, or the resolution of a config-f network with random weights
+    points: int
+    mask: bool
+    device: str
+    steps: int  # of the engine that are timed
+    baseline: int  # steps with the whole network, each after its share of the engine's
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds are medians."""
+
+    row: Row
+    step: float
+    parts: dict[str, float]  # of a step
+    display: float  # the picture of a step
+    whole_network: float  # the same step with the whole network
+    ratio: float  # whole_network / step, the median of neighbouring pairs
+    bare: float  # the trunk's convolutions alone on whole maps, forward and input gradient
+    memory: float  # MB resident at most, of the engine alone
+    faults: float  # minor page faults a step
+
+
+def measure(row: Row) -> Cost:
+    generator = _network(row.network).to(row.device)
+    latent = generator.latent(1)
+    pairs, mask = _pairs(generator, row.points), _mask(generator) if row.mask else None
+    config = draggan.DragConfig(max_steps=10**6, tolerance=1e-6)
+    steps = draggan.drag(generator, latent, pairs, mask, config)
+    next(steps)
+    next(steps)
+    with _timed(generator) as parts:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        times = [_seconds(lambda: next(steps)) for _ in range(row.steps)]
+        faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / row.steps
+    displays = [_seconds(next(steps).image) for _ in range(3)]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    whole, ratios = [], []
+    if row.baseline:
+        baseline = WholeNetworkDrag(generator, latent.to(row.device), pairs, mask)
+        baseline.step()
+        share = max(3, row.steps // row.baseline)
+        for _ in range(row.baseline):
+            ours = median(_seconds(lambda: next(steps)) for _ in range(share))
+            whole.append(_seconds(baseline.step))
+            ratios.append(whole[-1] / ours)
+    return Cost(
+        row,
+        1e3 * median(times),
+        {name: 1e3 * median(parts[name]) for name in PARTS if parts[name]},
+        1e3 * median(displays),
+        1e3 * median(whole) if whole else 0.0,
+        median(ratios) if ratios else 0.0,
+        1e3 * _bare(generator),
+        memory,
+        faults,
+    )
+
+
+@contextmanager
+def _timed(generator: Generator) -> Iterator[dict[str, list[float]]]:
+    """Times the parts of a step while it is open."""
+    parts: dict[str, list[float]] = defaultdict(list)
+    places = ((engine, "around", "features"), (engine, "motion_supervision", "supervision"))
+    places += ((Tensor, "backward", "backward"), (engine, "track", "tracking"), (Held, "estimate", "mask"))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+
+    def timing(function: Callable, part: str) -> Callable:
+        def timed(*args, **kwargs):
+            began = time.perf_counter()
+            result = function(*args, **kwargs)
+            _wait(generator)
+            parts[part].append(time.perf_counter() - began)
+            return result
+
+        return timed
+
+    for (owner, name, part), (_, _, function) in zip(places, before, strict=True):
+        setattr(owner, name, timing(function, part))
+    try:
+        yield parts
+    finally:
+        for owner, name, function in before:
+            setattr(owner, name, function)
+
+
+def _bare(generator: Generator) -> float:
+    """Seconds of the bare convolutions up to the 128 x 128 block, forward and gradient of the input."""
+    layers = []
+    for block, resolution in zip(generator.synthesis.blocks(), generator.config.resolutions, strict=True):
+        if resolution > 128:
+            break
+        for layer in filter(None, (block.conv0, block.conv1)):
+            cells = resolution // 2 if layer.up else resolution
+            x = torch.randn(1, layer.weight.shape[1], cells, cells, device=generator.device)
+            layers.append((layer, x.contiguous(memory_format=torch.channels_last).requires_grad_()))
+
+    def both() -> None:
+        for layer, x in layers:
+            y = _convolved(layer, x)
+            torch.autograd.grad(y, x, y.detach())
+        _wait(generator)
+
+    both()
+    return median(_seconds(both) for _ in range(3))
+
+
+def _convolved(layer: SynthesisLayer, x: Tensor) -> Tensor:
+    if layer.up:
+        return torch.conv_transpose2d(x, layer.weight.transpose(0, 1), stride=2)
+    return torch.conv2d(x, layer.weight, padding=1)
+
+
+def _network(name: str) -> Generator:
+    return random_generator(config_f(int(name))) if name.isdigit() else draggan.load(name, "cpu")
+
+
+def _pairs(generator: Generator, count: int) -> list[draggan.DragPair]:
+    """Handles spread over the picture, none of which can arrive."""
+    height, width = generator.image_size
+    rng = torch.Generator().manual_seed(3)
+    places = (torch.rand(count, 2, generator=rng) * 0.7 + 0.15).tolist()
+    ends = [(1 - x, 1 - y) for x, y in places]
+    point = lambda x, y: draggan.Point(round(x * width), round(y * height))  # noqa: E731
+    return [draggan.DragPair(point(*a), point(*b)) for a, b in zip(places, ends, strict=True)]
+
+
+def _mask(generator: Generator) -> Tensor:
+    """The upper half may change."""
+    mask = torch.zeros(generator.image_size)
+    mask[: generator.config.height // 2] = 1
+    return mask
+
+
+def _seconds(work: Callable) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _wait(generator: Generator) -> None:
+    if generator.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def table(costs: list[Cost]) -> str:
+    lines = [
+        f"| network | points | mask | step ms | {' | '.join(PARTS)} | display "
+        "| whole network | ratio | bare | MB | faults |",
+        f"|---|---|---|{'---|' * (len(PARTS) + 7)}",
+    ]
+    for c in costs:
+        parts = " | ".join(f"{c.parts.get(name, 0):.1f}" for name in PARTS)
+        whole = f"{c.whole_network:.0f} | {c.ratio:.1f}" if c.ratio else "- | -"
+        lines.append(
+            f"| {c.row.network} | {c.row.points} | {'yes' if c.row.mask else 'no'} | {c.step:.1f} | {parts} "
+            f"| {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} | {c.faults:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__.partition("\n")[0])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument("--points", nargs="+", type=int, default=[1, 5, 68])
+    parser.add_argument("--no-mask", action="store_true", help="leave out the rows with a mask")
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--baseline", type=int, default=3, help="steps with the whole network; 0: none")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="write every cost to this file")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.row:
+        print(json.dumps(asdict(measure(Row(**json.loads(args.row))))))
+        return
+    cases = [(points, False) for points in args.points] + [(1, True)] * (not args.no_mask)
+    rows = [
+        Row(
+            network,
+            points,
+            mask,
+            args.device,
+            args.steps,
+            0 if network == "plush-256" and points > 5 else args.baseline,
+        )
+        for network in args.networks
+        for points, mask in cases
+    ]
+    costs = []
+    for row in tqdm(rows, unit="row"):
+        command = [sys.executable, "-m", "benchmarks.step", "--row", json.dumps(asdict(row))]
+        said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        costs.append(Cost(**(said | {"row": row})))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(table(costs))
+
+
+if __name__ == "__main__":
+    main()
