@@ -1,0 +1,31 @@
+"""The README says what is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from draggan.table import MODELS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_every_model_is_in_the_table_with_its_licence(spec):
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{spec.name}` |"))
+    assert f"{spec.width} x {spec.height}" in row
+    assert spec.licence.name in row
+    assert spec.licence.url in row
+
+
+def test_the_tree_is_the_tree():
+    told = re.search(r"## The tree\n+```\n(.*?)```", README, re.DOTALL)[1]
+    names = {line.split()[0].rstrip("/") for line in told.splitlines()}
+    here = {p.name for p in (ROOT / "draggan").rglob("*.py") if p.name not in ("__init__.py", "__main__.py")}
+    assert here <= names
+
+
+def test_links_and_pictures_are_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\"]+)\"", README):
+        assert (ROOT / "".join(target)).exists()
