@@ -141,8 +141,11 @@ def drag(
         raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
     if mask is not None:
         mask = _checked(mask, generator.image_size)
+    channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
     if resume is not None and resume.latent.shape != latent.shape:
-        raise ValueError("the state to go on from belongs to another generator")
+        raise ValueError("the state to go on from belongs to another generator: start a new drag")
+    if resume is not None and any(template.shape != (channels,) for template in resume.templates):
+        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 

@@ -1,6 +1,7 @@
 """The drag: its parts against slow plain versions, and what it promises as a whole."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -184,6 +185,17 @@ def test_a_point_may_join_while_the_drag_is_paused():
     assert step.handles == (new.handle, paused.handles[0])
     assert torch.equal(step.state.templates[1], paused.state.templates[0])
     assert step.index == paused.index
+
+
+def test_a_state_of_something_else_is_refused():
+    generator, pairs = tiny_generator(), pairs_of((5, 5, 20, 20))
+    state = list(drag(generator, generator.latent(1), pairs, config=FAST))[-1].state
+    larger = tiny_generator(64)
+    with pytest.raises(ValueError, match="another generator"):
+        drag(larger, larger.latent(1), pairs, config=FAST, resume=state)
+    odd = replace(state, templates=(torch.zeros(3),))
+    with pytest.raises(ValueError, match="another feature_resolution"):
+        drag(generator, generator.latent(1), pairs, config=FAST, resume=odd)
 
 
 def test_w_moves_all_layers_alike():
