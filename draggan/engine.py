@@ -170,10 +170,12 @@ def track(features: Features, handles: Tensor, templates: Tensor, half_width: fl
     handles (N, 2) and half_width in pixels, templates (N, C) -> handles (N, 2). Never leaves the picture; of
     places equally near the one closest to the handle is taken.
     """
-    places = handles[:, None] + square(half_width, handles)  # (N, K, 2)
-    distance = (features.sample(places) - templates[:, None]).abs().sum(dim=2)  # (N, K)
-    best = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin(dim=1)  # (N,)
-    return places[torch.arange(len(places), device=best.device), best]
+    offsets, found = square(half_width, handles), []  # (K, 2)
+    for i, template in enumerate(templates):  # one by one, because the features of all candidates at once are large
+        places = handles[i] + offsets  # (K, 2)
+        distance = (features.of(i).sample(places[None])[0] - template).abs().sum(dim=1)  # (K,)
+        found.append(places[distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()])
+    return torch.stack(found)
 
 
 def _drag(

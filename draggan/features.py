@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,8 +27,11 @@ class Features:
 
     def detach(self) -> "Features":
         """Without gradients."""
-        trunk = self.trunk.detach() if self.trunk else None
-        return Features(self.parts.detach(), self.corners, self.owners, self.map_size, self.image_size, trunk)
+        return replace(self, parts=self.parts.detach(), trunk=self.trunk and self.trunk.detach())
+
+    def of(self, handle: int) -> "Features":
+        """The same as one handle alone reads it."""
+        return replace(self, owners=self.owners[handle : handle + 1])
 
     def sample(self, points: Tensor) -> Tensor:
         """The features at places around each handle, between the cells by bilinear interpolation.
@@ -44,17 +47,13 @@ class Features:
         low = cells.floor().minimum(ends - 1).clamp(min=0)  # (N, K, 2): x, y of the cell before
         part = torch.tensor(self.owners, device=points.device)
         corner = torch.tensor(self.corners, device=points.device).flip(1)[part][:, None]  # (N, 1, 2): x, y
-        share = cells - low
-        found = None
-        for dx in (0, 1):
-            for dy in (0, 1):
-                step = low.new_tensor([dx, dy])
-                x, y = ((low + step).minimum(ends).long() - corner).unbind(-1)  # (N, K)
-                index = (part[:, None] * height + y) * width + x
-                weight = (1 - (share - step).abs()).prod(dim=-1, keepdim=True)  # (N, K, 1)
-                term = rows.index_select(0, index.flatten()).view(*index.shape, -1) * weight
-                found = term if found is None else found + term
-        return found
+        steps = low.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])[
+            :, None, None
+        ]  # to the four cells around, (4, 1, 1, 2)
+        x, y = ((low + steps).minimum(ends).long() - corner).unbind(-1)  # (4, N, K)
+        index = (part[:, None] * height + y) * width + x
+        weight = (1 - (cells - low - steps).abs()).prod(dim=-1, keepdim=True)  # (4, N, K, 1)
+        return (rows.index_select(0, index.flatten()).view(*index.shape, -1) * weight).sum(dim=0)
 
 
 def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
