@@ -29,6 +29,9 @@ from draggan.mask import Held
 from draggan.stylegan2.generator import Generator, SynthesisLayer
 
 PARTS = ("features", "tracking", "supervision", "mask", "backward")
+AS_THE_COMMAND_LINE = (  # which tells malloc first of all
+    "from draggan.memory import keep_freed_memory; keep_freed_memory(); from benchmarks.step import main; main()"
+)
 NETWORKS = ("plush-256", "256", "512", "1024")
 
 
@@ -65,8 +68,8 @@ def measure(row: Row) -> Cost:
     pairs, mask = _pairs(generator, row.points), _mask(generator) if row.mask else None
     config = draggan.DragConfig(max_steps=10**6, tolerance=1e-6)
     steps = draggan.drag(generator, latent, pairs, mask, config)
-    next(steps)
-    next(steps)
+    for _ in range(4):
+        next(steps)
     with _timed(generator) as parts:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         times = [_seconds(lambda: next(steps)) for _ in range(row.steps)]
@@ -226,7 +229,7 @@ def main() -> None:
     ]
     costs = []
     for row in tqdm(rows, unit="row"):
-        command = [sys.executable, "-m", "benchmarks.step", "--row", json.dumps(asdict(row))]
+        command = [sys.executable, "-c", AS_THE_COMMAND_LINE, "--row", json.dumps(asdict(row))]
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         costs.append(Cost(**(said | {"row": row})))
     if args.json:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from draggan.memory import keep_freed_memory
+
 if TYPE_CHECKING:
     from draggan.geometry import DragPair
 
@@ -25,6 +27,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. -> the exit code: 0, or 2 for bad input, said in one line; 130 after Ctrl+C."""
     args = _parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         args.run(args)
     except (ValueError, OSError, ArithmeticError) as error:
