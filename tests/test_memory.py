@@ -15,10 +15,10 @@ if sys.argv[1] == "keep":
 import torch  # it starts threads
 
 def faults():
-    for _ in range(2):  # the first time the pages are new either way
+    for _ in range(6):  # at first the pages are new either way
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(20):
-            torch.ones(64, 1 << 16)  # 16 MB, mapped and unmapped each time by default
+        for _ in range(5):
+            torch.ones(64, 1 << 18)  # 64 MB, mapped and unmapped each time by default
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 worker = threading.Thread(target=faults)
