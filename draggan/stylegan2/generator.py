@@ -6,7 +6,6 @@ models come that way. Every tensor is a frozen buffer: gradients reach w and nev
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Literal, get_args
 
 import numpy as np
@@ -251,17 +250,21 @@ class Generator(nn.Module):
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
         if resolution not in self.config.resolutions:
             raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
-        return self._run((), ws, self.config.resolutions.index(resolution) + 1, noise_mode)
+        layers, maps = self._checked(ws, noise_mode), []
+        for i, block in enumerate(self.synthesis.blocks()[: self.config.resolutions.index(resolution) + 1]):
+            maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
+        return Trunk(tuple(maps))
 
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1]."""
-        layers = self.layers_of(ws)
-        maps = self._run(trunk.maps, layers, len(self.config.resolutions), noise_mode).maps
-        rgbs = [
-            block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
-            for i, (block, x) in enumerate(zip(self.synthesis.blocks(), maps, strict=True))
-        ]
-        return reduce(lambda image, rgb: ops.upsample2x(image) + rgb, rgbs)
+        layers = self._checked(ws, noise_mode)
+        image = x = None
+        for i, block in enumerate(self.synthesis.blocks()):
+            x = trunk.maps[i] if i < len(trunk.maps) else block(x, _of_block(layers, i), noise_mode)
+            rgb = block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
+            image = rgb if image is None else ops.upsample2x(image) + rgb
+        assert image is not None, "a generator has at least one block"
+        return image
 
     @torch.no_grad()
     def render(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
@@ -276,13 +279,12 @@ class Generator(nn.Module):
             raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
         return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
 
-    def _run(self, maps: tuple[Tensor, ...], ws: Latents, stop: int, noise_mode: NoiseMode) -> Trunk:
-        """Goes on from the blocks in `maps` to the one before block number `stop`."""
+    def _checked(self, ws: Latents, noise_mode: NoiseMode) -> tuple[Tensor, ...]:
         if noise_mode not in get_args(NoiseMode):
             raise ValueError(f"noise_mode {noise_mode!r} is not one of {', '.join(get_args(NoiseMode))}")
-        layers = self.layers_of(ws)
-        x = maps[-1] if maps else None
-        for i, block in list(enumerate(self.synthesis.blocks()))[len(maps) : stop]:
-            x = block(x, layers[max(2 * i - 1, 0) : 2 * i + 1], noise_mode)
-            maps = (*maps, x)
-        return Trunk(maps)
+        return self.layers_of(ws)
+
+
+def _of_block(layers: Sequence[Tensor], block: int) -> Sequence[Tensor]:
+    """The w of a block's one or two convolutions."""
+    return layers[max(2 * block - 1, 0) : 2 * block + 1]

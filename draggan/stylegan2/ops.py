@@ -33,11 +33,11 @@ def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def blur(x: Tensor, gain: float = 1.0) -> Tensor:
-    """FIR low-pass without padding. x (N, C, h, w) -> (N, C, h - 3, w - 3), multiplied by `gain`."""
+def blur(x: Tensor, gain: float = 1.0, padding: int = 0) -> Tensor:
+    """FIR low-pass, multiplied by `gain`. x (N, C, h, w) -> (N, C, h + 2 padding - 3, w + 2 padding - 3)."""
     taps = x.new_tensor(FIR) / sum(FIR)
     kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
-    return F.conv2d(x, kernel, groups=x.shape[1])
+    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
 
 
 def upsample2x(image: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = Fa
     if up:
         edge = 0 if padded else 1  # the outermost values lack what lies beside x
         x = conv_transpose3x3(x, weight, crop=edge)  # (N, out, 2 h + 1, 2 w + 1)
-        return blur(F.pad(x, (1, 1, 1, 1)) if padded else x, gain=4)  # (N, out, 2 h, 2 w)
+        return blur(x, gain=4, padding=1 - edge)  # (N, out, 2 h, 2 w)
     if weight.shape[2:] == (1, 1):
         return F.conv2d(x, weight)  # (N, out, h, w)
     return conv3x3(x, weight, padding=1 if padded else 0)  # (N, out, h, w)
@@ -82,5 +82,5 @@ def activate(x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor | None = None
     """
     bias = bias[:, None, None]
     x = torch.addcmul((bias if noise is None else noise + bias) * LRELU_GAIN, x, scale[:, :, None, None] * LRELU_GAIN)
-    x = F.leaky_relu(x, LRELU_SLOPE)
+    x = F.leaky_relu_(x, LRELU_SLOPE)
     return x if clamp is None else x.clamp(-clamp, clamp)
