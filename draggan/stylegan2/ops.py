@@ -80,7 +80,8 @@ def activate(x: Tensor, scale: Tensor, bias: Tensor, noise: Tensor | None = None
 
     x (N, C, h, w), scale (N or 1, C), bias (C,), noise broadcast to x.
     """
-    bias = bias[:, None, None]
-    x = torch.addcmul((bias if noise is None else noise + bias) * LRELU_GAIN, x, scale[:, :, None, None] * LRELU_GAIN)
+    x = torch.addcmul(bias[:, None, None] * LRELU_GAIN, x, scale[:, :, None, None] * LRELU_GAIN)
+    if noise is not None:
+        x.add_(noise * LRELU_GAIN)
     x = F.leaky_relu_(x, LRELU_SLOPE)
     return x if clamp is None else x.clamp(-clamp, clamp)
