@@ -98,7 +98,7 @@ class Session:
         """The session after what ran was stopped: at the last step that it advanced to, with the model it has."""
         if not self.busy:
             return self
-        return replace(self, phase="stopped" if self.phase == "dragging" else "ready")
+        return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
     def run(self, generator: Generator, config: DragConfig) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands. Raises ValueError when there is none to run."""

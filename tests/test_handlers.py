@@ -154,7 +154,8 @@ def test_another_model_is_brought_and_shown(do):
     model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
     assert set(model) == {"far"}
     sessions, canvases, _, stops = shown
-    assert "Downloading far: 1 of 4 MB" in canvases[0]["marks"]["status"]
+    assert "Downloading far: 25 % of 4 MB" in canvases[0]["marks"]["status"]
+    assert [c["marks"]["progress"] for c in canvases] == [0.25, 0, None, None]
     assert "Checking far" in canvases[1]["marks"]["status"]
     assert [s["interactive"] for s in stops] == [True, True, True, False]
     assert all(s.model == "tiny" and s.pending and s.busy for s in sessions[:-1])

@@ -71,7 +71,7 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
         page.load(do.start, [menu, seed, psi], shown, **alone)
-        choosing = menu.input(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
+        choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         menu.change(step_size, menu, lr, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
@@ -83,9 +83,9 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         reset.click(do.reset, state, shown, **alone)
         save.click(do.save, state, view, **alone)
         running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
-        stop.click(None, cancels=[running, choosing, opening], queue=False).then(
-            do.stop, state, [menu, *shown], **quiet
-        )
+        stop.click(None, cancels=[running, choosing, opening], queue=False)
+        for long in (running, choosing, opening):  # what is cancelled has then ended, and may be started again
+            long.failure(do.stop, state, [menu, *shown], **quiet)
     return page
 
 

@@ -2,14 +2,14 @@
 // props.image is the frame (a data URL), props.marks what lies on it. Clicks and masks go to the server as events:
 // 'pick' {x, y} in pixels of the picture, 'mask' {png} or {png: null}. The server answers with new marks.
 const find = (selector) => element.querySelector(selector);
-const [stage, img, layer, svg, ring] = ['.stage', '.stage img', '.mask', '.marks', '.ring'].map(find);
+const [stage, img, layer, svg, ring, bar] = ['.stage', '.stage img', '.mask', '.marks', '.ring', '.progress'].map(find);
 const brush = find('.brush');
 const pen = layer.getContext('2d');
 let tool = 'points';
 let stroke = null; // the last place of the stroke being painted
 let drawn = null; // which picture the mask belongs to
 
-const busy = () => props.marks.phase === 'dragging';
+const busy = () => ['dragging', 'loading'].includes(props.marks.phase);
 const round = (value) => Math.round(value * 10) / 10;
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
@@ -48,7 +48,7 @@ function drawPair([hx, hy], target, unit) {
 }
 
 function show() {
-  const { size, handles, targets, pending, phase, status, picture } = props.marks;
+  const { size, handles, targets, pending, phase, status, picture, progress } = props.marks;
   const [width, height] = size;
   stage.style.setProperty('--aspect', width / height);
   if (img.getAttribute('src') !== props.image) img.src = props.image;
@@ -60,7 +60,9 @@ function show() {
   const unit = Math.max(width, height) / Math.max(stage.clientWidth, stage.clientHeight, 256) * 2;
   handles.forEach((handle, i) => drawPair(handle, targets[i], unit));
   if (pending) drawPair(pending, null, unit);
-  stage.classList.toggle('busy', phase === 'dragging');
+  stage.classList.toggle('busy', busy());
+  bar.hidden = progress == null;
+  bar.value = progress ?? 0;
   element.dataset.phase = phase;
   const line = find('.status');
   if (line.textContent !== status) line.textContent = status;

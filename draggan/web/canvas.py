@@ -32,12 +32,19 @@ def component() -> gr.HTML:
 
 
 def update(
-    session: Session | None = None, status: str = "", image: bytes | None = None, file: tuple[str, bytes] | None = None
+    session: Session | None = None,
+    status: str = "",
+    image: bytes | None = None,
+    file: tuple[str, bytes] | None = None,
+    progress: float | None = None,
 ) -> dict[str, Any]:
-    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save."""
+    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save.
+
+    progress: how much of a download is done, 0 .. 1; None: nothing is downloaded.
+    """
     changes: dict[str, Any] = {}
     if session is not None:
-        changes["marks"] = marks(session, status)
+        changes["marks"] = marks(session, status) | {"progress": progress}
     if image is not None:
         changes["image"] = _data_url("image/jpeg", image)
     if file is not None:

@@ -77,7 +77,8 @@ class Handlers:
         try:
             _must_be_free(session)
             for progress in self._models.download(model):
-                yield model, *shown(replace(session, phase="loading"), status=words.loading(model, progress))
+                status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
+                yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
             yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
@@ -155,7 +156,7 @@ class Handlers:
             _tell(error)
 
     def stop(self, session: Session) -> tuple:
-        """After Stop: the picture and the points of the last frame. -> model, then what `shown` gives"""
+        """After Stop or an error: the picture and the points of the last frame. -> model, then what `shown` gives"""
         return session.model, *shown(session.stop())
 
     def _run(self, work: Callable, *args: Any) -> Any:
@@ -176,12 +177,14 @@ class Handlers:
         return encode(self._run(self._picture, session), lossless=False)
 
 
-def shown(session: Session, frame: bytes | None = None, status: str | None = None) -> tuple:
+def shown(
+    session: Session, frame: bytes | None = None, status: str | None = None, progress: float | None = None
+) -> tuple:
     """-> session, canvas, drag button, stop button"""
     label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
     return (
         session,
-        canvas.update(session, status or words.status(session), frame),
+        canvas.update(session, status or words.status(session), frame, progress=progress),
         gr.update(value=label, interactive=not session.busy),
         gr.update(interactive=session.busy),
     )
