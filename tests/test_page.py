@@ -106,6 +106,7 @@ def test_a_painted_mask_holds_the_rest(tab):
     tab.wait_steps(6)
     tab.stop()
     held = tab.page.locator("#canvas .handle").get_attribute("cx")
+    tab.page.click("[data-tool=paint]")
     tab.page.click("#canvas .unmask")
     assert tab.painted() == 0
     tab.page.wait_for_timeout(500)

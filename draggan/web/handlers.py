@@ -20,7 +20,6 @@ import torch
 
 from draggan.cache import ModelCache
 from draggan.engine import DragConfig, Space
-from draggan.geometry import Point
 from draggan.models import available_models
 from draggan.render import encode, facts, to_picture
 from draggan.session import Session, new_session
@@ -98,10 +97,10 @@ class Handlers:
         return gr.update(choices=choices, value=model)
 
     @told
-    def pick(self, session: Session, event: gr.EventData) -> tuple:
-        """A click on the picture."""
+    def points(self, session: Session, event: gr.EventData) -> tuple:
+        """A point that is set, moved or removed on the canvas."""
         _must_be_free(session)
-        return shown(session.click(Point(float(event.x), float(event.y))))
+        return shown(canvas.edited(session, event))
 
     @told
     def mask(self, session: Session, event: gr.EventData) -> tuple:
@@ -110,21 +109,32 @@ class Handlers:
         return shown(session.with_mask(canvas.read_mask(event.png, session.image_size)))
 
     @told
-    def undo_point(self, session: Session) -> tuple:
-        _must_be_free(session)
-        return shown(session.undo_point())
-
-    @told
     def clear_points(self, session: Session) -> tuple:
         _must_be_free(session)
         return shown(session.clear_points())
 
     @told
-    def reset(self, session: Session) -> tuple:
-        """Back to the picture as drawn."""
+    def undo(self, session: Session) -> tuple:
+        """-> what `shown` gives, then whether the picture is another one now"""
         _must_be_free(session)
-        session = session.reset()
-        return shown(session, self._frame(session))
+        return _turned(session, session.undo())
+
+    @told
+    def redo(self, session: Session) -> tuple:
+        """-> as `undo`"""
+        _must_be_free(session)
+        return _turned(session, session.redo())
+
+    @told
+    def reset(self, session: Session) -> tuple:
+        """Back to the picture as drawn. -> as `undo`"""
+        _must_be_free(session)
+        return _turned(session, session.reset())
+
+    @told
+    def look(self, session: Session, stale: bool) -> dict[str, Any]:
+        """The picture of a session, where the canvas does not show it yet. -> canvas"""
+        return canvas.update(image=self._frame(session)) if stale else canvas.update()
 
     @told
     def save(self, session: Session) -> dict[str, Any]:
@@ -178,16 +188,26 @@ class Handlers:
 
 
 def shown(
-    session: Session, frame: bytes | None = None, status: str | None = None, progress: float | None = None
+    session: Session,
+    frame: bytes | None = None,
+    status: str | None = None,
+    progress: float | None = None,
+    repaint: bool = False,
 ) -> tuple:
-    """-> session, canvas, drag button, stop button"""
+    """-> session, canvas, then the buttons to drag, stop, undo and redo"""
     label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
     return (
         session,
-        canvas.update(session, status or words.status(session), frame, progress=progress),
+        canvas.update(session, status or words.status(session), frame, progress=progress, repaint=repaint),
         gr.update(value=label, interactive=not session.busy),
         gr.update(interactive=session.busy),
+        gr.update(interactive=bool(session.past) and not session.busy),
+        gr.update(interactive=bool(session.future) and not session.busy),
     )
+
+
+def _turned(before: Session, after: Session) -> tuple:
+    return *shown(after, repaint=True), after.latent is not before.latent
 
 
 def _must_be_free(session: Session) -> None:
