@@ -134,6 +134,9 @@ def test_undo_and_redo_of_points_mask_and_drag(tab):
     tab.page.click("#drag")
     tab.wait_steps(reached)
     tab.stop()
+    for _ in range(5):
+        tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.frame() == drawn and tab.painted() == 0 and tab.points() == [])
 
 
 def test_reset_can_be_undone(tab):
@@ -176,6 +179,12 @@ def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
     tab.pair((111, 170), (190, 120))
     tab.page.keyboard.press("Space")
     tab.wait_steps(1)
+    tab.page.keyboard.press("Space")
+    expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
+    expect(tab.page.locator("#drag")).to_be_enabled()
+    reached = tab.steps()
+    tab.page.click("#drag")
+    tab.wait_steps(reached)
     tab.page.keyboard.press("Space")
     expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
     tab.page.get_by_label("Seed").click()

@@ -161,6 +161,8 @@ def test_stop_keeps_the_last_step(generator, session):
     assert moved.stop().phase == "stopped"
     assert moved.stop().drag is moved.drag
     assert session.stop() is session
+    assert replace(moved.stop(), phase="loading").stop().phase == "stopped"
+    assert replace(session, phase="loading").stop().phase == "ready"
 
 
 def test_reset_goes_back_and_clear_stays(generator, session):

@@ -18,8 +18,16 @@ from draggan.web.handlers import Handlers
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
-.gradio-container { max-width: 1280px !important; margin: 0 auto }
-@media (max-width: 760px) { #work > :has(#canvas) { order: -1 } #actions { gap: 8px } #actions button { padding: 8px } }
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
+#model input { text-overflow: ellipsis; margin-right: 24px }
+#actions { flex-wrap: nowrap }
+.toast-message-text { white-space: pre-line }
+@media (max-width: 760px) {
+  #work > :has(#canvas) { order: -1 }
+  #canvas { padding: 0 !important }
+  #actions { gap: 8px }
+  #actions button { min-width: 0 !important; padding: 8px 4px; font-size: 14px !important }
+}
 """
 ABOUT = """# draggan
 Click a **handle** (blue) and its **target** (red ring), or draw from one to the other, and press **Drag it**. Paint
@@ -70,7 +78,6 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                     undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=80)
                     redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=80)
 
-        stale = gr.State(False)  # whether the canvas shows the picture of before
         shown = [state, view, drag, stop, undo, redo]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
@@ -85,8 +92,8 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         view.mask(do.mask, state, shown, **edit, trigger_mode="always_last")
         clear.click(do.clear_points, state, shown, **edit)
         for button, turn in ((undo, do.undo), (redo, do.redo), (reset, do.reset)):
-            turned = button.click(turn, state, [*shown, stale], **edit, trigger_mode="multiple")
-            turned.then(do.look, [state, stale], view, **quiet)
+            turned = button.click(turn, state, shown, **edit, trigger_mode="multiple")
+            turned.then(do.look, state, view, **quiet, trigger_mode="always_last")  # edits wait for no network
         save.click(do.save, state, view, **alone)
         running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
         stop.click(None, cancels=[running, choosing, opening], queue=False)

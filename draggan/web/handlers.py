@@ -115,26 +115,25 @@ class Handlers:
 
     @told
     def undo(self, session: Session) -> tuple:
-        """-> what `shown` gives, then whether the picture is another one now"""
+        """Points and mask of before the last edit; `look` then brings the picture."""
         _must_be_free(session)
-        return _turned(session, session.undo())
+        return shown(session.undo(), repaint=True)
 
     @told
     def redo(self, session: Session) -> tuple:
-        """-> as `undo`"""
         _must_be_free(session)
-        return _turned(session, session.redo())
+        return shown(session.redo(), repaint=True)
 
     @told
     def reset(self, session: Session) -> tuple:
-        """Back to the picture as drawn. -> as `undo`"""
+        """Back to where the drag began."""
         _must_be_free(session)
-        return _turned(session, session.reset())
+        return shown(session.reset())
 
     @told
-    def look(self, session: Session, stale: bool) -> dict[str, Any]:
-        """The picture of a session, where the canvas does not show it yet. -> canvas"""
-        return canvas.update(image=self._frame(session)) if stale else canvas.update()
+    def look(self, session: Session) -> dict[str, Any]:
+        """The picture of a session. -> canvas"""
+        return canvas.update(image=self._frame(session))
 
     @told
     def save(self, session: Session) -> dict[str, Any]:
@@ -206,10 +205,6 @@ def shown(
     )
 
 
-def _turned(before: Session, after: Session) -> tuple:
-    return *shown(after, repaint=True), after.latent is not before.latent
-
-
 def _must_be_free(session: Session) -> None:
     if session.busy:
         raise ValueError("something is running: press Stop first")
@@ -218,5 +213,6 @@ def _must_be_free(session: Session) -> None:
 def _tell(error: Exception) -> NoReturn:
     """Shows what went wrong on the page; what nobody expected also goes to the server's log."""
     if isinstance(error, EXPECTED):
-        raise gr.Error(words.explain(error), duration=15, print_exception=False) from error
+        said = words.explain(error)
+        raise gr.Error(said, duration=10 + len(said) / 15, print_exception=False) from error  # seconds to read it
     raise error
