@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 QUIET = [
     "--no-sandbox",
@@ -62,8 +62,11 @@ def chromium() -> Iterator[Browser]:
 class Tab:
     """A page and what a user does on it."""
 
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1280, "height": 900})
+    def __init__(self, browser: Browser | BrowserContext, address: str) -> None:
+        if isinstance(browser, Browser):
+            self.page: Page = browser.new_page(viewport={"width": 1280, "height": 900})
+        else:
+            self.page = browser.new_page()
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))

@@ -211,6 +211,25 @@ def test_tab_goes_through_tools_and_picture_by_name(tab):
     assert named[3].startswith("The picture.")
 
 
+def test_a_click_with_the_brush_leaves_a_dot(tab):
+    tab.page.click("[data-tool=paint]")
+    tab.click(60, 60)
+    assert 80 < tab.painted() < 150  # pixels of a disc of 12 pixels
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.painted() == 0)
+
+
+def test_fingers_set_points(browser, address):
+    context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 844})
+    tab = Tab(context, address)
+    for place in ((111, 170), (150, 150)):
+        tab.page.touchscreen.tap(*tab.place(*place))
+        tab.page.wait_for_timeout(500)
+    shows(tab, ("target", 150, 150), ("handle", 111, 170))
+    tab.close()
+    context.close()
+
+
 def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     tab.paint((60, 60), (200, 60))
     painted = tab.painted()

@@ -20,11 +20,12 @@ FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
+#canvas .html-container { padding: 0 !important }
 #actions { flex-wrap: nowrap }
 .toast-message-text { white-space: pre-line }
 @media (max-width: 760px) {
   #work > :has(#canvas) { order: -1 }
-  #canvas { padding: 0 !important }
+  .gradio-container .main { padding: 8px 14px !important }
   #actions { gap: 8px }
   #actions button { min-width: 0 !important; padding: 8px 4px; font-size: 14px !important }
 }

@@ -173,7 +173,7 @@ function paint([x, y], [nextX, nextY]) {
   pen.lineWidth = (size.value / 256) * Math.max(layer.width, layer.height);
   pen.beginPath();
   pen.moveTo(x + 0.5, y + 0.5);
-  pen.lineTo(nextX + 0.5, nextY + 0.5);
+  pen.lineTo(nextX + 0.501, nextY + 0.5); // a line without length would leave nothing
   pen.stroke();
 }
 
