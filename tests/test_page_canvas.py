@@ -215,6 +215,7 @@ def test_a_click_with_the_brush_leaves_a_dot(tab):
     tab.page.click("[data-tool=paint]")
     tab.click(60, 60)
     assert 80 < tab.painted() < 150  # pixels of a disc of 12 pixels
+    expect(tab.page.locator("#undo")).to_be_enabled()
     tab.page.keyboard.press("Control+z")
     until(tab, lambda: tab.painted() == 0)
 

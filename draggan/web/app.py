@@ -84,7 +84,7 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
         edit: dict[str, Any] = {**quiet, "concurrency_id": "edits", "concurrency_limit": 1}  # none overtakes another
         page.load(do.start, [menu, seed, psi], shown, **alone)
-        choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
+        choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         menu.change(step_size, menu, lr, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
