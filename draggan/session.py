@@ -1,8 +1,9 @@
 """Everything one browser tab owns, as a value, and the edits that a user may make to it. Knows nothing of pages."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stopped"]
+End = Literal["handle", "target"]
+HISTORY = 200  # edits that can be undone, or fewer:
+HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +31,12 @@ class Session:
     latent: Tensor  # (1, num_ws, w_dim): the latent now
     pairs: tuple[DragPair, ...] = ()  # handles where they were set
     pending: Point | None = None  # a handle that waits for its target
-    mask: np.ndarray | None = None  # (H, W) bool, True where the picture may change; None: everywhere
+    packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     number: int = 0  # pictures drawn in this tab before this one
+    past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
+    future: tuple["Session", ...] = ()  # what was undone, the last one first
 
     @property
     def handles(self) -> tuple[Point, ...]:
@@ -53,52 +59,93 @@ class Session:
         """Optimisation steps that led from the start to the picture now."""
         return self.drag.index if self.drag else 0
 
+    @property
+    def mask(self) -> np.ndarray | None:
+        """(H, W) bool, True where the picture may change; None: everywhere."""
+        if self.packed_mask is None:
+            return None
+        height, width = self.image_size
+        bits = np.frombuffer(zlib.decompress(self.packed_mask), dtype=np.uint8)
+        return np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+
     def click(self, point: Point) -> "Session":
         """The first click sets a handle, the second its target. Raises ValueError outside the picture."""
-        if not point.inside(self.image_size):
-            raise ValueError(f"{point} lies outside the picture")
         if self.pending is not None:
-            return replace(self, pairs=(*self.pairs, DragPair(self.pending, point)), pending=None, phase="ready")
-        if len(self.pairs) == MAX_PAIRS:
-            raise ValueError(f"there are {MAX_PAIRS} points already, the most that one drag takes: remove one first")
-        if point in (pair.handle for pair in self.pairs):
-            raise ValueError(f"there is a handle at {point} already: choose another place")
-        return replace(self, pending=point)
+            return self.add(DragPair(self.pending, point))
+        self._check_handle(point)
+        self._check_room()
+        return self._edited(pending=point)
 
-    def undo_point(self) -> "Session":
-        """Takes back the last click."""
-        if self.pending is not None:
-            return replace(self, pending=None)
-        if not self.pairs:
-            return self
-        return replace(self, pairs=self.pairs[:-1], pending=self.handles[-1], phase="ready")
+    def add(self, pair: DragPair) -> "Session":
+        """A handle and its target. Raises ValueError outside the picture, or where there is a handle already."""
+        self._check_handle(pair.handle)
+        self._check_inside(pair.target)
+        self._check_room()
+        return self._edited(pairs=(*self.pairs, pair), pending=None, phase="ready")
+
+    def move(self, index: int, end: End, point: Point) -> "Session":
+        """One end of a pair to another place. A handle that is moved is looked for by what lies there now."""
+        old = self._pair(index)
+        if end not in get_args(End):
+            raise ValueError(f"{end!r} is not one of {', '.join(get_args(End))}")
+        others = (*self.pairs[:index], *self.pairs[index + 1 :])
+        if end == "handle":
+            self._check_handle(point, others)
+        else:
+            self._check_inside(point)
+        pairs = (*self.pairs[:index], replace(old, **{end: point}), *self.pairs[index + 1 :])
+        return self._edited(pairs=pairs, phase="ready")
+
+    def remove(self, index: int) -> "Session":
+        """One pair fewer."""
+        self._pair(index)
+        return self._edited(pairs=(*self.pairs[:index], *self.pairs[index + 1 :]), phase="ready")
+
+    def drop(self) -> "Session":
+        """Without the handle that waits for its target."""
+        return self if self.pending is None else self._edited(pending=None)
 
     def clear_points(self) -> "Session":
         """No points; the picture stays as it is, and the next drag starts from it."""
-        return replace(self, pairs=(), pending=None, drag=None, phase="ready")
+        return self._edited(pairs=(), pending=None, drag=None, phase="ready")
 
     def with_mask(self, mask: np.ndarray | None) -> "Session":
         """mask (H, W) bool, True where the picture may change. Raises ValueError for another shape."""
-        if mask is not None and mask.shape != self.image_size:
+        if mask is None:
+            return self._edited(packed_mask=None)
+        if mask.shape != self.image_size:
             raise ValueError(
                 f"mask of {mask.shape[1]} x {mask.shape[0]} pixels: the picture has {self.image_size[::-1]}"
             )
-        return replace(self, mask=mask)
+        return self._edited(packed_mask=zlib.compress(np.packbits(mask).tobytes()))
 
     def reset(self) -> "Session":
         """The picture as drawn and the handles where they were set."""
-        return replace(self, latent=self.start, drag=None, phase="ready")
+        return self._edited(latent=self.start, drag=None, phase="ready")
+
+    def undo(self) -> "Session":
+        """Points, mask and picture before the last edit; a whole drag is one edit."""
+        if not self.past:
+            return self
+        return replace(self.past[-1], past=self.past[:-1], future=(self._alone(), *self.future))
+
+    def redo(self) -> "Session":
+        """What the last `undo` took back."""
+        if not self.future:
+            return self
+        return replace(self.future[0], past=(*self.past, self._alone()), future=self.future[1:])
 
     def advance(self, step: DragStep) -> "Session":
         """The session after a step of its drag."""
         phase: Phase = "arrived" if step.arrived else "limit" if step.last else "dragging"
-        return replace(self, latent=step.latent, drag=step.state, phase=phase)
+        changes = {"latent": step.latent, "drag": step.state, "phase": phase}
+        return replace(self, **changes) if self.phase == "dragging" else self._edited(**changes)
 
     def stop(self) -> "Session":
         """The session after what ran was stopped: at the last step that it advanced to, with the model it has."""
         if not self.busy:
             return self
-        return replace(self, phase="stopped" if self.phase == "dragging" else "ready")
+        return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
     def run(self, generator: Generator, config: DragConfig) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands. Raises ValueError when there is none to run."""
@@ -106,6 +153,49 @@ class Session:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
         return drag(generator, self.latent, self.pairs, mask, config, resume=self.drag)
+
+    def _edited(self, **changes: Any) -> "Session":
+        """With a change that can be undone."""
+        return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
+
+    def _alone(self) -> "Session":
+        return replace(self, past=(), future=())
+
+    def _pair(self, index: int) -> DragPair:
+        if not 0 <= index < len(self.pairs):
+            raise ValueError(f"there is no point number {index + 1}: there are {len(self.pairs)}")
+        return self.pairs[index]
+
+    def _check_inside(self, point: Point) -> None:
+        if not point.inside(self.image_size):
+            raise ValueError(f"{point} lies outside the picture")
+
+    def _check_handle(self, point: Point, others: Sequence[DragPair] | None = None) -> None:
+        self._check_inside(point)
+        if point in (pair.handle for pair in (self.pairs if others is None else others)):
+            raise ValueError(f"there is a handle at {point} already: choose another place")
+
+    def _check_room(self) -> None:
+        if len(self.pairs) == MAX_PAIRS:
+            raise ValueError(f"there are {MAX_PAIRS} points already, the most that one drag takes: remove one first")
+
+    def _sizes(self) -> dict[int, int]:
+        """Bytes of each large part, by its identity."""
+        tensors = [self.start, self.latent]
+        if self.drag:
+            tensors += [self.drag.latent, self.drag.origin, *self.drag.templates, *self.drag.adam.values()]
+        sizes = {id(tensor): tensor.nbytes for tensor in tensors}
+        return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
+
+
+def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
+    """The latest of `past`, as many as a history may have; what two of them share counts once."""
+    sizes: dict[int, int] = {}
+    for count, session in enumerate(reversed(past[-HISTORY:])):
+        sizes |= session._sizes()
+        if sum(sizes.values()) > HISTORY_BYTES:
+            return past[len(past) - count :]
+    return past[-HISTORY:]
 
 
 def new_session(generator: Generator, model: str, seed: int, truncation_psi: float) -> Session:

@@ -60,9 +60,13 @@ def drawn(do):
     return do.start("tiny", 3, 0.7)[0]
 
 
+def click(x, y):
+    return SimpleNamespace(kind="click", at=[x, y])
+
+
 def clicked(do, session, *places):
     for x, y in places:
-        session = do.pick(session, SimpleNamespace(x=x, y=y))[0]
+        session = do.points(session, click(x, y))[0]
     return session
 
 
@@ -81,7 +85,7 @@ def png_of(mask):
 
 
 def test_draw_shows_the_picture_of_the_seed(do, generator):
-    session, canvas, drag, stop = do.start("tiny", 3, 0.7)
+    session, canvas, drag, stop, *_ = do.start("tiny", 3, 0.7)
     expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
@@ -97,20 +101,20 @@ def test_random_draws_another_seed(do):
 
 def test_clicks_become_marks(do):
     session = drawn(do)
-    session, canvas, *_ = do.pick(session, SimpleNamespace(x=5, y=6.5))
+    session, canvas, *_ = do.points(session, click(5, 6.5))
     assert canvas["marks"]["pending"] == [5.0, 6.5]
     assert "image" not in canvas
-    session, canvas, *_ = do.pick(session, SimpleNamespace(x=40, y=30))
+    session, canvas, *_ = do.points(session, click(40, 30))
     assert canvas["marks"]["handles"] == [[5.0, 6.5]]
     assert canvas["marks"]["targets"] == [[40.0, 30.0]]
-    assert do.undo_point(session)[1]["marks"]["pending"] == [5.0, 6.5]
+    assert do.undo(session)[1]["marks"]["pending"] == [5.0, 6.5]
     assert do.clear_points(session)[1]["marks"]["handles"] == []
 
 
 def test_a_drag_shows_frames_that_belong_to_their_session(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     shown = list(do.drag(session, *SETTINGS))
-    for now, canvas, drag, stop in shown:
+    for now, canvas, drag, stop, *_ in shown:
         expected = to_picture(generator.render(now.latent)).astype(int)
         assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
         assert canvas["marks"]["handles"] == [[p.x, p.y] for p in now.handles]
@@ -128,7 +132,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     running = do.drag(session, *SETTINGS)
     kept = next(running)[0]
     running.close()
-    _, stopped, canvas, drag, _ = do.stop(kept)
+    _, stopped, canvas, drag, *_ = do.stop(kept)
     assert stopped.phase == "stopped"
     assert "Stopped at step 0" in canvas["marks"]["status"]
     assert drag["value"] == "Continue"
@@ -138,11 +142,12 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
 def test_nothing_else_happens_while_a_drag_runs(do):
     dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
     for refused in (
-        lambda: do.pick(dragging, SimpleNamespace(x=1, y=1)),
+        lambda: do.points(dragging, click(1, 1)),
         lambda: do.mask(dragging, SimpleNamespace(png=None)),
         lambda: do.draw(dragging, 1, 0.7),
         lambda: do.reset(dragging),
-        lambda: do.undo_point(dragging),
+        lambda: do.undo(dragging),
+        lambda: do.redo(dragging),
         lambda: do.clear_points(dragging),
     ):
         with pytest.raises(gr.Error, match="press Stop first"):
@@ -153,8 +158,9 @@ def test_another_model_is_brought_and_shown(do):
     session = clicked(do, drawn(do), (5, 6))
     model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
     assert set(model) == {"far"}
-    sessions, canvases, _, stops = shown
-    assert "Downloading far: 1 of 4 MB" in canvases[0]["marks"]["status"]
+    sessions, canvases, _, stops, *_ = shown
+    assert "Downloading far: 25 % of 4 MB" in canvases[0]["marks"]["status"]
+    assert [c["marks"]["progress"] for c in canvases] == [0.25, 0, None, None]
     assert "Checking far" in canvases[1]["marks"]["status"]
     assert [s["interactive"] for s in stops] == [True, True, True, False]
     assert all(s.model == "tiny" and s.pending and s.busy for s in sessions[:-1])
@@ -206,7 +212,7 @@ def test_masks_are_read_and_shown_to_the_engine(do):
     assert np.array_equal(session.mask, painted)
     assert do.mask(session, SimpleNamespace(png=None))[0].mask is None
     assert do.mask(session, SimpleNamespace(png=png_of(painted & False)))[0].mask is None
-    assert do.reset(session)[0].mask is session.mask
+    assert np.array_equal(do.reset(session)[0].mask, painted)
 
 
 @pytest.mark.parametrize("png", ["nonsense", "data:image/png;base64,AAAA", "data:image/png;base64," + "A" * 6_000_000])
@@ -223,7 +229,7 @@ def test_a_mask_of_another_size_is_refused():
 def test_bad_input_is_told_and_loses_nothing(do):
     session = drawn(do)
     with pytest.raises(gr.Error, match="outside the picture"):
-        do.pick(session, SimpleNamespace(x=900, y=1))
+        do.points(session, click(900, 1))
     with pytest.raises(gr.Error, match="seed -1"):
         do.draw(session, -1, 0.7)
     running = do.drag(session, *SETTINGS)
@@ -278,3 +284,42 @@ def test_the_status_says_what_to_do_next(do):
     assert "steps are used up" in status(list(do.drag(both, *SETTINGS))[-1][0])
     assert "Arrived after 0 steps" in status(list(do.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
     assert "choose a smaller model" in explain(MemoryError())
+
+
+def test_points_are_set_moved_and_removed_on_the_canvas(do):
+    session = do.points(drawn(do), SimpleNamespace(kind="pair", at=[5, 6], to=[40, 30]))[0]
+    for index, end, place in ((0, "handle", [7, 8]), (0, "target", [30, 31])):
+        event = SimpleNamespace(kind="move", index=index, end=end, at=place)
+        session, canvas, *_ = do.points(session, event)
+    assert (canvas["marks"]["handles"], canvas["marks"]["targets"]) == ([[7.0, 8.0]], [[30.0, 31.0]])
+    assert do.points(session, SimpleNamespace(kind="remove", index=0))[0].pairs == ()
+    waiting = clicked(do, session, (50, 50))
+    assert do.points(waiting, SimpleNamespace(kind="drop"))[0].pending is None
+    for event, message in (
+        (SimpleNamespace(kind="remove", index=1), "no point number 2"),
+        (SimpleNamespace(kind="move", index=0, end="handle", at=[64, 0]), "outside the picture"),
+        (SimpleNamespace(kind="move", index=0, end="middle", at=[6, 0]), "'middle' is not one of"),
+        (SimpleNamespace(kind="fold"), "nothing is known of 'fold'"),
+    ):
+        with pytest.raises(gr.Error, match=message):
+            do.points(session, event)
+
+
+def test_undo_and_redo_show_points_mask_and_picture(do, generator):
+    painted = np.zeros((64, 64), dtype=bool)
+    painted[:30, 10:] = True
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    session = do.mask(session, SimpleNamespace(png=png_of(painted)))[0]
+    after = list(do.drag(session, *SETTINGS))[-1][0]
+    undone, canvas, *_, undo, redo = do.undo(after)
+    assert torch.equal(undone.latent, session.latent)
+    assert (undo["interactive"], redo["interactive"]) == (True, True)
+    expected = to_picture(generator.render(session.latent)).astype(int)
+    assert np.abs(picture_in(do.look(undone)).astype(int) - expected).mean() < 8
+    assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
+    bare, canvas, *_ = do.undo(undone)
+    assert canvas["paint"]["png"] is None
+    again = do.redo(do.redo(bare)[0])[0]
+    assert torch.equal(again.latent, after.latent)
+    assert again.handles == after.handles
+    assert again.phase == "limit"

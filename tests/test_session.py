@@ -1,6 +1,7 @@
 """The edits that a user may make to a picture's points, mask and drag."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from draggan.engine import MAX_PAIRS, DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.session import new_session
+from draggan.session import HISTORY, new_session
 from tests.networks import tiny_generator
 
 CONFIG = DragConfig(lr=0.02, max_steps=3)
@@ -40,14 +41,88 @@ def test_two_clicks_make_a_pair(session):
     assert session.pairs == ()
 
 
-def test_undo_takes_back_click_by_click(session):
-    done = session.click(Point(1, 2)).click(Point(9, 8)).click(Point(3, 3))
-    assert done.undo_point().pending is None
-    assert done.undo_point().undo_point().pending == Point(1, 2)
-    empty = done.undo_point().undo_point().undo_point()
-    assert empty.pending is None
-    assert empty.pairs == ()
-    assert empty.undo_point() is empty
+def test_a_pair_can_be_moved_and_removed(session):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8))).add(DragPair(Point(3, 3), Point(4, 4)))
+    assert session.move(0, "target", Point(5, 5)).pairs[0] == DragPair(Point(1, 2), Point(5, 5))
+    assert session.move(1, "handle", Point(5, 5)).pairs[1] == DragPair(Point(5, 5), Point(4, 4))
+    assert session.move(1, "handle", Point(3, 3)).pairs == session.pairs
+    assert session.remove(0).pairs == session.pairs[1:]
+    with pytest.raises(ValueError, match=r"a handle at \(1, 2\) already"):
+        session.move(1, "handle", Point(1, 2))
+    with pytest.raises(ValueError, match="outside the picture"):
+        session.move(1, "target", Point(1, 32))
+    with pytest.raises(ValueError, match="no point number 3: there are 2"):
+        session.remove(2)
+
+
+def test_a_waiting_handle_can_be_dropped(session):
+    assert session.click(Point(1, 2)).drop().pending is None
+    assert session.drop() is session
+
+
+def test_a_moved_handle_starts_anew_and_a_moved_target_does_not(generator, session):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    for step in session.run(generator, CONFIG):
+        session = session.advance(step)
+    assert session.move(0, "target", Point(2, 20)).handles == session.handles
+    assert session.move(0, "handle", Point(2, 20)).handles == (Point(2, 20),)
+    step = next(session.move(0, "handle", Point(2, 20)).run(generator, CONFIG))
+    assert step.handles == (Point(2, 20),)
+
+
+def same(a, b):
+    masks = [s.mask for s in (a, b)]
+    return (
+        torch.equal(a.latent, b.latent)
+        and (a.pairs, a.pending, a.handles, a.phase) == (b.pairs, b.pending, b.handles, b.phase)
+        and all(m is None for m in masks) == any(m is None for m in masks)
+        and (masks[0] is None or np.array_equal(*masks))
+    )
+
+
+def test_undo_and_redo_go_through_every_kind_of_edit(generator, session):
+    def dragged(now):
+        for step in now.run(generator, CONFIG):
+            now = now.advance(step)
+        return now
+
+    mask = np.arange(32 * 16).reshape(32, 16) % 3 == 0
+    edits = [
+        lambda s: s.click(Point(1, 2)),
+        lambda s: s.click(Point(9, 8)),
+        lambda s: s.add(DragPair(Point(3, 3), Point(4, 9))),
+        lambda s: s.with_mask(mask),
+        dragged,
+        lambda s: s.move(1, "target", Point(8, 9)),
+        dragged,
+        lambda s: s.remove(0),
+        lambda s: s.with_mask(None),
+        lambda s: s.click(Point(7, 7)),
+        lambda s: s.drop(),
+        lambda s: s.reset(),
+        lambda s: s.clear_points(),
+    ]
+    states = [session]
+    for edit in edits:
+        states.append(edit(states[-1]))
+    now = states[-1]
+    for expected in reversed(states[:-1]):
+        now = now.undo()
+        assert same(now, expected)
+    assert now.undo() is now
+    for expected in states[1:]:
+        now = now.redo()
+        assert same(now, expected)
+    assert now.redo() is now
+    assert now.undo().click(Point(2, 2)).future == ()
+
+
+def test_a_drag_goes_on_after_undo_and_redo_as_if_nothing_had_been(generator, session):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    for step in session.run(generator, CONFIG):
+        session = session.advance(step)
+    plain, turned = (list(s.run(generator, CONFIG))[-1] for s in (session, session.undo().redo()))
+    assert torch.equal(plain.latent, turned.latent)
 
 
 def test_clicks_that_make_no_sense_are_refused(session):
@@ -86,6 +161,8 @@ def test_stop_keeps_the_last_step(generator, session):
     assert moved.stop().phase == "stopped"
     assert moved.stop().drag is moved.drag
     assert session.stop() is session
+    assert replace(moved.stop(), phase="loading").stop().phase == "stopped"
+    assert replace(session, phase="loading").stop().phase == "ready"
 
 
 def test_reset_goes_back_and_clear_stays(generator, session):
@@ -100,16 +177,10 @@ def test_reset_goes_back_and_clear_stays(generator, session):
     assert moved.clear_points().drag is None
 
 
-def test_a_handle_taken_back_after_a_drag_waits_where_it_is_now(generator, session):
-    session = session.click(Point(1, 2)).click(Point(9, 8))
-    for step in list(session.run(generator, CONFIG)):
-        session = session.advance(step)
-    assert session.undo_point().pending == session.handles[0]
-
-
 def test_a_mask_must_fit(session):
     mask = np.zeros((32, 16), dtype=bool)
-    assert session.with_mask(mask).mask is mask
+    mask[3:9, 5:] = True
+    assert np.array_equal(session.with_mask(mask).mask, mask)
     assert session.with_mask(mask).with_mask(None).mask is None
     with pytest.raises(ValueError, match="mask of 32 x 16 pixels"):
         session.with_mask(np.zeros((16, 32), dtype=bool))
@@ -127,3 +198,23 @@ def test_a_tab_costs_less_than_two_megabytes(plush):
     for step in session.run(plush, DragConfig(max_steps=1)):
         session = session.advance(step)
     assert len(pickle.dumps(session)) < 2_000_000
+
+
+def test_a_long_history_costs_less_than_two_megabytes_and_forgets_the_oldest(plush):
+    rng = np.random.default_rng(0)
+    session = new_session(plush, "plush-256", 1, 0.7)
+    for i in range(5):
+        session = session.add(DragPair(Point(20 * i, 100), Point(20 * i + 15, 120)))
+    state = list(session.run(plush, DragConfig(max_steps=1)))[-1]
+    for _ in range(300):
+        mask = np.kron(rng.random((16, 16)) < 0.5, np.ones((16, 16), dtype=bool))
+        copied = replace(state.state, **{name: getattr(state.state, name).clone() for name in ("latent", "origin")})
+        session = session.with_mask(mask)
+        session = session.advance(replace(state, latent=copied.latent, state=copied))
+    assert len(pickle.dumps(session)) < 2_000_000
+    assert len(session.past) <= HISTORY
+    undone = session
+    while undone.past:
+        undone = undone.undo()
+    assert len(undone.future) >= 20
+    assert undone.drag is not None

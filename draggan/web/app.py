@@ -17,10 +17,22 @@ from draggan.web.handlers import Handlers
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
-CSS = "footer { display: none !important } .gradio-container { max-width: 1280px !important; margin: 0 auto }"
+CSS = """footer { display: none !important }
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
+#model input { text-overflow: ellipsis; margin-right: 24px }
+#canvas .html-container { padding: 0 !important }
+#actions { flex-wrap: nowrap }
+.toast-message-text { white-space: pre-line }
+@media (max-width: 760px) {
+  #work > :has(#canvas) { order: -1 }
+  .gradio-container .main { padding: 8px 14px !important }
+  #actions { gap: 8px }
+  #actions button { min-width: 0 !important; padding: 8px 4px; font-size: 14px !important }
+}
+"""
 ABOUT = """# draggan
-Click a **handle** (blue) and its **target** (red ring), press **Drag it**. Paint white what **may move**, or nothing:
-then all may."""
+Click a **handle** (blue) and its **target** (red ring), or draw from one to the other, and press **Drag it**. Paint
+white what **may move**, or nothing: then all may."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state = gr.State()
         gr.Markdown(ABOUT)
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_id="work"):
             with gr.Column(scale=1, min_width=280):
                 first = do.menu(model)
                 menu = gr.Dropdown(first["choices"], value=model, label="Model", elem_id="model")
@@ -51,14 +63,9 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                     draw = gr.Button("New image", elem_id="draw", min_width=80)
                     random = gr.Button("Random", elem_id="random", min_width=80)
                 with gr.Row():
-                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=80)
-                    stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)
-                with gr.Row():
-                    undo = gr.Button("Undo point", elem_id="undo", min_width=80)
                     clear = gr.Button("Clear points", elem_id="clear", min_width=80)
-                with gr.Row():
                     reset = gr.Button("Reset image", elem_id="reset", min_width=80)
-                    save = gr.Button("Save picture", elem_id="save", min_width=80)
+                save = gr.Button("Save picture", elem_id="save")
                 with gr.Accordion("Drag settings", open=False):
                     lr = gr.Number(value=step_size(model), minimum=1e-5, maximum=1, step=1e-4, label="Step size")
                     steps = gr.Slider(1, 1000, value=defaults.max_steps, step=1, label="Max steps")
@@ -66,26 +73,33 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                     weight = gr.Number(value=defaults.mask_weight, minimum=0, label="Mask weight (lambda)")
             with gr.Column(scale=2, min_width=320):
                 view = canvas.component()
+                with gr.Row(elem_id="actions"):
+                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=80)
+                    stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)
+                    undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=80)
+                    redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=80)
 
-        shown = [state, view, drag, stop]
+        shown = [state, view, drag, stop, undo, redo]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
+        edit: dict[str, Any] = {**quiet, "concurrency_id": "edits", "concurrency_limit": 1}  # none overtakes another
         page.load(do.start, [menu, seed, psi], shown, **alone)
-        choosing = menu.input(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)
+        choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         menu.change(step_size, menu, lr, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
-        view.pick(do.pick, state, shown, **quiet, trigger_mode="multiple")
-        view.mask(do.mask, state, shown, **quiet, trigger_mode="always_last")
-        undo.click(do.undo_point, state, shown, **quiet, trigger_mode="multiple")
-        clear.click(do.clear_points, state, shown, **alone)
-        reset.click(do.reset, state, shown, **alone)
+        view.points(do.points, state, shown, **edit, trigger_mode="multiple")
+        view.mask(do.mask, state, shown, **edit, trigger_mode="always_last")
+        clear.click(do.clear_points, state, shown, **edit)
+        for button, turn in ((undo, do.undo), (redo, do.redo), (reset, do.reset)):
+            turned = button.click(turn, state, shown, **edit, trigger_mode="multiple")
+            turned.then(do.look, state, view, **quiet, trigger_mode="always_last")  # edits wait for no network
         save.click(do.save, state, view, **alone)
         running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
-        stop.click(None, cancels=[running, choosing, opening], queue=False).then(
-            do.stop, state, [menu, *shown], **quiet
-        )
+        stop.click(None, cancels=[running, choosing, opening], queue=False)
+        for long in (running, choosing, opening):  # what is cancelled has then ended, and may be started again
+            long.failure(do.stop, state, [menu, *shown], **quiet)
     return page
 
 

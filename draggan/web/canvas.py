@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from draggan.geometry import Point
+from draggan.geometry import DragPair, Point
 from draggan.session import Session
 
 HERE = Path(__file__).parent
@@ -18,7 +19,7 @@ MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
 def component() -> gr.HTML:
-    """Events: `pick` with x, y in pixels of the picture; `mask` with png, a data URL or None."""
+    """The canvas. Its events are `points`, what `edited` reads, and `mask` with png, a data URL or None."""
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
@@ -28,16 +29,28 @@ def component() -> gr.HTML:
         image="",
         marks=marks(None, "Drawing the first picture ..."),
         file=None,
+        paint=None,
     )
 
 
 def update(
-    session: Session | None = None, status: str = "", image: bytes | None = None, file: tuple[str, bytes] | None = None
+    session: Session | None = None,
+    status: str = "",
+    image: bytes | None = None,
+    file: tuple[str, bytes] | None = None,
+    progress: float | None = None,
+    repaint: bool = False,
 ) -> dict[str, Any]:
-    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save."""
+    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save.
+
+    progress: how much of a download is done, 0 .. 1; None: nothing is downloaded. repaint: whether the mask
+    is another one than the browser has.
+    """
     changes: dict[str, Any] = {}
     if session is not None:
-        changes["marks"] = marks(session, status)
+        changes["marks"] = marks(session, status) | {"progress": progress}
+        if repaint:
+            changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
     if image is not None:
         changes["image"] = _data_url("image/jpeg", image)
     if file is not None:
@@ -59,6 +72,34 @@ def marks(session: Session | None, status: str) -> dict[str, Any]:
         "phase": session.phase,
         "status": status,
     }
+
+
+def edited(session: Session, event: Any) -> Session:
+    """The session after what the user did to the points: `kind` says what, places are in pixels of the picture.
+
+    Raises ValueError where that cannot be done.
+    """
+    match event.kind:
+        case "click":
+            return session.click(_point(event.at))
+        case "pair":
+            return session.add(DragPair(_point(event.at), _point(event.to)))
+        case "move":
+            return session.move(event.index, event.end, _point(event.at))
+        case "remove":
+            return session.remove(event.index)
+        case "drop":
+            return session.drop()
+    raise ValueError(f"nothing is known of {event.kind!r}: reload the page")
+
+
+def write_mask(mask: np.ndarray | None) -> str | None:
+    """What `read_mask` reads: white paint where the mask (H, W) bool is True."""
+    if mask is None:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(np.repeat(mask[..., None], 4, axis=2).astype(np.uint8) * 255).save(buffer, "PNG")
+    return _data_url("image/png", buffer.getvalue())
 
 
 def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None:
@@ -83,6 +124,11 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
 
 def _xy(point: Point) -> list[float]:
     return [point.x, point.y]
+
+
+def _point(xy: list[float]) -> Point:
+    x, y = xy
+    return Point(float(x), float(y))
 
 
 def _data_url(kind: str, raw: bytes) -> str:

@@ -20,7 +20,6 @@ import torch
 
 from draggan.cache import ModelCache
 from draggan.engine import DragConfig, Space
-from draggan.geometry import Point
 from draggan.models import available_models
 from draggan.render import encode, facts, to_picture
 from draggan.session import Session, new_session
@@ -77,7 +76,8 @@ class Handlers:
         try:
             _must_be_free(session)
             for progress in self._models.download(model):
-                yield model, *shown(replace(session, phase="loading"), status=words.loading(model, progress))
+                status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
+                yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
             yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
@@ -97,10 +97,10 @@ class Handlers:
         return gr.update(choices=choices, value=model)
 
     @told
-    def pick(self, session: Session, event: gr.EventData) -> tuple:
-        """A click on the picture."""
+    def points(self, session: Session, event: gr.EventData) -> tuple:
+        """A point that is set, moved or removed on the canvas."""
         _must_be_free(session)
-        return shown(session.click(Point(float(event.x), float(event.y))))
+        return shown(canvas.edited(session, event))
 
     @told
     def mask(self, session: Session, event: gr.EventData) -> tuple:
@@ -109,21 +109,31 @@ class Handlers:
         return shown(session.with_mask(canvas.read_mask(event.png, session.image_size)))
 
     @told
-    def undo_point(self, session: Session) -> tuple:
-        _must_be_free(session)
-        return shown(session.undo_point())
-
-    @told
     def clear_points(self, session: Session) -> tuple:
         _must_be_free(session)
         return shown(session.clear_points())
 
     @told
-    def reset(self, session: Session) -> tuple:
-        """Back to the picture as drawn."""
+    def undo(self, session: Session) -> tuple:
+        """Points and mask of before the last edit; `look` then brings the picture."""
         _must_be_free(session)
-        session = session.reset()
-        return shown(session, self._frame(session))
+        return shown(session.undo(), repaint=True)
+
+    @told
+    def redo(self, session: Session) -> tuple:
+        _must_be_free(session)
+        return shown(session.redo(), repaint=True)
+
+    @told
+    def reset(self, session: Session) -> tuple:
+        """Back to where the drag began."""
+        _must_be_free(session)
+        return shown(session.reset())
+
+    @told
+    def look(self, session: Session) -> dict[str, Any]:
+        """The picture of a session. -> canvas"""
+        return canvas.update(image=self._frame(session))
 
     @told
     def save(self, session: Session) -> dict[str, Any]:
@@ -155,7 +165,7 @@ class Handlers:
             _tell(error)
 
     def stop(self, session: Session) -> tuple:
-        """After Stop: the picture and the points of the last frame. -> model, then what `shown` gives"""
+        """After Stop or an error: the picture and the points of the last frame. -> model, then what `shown` gives"""
         return session.model, *shown(session.stop())
 
     def _run(self, work: Callable, *args: Any) -> Any:
@@ -176,14 +186,22 @@ class Handlers:
         return encode(self._run(self._picture, session), lossless=False)
 
 
-def shown(session: Session, frame: bytes | None = None, status: str | None = None) -> tuple:
-    """-> session, canvas, drag button, stop button"""
+def shown(
+    session: Session,
+    frame: bytes | None = None,
+    status: str | None = None,
+    progress: float | None = None,
+    repaint: bool = False,
+) -> tuple:
+    """-> session, canvas, then the buttons to drag, stop, undo and redo"""
     label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
     return (
         session,
-        canvas.update(session, status or words.status(session), frame),
+        canvas.update(session, status or words.status(session), frame, progress=progress, repaint=repaint),
         gr.update(value=label, interactive=not session.busy),
         gr.update(interactive=session.busy),
+        gr.update(interactive=bool(session.past) and not session.busy),
+        gr.update(interactive=bool(session.future) and not session.busy),
     )
 
 
@@ -195,5 +213,6 @@ def _must_be_free(session: Session) -> None:
 def _tell(error: Exception) -> NoReturn:
     """Shows what went wrong on the page; what nobody expected also goes to the server's log."""
     if isinstance(error, EXPECTED):
-        raise gr.Error(words.explain(error), duration=15, print_exception=False) from error
+        said = words.explain(error)
+        raise gr.Error(said, duration=10 + len(said) / 15, print_exception=False) from error  # seconds to read it
     raise error

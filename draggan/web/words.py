@@ -35,10 +35,12 @@ def explain(error: BaseException) -> str:
 
 def loading(model: str, progress: Progress) -> str:
     """How far the download of a model is."""
-    received, note = f"{progress.received / 1e6:.0f}", f" ({progress.note})" if progress.note else ""
+    note = f" ({progress.note})" if progress.note else ""
     if progress.phase == "waiting":
         return f"Waiting for {model}{note}"
     if progress.phase == "checking":
         return f"Checking {model} ..."
-    total = f" of {progress.total / 1e6:.0f}" if progress.total else ""
-    return f"Downloading {model}: {received}{total} MB{note}. Stop keeps what has come."
+    come = f"{progress.received / 1e6:.0f} MB"
+    if progress.total:
+        come = f"{100 * progress.received // progress.total} % of {progress.total / 1e6:.0f} MB"
+    return f"Downloading {model}: {come}{note}. Stop keeps what has come."

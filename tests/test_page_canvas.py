@@ -1,0 +1,285 @@
+"""The canvas in a real browser: points by mouse and keyboard, undo, comparing, the mask, narrow and dark screens."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from draggan.render import read_mask
+from tests.browser import Tab, chromium, serving
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("web"), 17870) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser, address):
+    opened = Tab(browser, address)
+    yield opened
+    opened.close()
+
+
+def until(tab: Tab, condition: Callable[[], bool]) -> None:
+    """Waits until it holds. Fails after 20 seconds."""
+    for _ in range(400):
+        if condition():
+            return
+        tab.page.wait_for_timeout(50)
+    assert condition()
+
+
+def shows(tab: Tab, *points: tuple[str, float, float]) -> None:
+    """Waits until exactly these handles and targets are on the canvas, within a pixel."""
+
+    def there() -> bool:
+        now = [(kind, float(x), float(y)) for kind, x, y in tab.points()]
+        near = [k == kind and abs(a - x) < 1 and abs(b - y) < 1 for (k, a, b), (kind, x, y) in zip(now, points)]  # noqa: B905
+        return len(now) == len(points) and all(near)
+
+    until(tab, there)
+
+
+def test_a_pair_by_one_gesture(tab):
+    tab.stroke((100, 100), (140, 90))
+    shows(tab, ("target", 140, 90), ("handle", 100, 100))
+    expect(tab.status).to_contain_text("1 point, 41 px to go")
+
+
+def test_points_are_picked_up_and_moved(tab):
+    tab.pair((100, 100), (140, 90))
+    tab.stroke((100, 100), (80, 120))
+    shows(tab, ("target", 140, 90), ("handle", 80, 120))
+    tab.stroke((140, 90), (150, 60))
+    shows(tab, ("target", 150, 60), ("handle", 80, 120))
+    expect(tab.status).to_contain_text("1 point, 92 px to go")
+    tab.page.click("#drag")
+    tab.wait_steps(1)
+    tab.stop()
+    (_, _, _), (_, x, y) = tab.points()
+    tab.stroke((150, 60), (150, 90))
+    shows(tab, ("target", 150, 90), ("handle", float(x), float(y)))
+
+
+def test_points_are_removed_by_key_and_by_right_click(tab):
+    tab.pair((60, 60), (90, 60))
+    tab.pair((160, 160), (190, 160))
+    tab.click(60, 60)
+    expect(tab.page.locator("#canvas .selected")).to_have_count(1)
+    tab.page.keyboard.press("Delete")
+    shows(tab, ("target", 190, 160), ("handle", 160, 160))
+    tab.page.mouse.click(*tab.place(190, 160), button="right")
+    shows(tab)
+    tab.click(100, 100)
+    shows(tab, ("handle", 100, 100))
+    tab.page.mouse.click(*tab.place(100, 100), button="right")
+    shows(tab)
+
+
+def test_a_double_click_fixes_a_point(tab):
+    tab.page.mouse.dblclick(*tab.place(100, 100))
+    shows(tab, ("target", 100, 100), ("handle", 100, 100))
+
+
+def test_arrow_keys_move_the_selected_point(tab):
+    tab.pair((60, 60), (90, 60))
+    tab.click(90, 60)
+    tab.page.keyboard.press("ArrowDown")
+    shows(tab, ("target", 90, 61), ("handle", 60, 60))
+    tab.page.keyboard.press("Shift+ArrowRight")
+    shows(tab, ("target", 100, 61), ("handle", 60, 60))
+
+
+def test_undo_and_redo_of_points_mask_and_drag(tab):
+    expect(tab.page.locator("#undo")).to_be_disabled()
+    drawn = tab.frame()
+    tab.pair((111, 170), (150, 150))
+    pair = tab.points()
+    tab.paint((60, 60), (200, 60))
+    painted = tab.painted()
+    tab.page.click("#drag")
+    tab.wait_steps(2)
+    tab.stop()
+    dragged, moved = tab.frame(), tab.points()
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.frame() == drawn and tab.points() == pair)
+    assert tab.painted() == painted
+    tab.page.click("#undo")
+    until(tab, lambda: tab.painted() == 0)
+    assert tab.points() == pair
+    tab.page.keyboard.press("Control+z")
+    shows(tab, ("handle", 111, 170))
+    tab.page.click("#undo")
+    shows(tab)
+    expect(tab.page.locator("#undo")).to_be_disabled()
+    for _ in range(3):
+        tab.page.keyboard.press("Control+Shift+z")
+    until(tab, lambda: tab.painted() == painted and tab.points() == pair)
+    tab.page.click("#redo")
+    until(tab, lambda: tab.frame() == dragged and tab.points() == moved)
+    expect(tab.page.locator("#redo")).to_be_disabled()
+    expect(tab.page.locator("#drag")).to_have_text("Continue")
+    reached = tab.steps()
+    tab.page.click("#drag")
+    tab.wait_steps(reached)
+    tab.stop()
+    for _ in range(5):
+        tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.frame() == drawn and tab.painted() == 0 and tab.points() == [])
+
+
+def test_reset_can_be_undone(tab):
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(2)
+    tab.stop()
+    dragged, moved = tab.frame(), tab.points()
+    tab.page.click("#reset")
+    until(tab, lambda: tab.frame() != dragged)
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.frame() == dragged and tab.points() == moved)
+
+
+def test_holding_shows_the_picture_as_drawn(tab):
+    drawn = tab.frame()
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(2)
+    tab.stop()
+    dragged = tab.frame()
+    tab.page.get_by_role("button", name="Compare").hover()
+    tab.page.mouse.down()
+    assert tab.frame() == drawn
+    expect(tab.page.locator("#canvas .handle")).to_be_hidden()
+    tab.page.mouse.up()
+    assert tab.frame() == dragged
+    tab.page.keyboard.down("c")
+    assert tab.frame() == drawn
+    tab.page.keyboard.up("c")
+    assert tab.frame() == dragged
+    expect(tab.page.locator("#canvas .handle")).to_be_visible()
+
+
+def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
+    tab.click(50, 50)
+    shows(tab, ("handle", 50, 50))
+    tab.page.keyboard.press("Escape")
+    shows(tab)
+    tab.pair((111, 170), (190, 120))
+    tab.page.keyboard.press("Space")
+    tab.wait_steps(1)
+    tab.page.keyboard.press("Space")
+    expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
+    expect(tab.page.locator("#drag")).to_be_enabled()
+    reached = tab.steps()
+    tab.page.click("#drag")
+    tab.wait_steps(reached)
+    tab.page.keyboard.press("Space")
+    expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
+    tab.page.get_by_label("Seed").click()
+    tab.page.keyboard.press("Delete")
+    assert len(tab.points()) == 2
+
+
+def test_brackets_change_the_brush(tab):
+    tab.page.click("[data-tool=paint]")
+    size = tab.page.get_by_label("Brush size")
+    expect(size).to_have_value("12")
+    for key in ("]", "]", "["):
+        tab.page.keyboard.press(key)
+    expect(size).to_have_value("14")
+
+
+def test_tab_goes_through_tools_and_picture_by_name(tab):
+    tab.page.get_by_role("button", name="Points", exact=True).focus()
+    named = []
+    for _ in range(4):
+        tab.page.keyboard.press("Tab")
+        named.append(tab.page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent"))
+    assert named[:3] == ["Brush: may move", "Eraser", "Compare"]
+    assert named[3].startswith("The picture.")
+
+
+def test_a_click_with_the_brush_leaves_a_dot(tab):
+    tab.page.click("[data-tool=paint]")
+    tab.click(60, 60)
+    assert 80 < tab.painted() < 150  # pixels of a disc of 12 pixels
+    expect(tab.page.locator("#undo")).to_be_enabled()
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.painted() == 0)
+
+
+def test_fingers_set_points(browser, address):
+    context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 844})
+    tab = Tab(context, address)
+    for place in ((111, 170), (150, 150)):
+        tab.page.touchscreen.tap(*tab.place(*place))
+        tab.page.wait_for_timeout(500)
+    shows(tab, ("target", 150, 150), ("handle", 111, 170))
+    tab.close()
+    context.close()
+
+
+def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
+    tab.paint((60, 60), (200, 60))
+    painted = tab.painted()
+    tab.page.click("[data-tool=paint]")
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="Save mask").click()
+    download.value.save_as(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png", (256, 256))
+    assert mask.sum() == painted
+    assert mask[60, 130]
+    assert not mask[100, 130]
+    tab.page.get_by_role("button", name="Invert").click()
+    assert abs(tab.painted() - (256 * 256 - painted)) < 300  # the soft edge counts for both
+    tab.page.get_by_role("button", name="Clear mask").click()
+    assert tab.painted() == 0
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "mask.png")
+    until(tab, lambda: tab.painted() == painted)
+    expect(tab.page.locator("#undo")).to_be_enabled()
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "black.png")
+    until(tab, lambda: tab.painted() == 0)
+    (tmp_path / "text.png").write_text("no picture")
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "text.png")
+    expect(tab.status).to_have_text("text.png is not a picture that can be read.")
+
+
+def test_the_picture_comes_first_on_a_narrow_screen(tab):
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    stage, menu = tab.page.locator("#canvas .stage"), tab.page.locator("#model")
+    assert stage.bounding_box()["y"] < menu.bounding_box()["y"]
+    assert stage.bounding_box()["y"] + stage.bounding_box()["height"] < 844
+    for place in (tab.page.locator(which) for which in ("#canvas .status", "#drag", "#stop", "#undo", "#redo")):
+        assert place.bounding_box()["y"] < 844
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.pair((100, 100), (140, 90))
+    shows(tab, ("target", 140, 90), ("handle", 100, 100))
+
+
+def test_texts_can_be_read_in_the_dark(tab):
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.reload()
+    tab.page.wait_for_function("document.querySelector('#canvas .stage img')?.naturalWidth > 1", timeout=60_000)
+
+    def brightness(selector: str, what: str) -> float:
+        colour = tab.page.locator(selector).first.evaluate(f"node => getComputedStyle(node).{what}")
+        return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / 765
+
+    ground = brightness("body", "backgroundColor")
+    assert ground < 0.25
+    assert brightness("#canvas .status", "color") > ground + 0.5
+    for button in ("[data-tool=paint]", "[data-tool=points]"):
+        assert abs(brightness(button, "color") - brightness(button, "backgroundColor")) > 0.4

@@ -1,0 +1,165 @@
+"""Choosing and sending models on the page, in a real browser. The models come from a mirror on this machine."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from draggan.models import spec_of
+from draggan.stylegan2 import checkpoint
+from tests.browser import Tab, chromium, serving
+from tests.closed_proxy import ClosedProxy
+from tests.file_server import FileServer, Reply
+from tests.foreign_files import write_nvidia_tensorflow
+from tests.networks import random_tensors, tiny_config
+
+CAT = "/stylegan2-cat-config-f.pkl"
+SLOW, SLOWER = Reply(pace=0.02), Reply(pace=0.1)  # seconds a block of 8 kB
+
+
+@pytest.fixture
+def mirror():
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy():
+    with ClosedProxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def cat(tmp_path) -> bytes:
+    """A small network in the format of the original."""
+    config = tiny_config(256)
+    return write_nvidia_tensorflow(tmp_path / "cat.pkl", config, random_tensors(config, 5)).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser, mirror, proxy, folder, tmp_path):
+    with serving(tmp_path, 17900, proxy.url, DRAGGAN_MIRROR=mirror.url, DRAGGAN_CHECKPOINTS=str(folder)) as address:
+        opened = Tab(browser, address)
+        yield opened
+        opened.close()
+
+
+def model(tab: Tab) -> Locator:
+    return tab.page.get_by_label("Model")
+
+
+def choose(tab: Tab, name: str) -> None:
+    model(tab).click()
+    tab.page.get_by_role("option", name=f"{name}:").click()
+
+
+def send(tab: Tab, path: Path) -> None:
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#file")
+    chooser.value.set_files(path)
+
+
+def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, folder, cat):
+    mirror.add(CAT, cat, SLOW)
+    tab.pair((100, 100), (120, 100))
+    before = tab.frame()
+    choose(tab, "stylegan2-cat")
+    expect(tab.status).to_contain_text(re.compile(r"Downloading stylegan2-cat: \d+ % of "), timeout=20_000)
+    bar = tab.page.get_by_role("progressbar", name="Download")
+    expect(bar).to_be_visible()
+    assert tab.frame() == before
+    expect(tab.status).to_contain_text("Click a point", timeout=60_000)
+    expect(bar).to_be_hidden()
+    expect(model(tab)).to_have_value(re.compile("stylegan2-cat: cats"))
+    expect(tab.page.locator("#stop")).to_be_disabled()
+    expect(tab.page.locator("#canvas .handle")).to_have_count(0)
+    assert tab.frame() != before
+    assert (folder / CAT[1:]).read_bytes() == cat
+    assert proxy.asked == []
+    tab.pair((100, 100), (120, 100))
+    tab.page.click("#drag")
+    tab.wait_steps(1)
+    tab.stop()
+
+
+def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, cat):
+    mirror.add(CAT, cat, SLOWER, SLOW)
+    tab.pair((111, 170), (150, 150))
+    tab.paint((60, 60), (200, 60))
+    tab.page.click("#drag")
+    tab.wait_steps(1)
+    tab.stop()
+    kept = (tab.frame(), tab.points(), tab.painted(), tab.status.inner_text())
+    choose(tab, "stylegan2-cat")
+    expect(tab.status).to_contain_text("Downloading stylegan2-cat", timeout=20_000)
+    while mirror.sent(CAT) < 100_000:
+        tab.page.wait_for_timeout(50)
+    tab.page.click("#stop")
+    expect(tab.page.locator("#stop")).to_be_disabled(timeout=20_000)
+    expect(model(tab)).to_have_value(re.compile("plush-256"))
+    expect(tab.page.locator("#drag")).to_have_text("Continue")
+    assert (tab.frame(), tab.points(), tab.painted(), tab.status.inner_text()) == kept
+    tab.page.click("#drag")
+    tab.wait_steps(tab.steps() + 1)
+    tab.stop()
+    choose(tab, "stylegan2-cat")
+    expect(model(tab)).to_have_value(re.compile("stylegan2-cat"))
+    expect(tab.status).to_contain_text("Click a point", timeout=60_000)
+    first, second = (request for request in mirror.requests if request.path == CAT)
+    assert "Range" not in first.headers
+    assert re.fullmatch(r"bytes=\d+-", second.headers["Range"])
+    assert second.start >= 50_000
+    assert proxy.asked == []
+
+
+def test_a_model_that_is_nowhere_is_told_and_the_old_one_stays(tab, mirror, proxy, folder):
+    tab.pair((100, 100), (120, 100))
+    kept = (tab.frame(), tab.points(), tab.status.inner_text())
+    choose(tab, "stylegan2-cat")
+    toast = tab.page.get_by_text("could not download")
+    expect(toast).to_be_visible(timeout=60_000)
+    for said in (f"{mirror.url}{CAT}", "status 404", f"put {CAT[1:]}", f"into {folder} by hand"):
+        expect(toast).to_contain_text(said)
+    expect(model(tab)).to_have_value(re.compile("plush-256"))
+    expect(tab.page.locator("#stop")).to_be_disabled()
+    assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept
+    hosts = {urlsplit(url).hostname for url in spec_of("stylegan2-cat").urls}
+    assert set(proxy.asked) == hosts  # asked for in vain, after the mirror
+
+
+def test_a_model_file_can_be_opened(tab, tmp_path):
+    config = tiny_config(256)
+    checkpoint.write(tmp_path / "mine.safetensors", config, random_tensors(config, 7))
+    before = tab.frame()
+    send(tab, tmp_path / "mine.safetensors")
+    expect(model(tab)).to_have_value("mine.safetensors", timeout=30_000)
+    expect(tab.status).to_contain_text("Click a point", timeout=30_000)
+    mine = tab.frame()
+    assert mine != before
+    choose(tab, "plush-256")
+    tab.page.wait_for_function("old => document.querySelector('#canvas .stage img').src !== old", arg=mine)
+    assert tab.frame() == before
+
+
+def test_a_file_that_is_no_model_is_refused(tab, tmp_path):
+    tab.pair((100, 100), (120, 100))
+    kept = (tab.frame(), tab.points(), tab.status.inner_text())
+    (tmp_path / "holiday.pkl").write_bytes(b"not a network" * 1000)
+    send(tab, tmp_path / "holiday.pkl")
+    expect(tab.page.get_by_text("holiday.pkl").last).to_be_visible(timeout=30_000)
+    expect(model(tab)).to_have_value(re.compile("plush-256"))
+    expect(tab.page.locator("#stop")).to_be_disabled()
+    assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept
