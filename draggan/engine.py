@@ -225,7 +225,7 @@ def _drag(
             starts=tuple(pair.handle for pair in pairs),
             looked=looked,
             handles=places,
-            templates=tuple(template.cpu() for template in templates),
+            templates=tuple(template.to("cpu", copy=True) for template in templates),  # not views of one tensor
             adam={name: t.to("cpu", copy=True) for name, t in adam.state[moving].items()},
         )
         arrived = max(distances) <= tolerance

@@ -151,7 +151,11 @@ class Handlers:
             steps = session.run(self._run(self._generator, session.model), config)
             drawing, drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
             while (step := self._run(next, steps, None)) is not None:
+                moved = step.index > session.steps
                 session = session.advance(step)
+                if not moved and session.phase == "dragging":
+                    yield shown(session)  # the picture is still the one that is shown
+                    continue
                 if session.phase == "dragging" and time.monotonic() - drawn < max(FRAME_SECONDS, 2 * drawing):
                     continue
                 began = time.monotonic()
