@@ -139,6 +139,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     _, stopped, canvas, drag, *_ = do.stop(kept)
     assert stopped.phase == "stopped"
     assert "Stopped at step 0" in canvas["marks"]["status"]
+    picture_in(canvas)
     assert drag["value"] == "Continue"
     assert torch.equal(list(do.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
 

@@ -169,8 +169,16 @@ class Handlers:
             _tell(error)
 
     def stop(self, session: Session) -> tuple:
-        """After Stop or an error: the picture and the points of the last frame. -> model, then what `shown` gives"""
-        return session.model, *shown(session.stop())
+        """After Stop or an error: the points and the picture of the last step kept. -> model, then what `shown` gives
+
+        The browser may have a frame that the session has not, so the picture is sent again.
+        """
+        session = session.stop()
+        try:
+            frame = self._frame(session)
+        except EXPECTED:  # what failed may be the network itself
+            frame = None
+        return session.model, *shown(session, frame)
 
     def _run(self, work: Callable, *args: Any) -> Any:
         return self._worker.submit(work, *args).result()
