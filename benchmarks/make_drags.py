@@ -6,20 +6,18 @@ then go, and the changed code is its answer. The kinds, their landmarks and thei
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks import scene
 from benchmarks.cases import Case
+from benchmarks.truth import SIZE, landmarks_of
 from draggan.geometry import DragPair, Point, to_points
 
-SIZE = 256  # pixels of the pictures
 MARGIN = 8  # pixels from the border within which no handle or target lies
 
 
@@ -45,14 +43,6 @@ KINDS = (
 )
 
 
-def landmarks_of(z: Tensor) -> Tensor:
-    """Where the scene of a code has its landmarks. z (N, 64) -> (N, 8, 2): x, y in pixels."""
-    z = z / z.square().mean(dim=1, keepdim=True).sqrt()  # as the generator reads it
-    parameters = 0.5 * (1 + torch.erf(z[:, : scene.P] / math.sqrt(2)))  # (N, 33) in [0, 1]
-    up = scene.landmarks(parameters)  # (N, 8, 2) in [-1, 1], y up
-    return (up * up.new_tensor([1, -1]) + 1) / 2 * SIZE - 0.5
-
-
 def make(kind: Kind, first_seed: int) -> Iterator[Case]:
     """Drags of a kind without end, one from each seed on that yields one within the kind's bounds."""
     names = list(scene.LANDMARKS)
@@ -66,7 +56,7 @@ def make(kind: Kind, first_seed: int) -> Iterator[Case]:
         before, after = (landmarks_of(code)[0, rows].round(decimals=2) for code in (z, answer))
         way = (after - before).norm(dim=1).mean().item()
         both = torch.cat([before, after])
-        if kind.shortest <= way <= kind.longest and MARGIN <= both.min() and both.max() <= SIZE - 1 - MARGIN:
+        if kind.shortest <= way <= kind.longest and both.min() >= MARGIN and both.max() <= SIZE - 1 - MARGIN:
             pairs = tuple(DragPair(a, b) for a, b in zip(to_points(before), to_points(after), strict=True))
             code = tuple(round(v, 5) for v in answer[0].tolist())
             yield Case(seed, kind.name, kind.landmarks, pairs, code)

@@ -21,6 +21,11 @@ Space = Literal["w_plus", "w"]
 MAX_PAIRS = 68  # the landmarks of a face
 
 
+def check_space(space: str) -> None:
+    if space not in get_args(Space):
+        raise ValueError(f"space {space!r} is not one of {', '.join(get_args(Space))}")
+
+
 @dataclass(frozen=True)
 class DragConfig:
     """How to drag; the defaults are the paper's (section 4, and its code for the means under `mask_weight`)."""
@@ -36,8 +41,7 @@ class DragConfig:
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
-        if self.space not in get_args(Space):
-            raise ValueError(f"space {self.space!r} is not one of {', '.join(get_args(Space))}")
+        check_space(self.space)
         for name in ("lr", "r1", "r2"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a positive number")
@@ -129,7 +133,20 @@ def drag(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the optimisation diverges.
     """
-    config = _fitted(config, generator)
+    config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
+    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
+    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+def check(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None,
+    moving_layers: int,
+    resume: DragState | None,
+) -> tuple[tuple[DragPair, ...], Tensor | None]:
+    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does."""
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
     if latent.shape != (1, generator.num_ws, generator.config.w_dim):
@@ -139,7 +156,9 @@ def drag(
         mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator")
-    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+    if moving_layers > generator.num_ws:
+        raise ValueError(f"moving_layers is {moving_layers}: this generator has {generator.num_ws} layers")
+    return pairs, mask
 
 
 def motion_supervision(features: Features, handles: Tensor, targets: Tensor, radius: float) -> Tensor:
@@ -191,7 +210,7 @@ def _drag(
     start = resume or _start(latent)
 
     layers = config.moving_layers
-    with _gradients():
+    with gradients():
         base = start.latent.to(generator.device, generator.dtype, copy=True)
         moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
         spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
@@ -205,7 +224,7 @@ def _drag(
     places, templates = _references(start, pairs)
     first = index = start.index
     while True:
-        with _gradients():
+        with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
             if fixed is None:
                 features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
@@ -238,15 +257,20 @@ def _drag(
         shown.trunk = None
         if last:
             return
-        with _gradients():
+        with gradients():
             adam.zero_grad()
             loss.backward()
             adam.step()
         index += 1
 
 
+def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = None) -> _ForwardPass:
+    """What a step draws its picture from: a latent, and of the network what is known of it."""
+    return _ForwardPass(generator, latent, trunk)
+
+
 @contextmanager
-def _gradients() -> Iterator[None]:
+def gradients() -> Iterator[None]:
     """Gradients, whatever the caller of the drag has switched off; never across a yield of it."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
@@ -285,15 +309,13 @@ def _features(generator: Generator, latent: Tensor, config: DragConfig) -> Tenso
     return generator.trunk(latent, config.feature_resolution).features
 
 
-def _fitted(config: DragConfig, generator: Generator) -> DragConfig:
-    """The config with the feature block that this generator has."""
+def feature_block(generator: Generator, resolution: int) -> int:
+    """The block of this generator that is used for `resolution`: of a smaller generator the last."""
     blocks = generator.config.resolutions
-    block = min(config.feature_resolution, blocks[-1])
+    block = min(resolution, blocks[-1])
     if block not in blocks:
         raise ValueError(f"feature_resolution {block} is not one of this generator's {blocks}")
-    if config.moving_layers > generator.num_ws:
-        raise ValueError(f"moving_layers is {config.moving_layers}: this generator has {generator.num_ws} layers")
-    return replace(config, feature_resolution=block)
+    return block
 
 
 def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> None:
