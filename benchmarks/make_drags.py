@@ -6,7 +6,7 @@ then go, and the changed code is its answer. The kinds, their landmarks and thei
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +74,12 @@ def text(cases: list[Case]) -> str:
     return json.dumps({"resolution": SIZE, "truncation_psi": 1.0, "drags": drags}, separators=(",", ":")) + "\n"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.make_drags", description=__doc__.partition("\n")[0])
     parser.add_argument("--first-seed", type=int, default=3000)
     parser.add_argument("--n", type=int, default=12, help="drags of each kind (default: 12)")
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     cases, seed = [], args.first_seed
     for kind in KINDS:
         drags = make(kind, seed)

@@ -28,6 +28,7 @@ REFINEMENTS = 2  # Gauss-Newton steps from the nearest pixel
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 STIFFEST = 1.0  # largest damping
+FREEDOM = 0.3  # length of the way back against that of the task's change, at most
 EPSILON = 1e-3  # added to G G^T: a patch without texture does not run away
 
 
@@ -43,7 +44,7 @@ class KinematicConfig:
     search: float = 5 / 256  # half-width of the square in which a handle is looked for around its predicted place
     spacing: float = 3 / 256  # between the 3 x 3 places that describe a handle
     damping: float = 0.05  # of the least-squares step, as a part of the system's mean diagonal; grows where needed
-    pull: float = 0.3  # part of the way back to the first latent that each step takes where the handles allow it
+    pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
     mask_weight: float = 20.0  # how much what lies outside the mask resists; at 20 as much as the handles pull
     patience: int = 6  # steps without progress after which a drag gives up
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
@@ -159,7 +160,8 @@ def solve(jacobian: Tensor, wish: Tensor, weights: Tensor, damping: float, rest:
     scale = system.diagonal().mean().clamp(min=torch.finfo(system.dtype).tiny)
     free = rest - jacobian.T @ torch.linalg.solve(system + EPSILON * scale * _identity(system), jacobian @ rest)
     damped = system + (damping * scale / weights).diag()
-    return free + jacobian.T @ torch.linalg.solve(damped, wish - jacobian @ free)
+    task = jacobian.T @ torch.linalg.solve(damped, wish)
+    return task + free * (task.norm() / free.norm().clamp(min=1e-12)).clamp(max=FREEDOM)
 
 
 def _drag(
