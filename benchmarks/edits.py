@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
+import torch
 from tqdm import tqdm
 
 import draggan
@@ -18,6 +19,7 @@ from benchmarks import parts
 from benchmarks.cases import DRAGS, Case, read_cases
 from benchmarks.detector import Detector
 from benchmarks.engines import ENGINES
+from benchmarks.frechet import frechet
 from benchmarks.parts import Bench, Row, Task
 
 PARTS = ("known", "faces", "pairs", "back", "mask")
@@ -65,15 +67,26 @@ def read(file: Path | None) -> Kept:
 
 def table(todo: Sequence[Task], engines: Sequence[str], kept: Kept) -> str:
     """The mean of each figure, a line for each kind and engine; figures that a drag does not have do not count."""
-    columns = list(dict.fromkeys(name for t in todo for e in engines for name in kept[t.part, e, t.name]))
+    names = dict.fromkeys(name for t in todo for e in engines for name in kept[t.part, e, t.name])
+    columns = [name for name in names if not name.startswith("features")]
+    far = ["Frechet"] if "features" in names else []
     kinds = list(dict.fromkeys(task.kind for task in todo))
-    lines = [f"| kind | engine | drags | {' | '.join(columns)} |", "|---" * (len(columns) + 3) + "|"]
+    lines = [f"| kind | engine | drags | {' | '.join(columns + far)} |", "|---" * (len(columns + far) + 3) + "|"]
     for kind in [*kinds, *(["all"] if len(kinds) > 1 else [])]:
         for engine in engines:
             rows = [kept[t.part, engine, t.name] for t in todo if kind in ("all", t.kind)]
-            means = [_mean([row[name] for row in rows if name in row]) for name in columns]
-            lines.append(f"| {kind} | {engine} | {len(rows)} | {' | '.join(means)} |")
+            cells = [_mean([row[name] for row in rows if name in row]) for name in columns]
+            cells += [_frechet([row for row in rows if "features" in row]) for _ in far]
+            lines.append(f"| {kind} | {engine} | {len(rows)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _frechet(rows: Sequence[Row]) -> str:
+    """Between the pictures before and after; nothing of fewer than two."""
+    if len(rows) < 2:
+        return ""
+    before, after = (torch.tensor([row[name] for row in rows]) for name in ("features before", "features"))
+    return f"{frechet(before, after):.3f}"
 
 
 def _mean(figures: Sequence[float]) -> str:

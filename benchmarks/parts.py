@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks import scene
 from benchmarks.cases import Case
-from benchmarks.detector import LANDMARKS
+from benchmarks.detector import LANDMARKS, Detector
 from benchmarks.engines import Engine
 from benchmarks.staying import Distribution
 from benchmarks.truth import surface_of
@@ -24,7 +24,7 @@ from draggan.engine import DragStep
 from draggan.geometry import DragPair, to_points
 from draggan.stylegan2.generator import Generator
 
-Row = dict[str, float]
+Row = dict[str, Any]  # figures; of faces also the features that the Frechet distance compares, lists of them
 ARRIVED = 2.0  # pixels to its target within which every tracked handle must be
 FIVE = ("nose", "eye_r", "eye_l", "chin", "ear_r")
 
@@ -45,6 +45,14 @@ class Bench:
     @cached_property
     def distribution(self) -> Distribution:
         return Distribution(self.generator)
+
+    def features(self, picture: Tensor) -> list[float]:
+        """Of the embedded model's detector, whichever finds the landmarks. (96,)"""
+        return self._embedded.features(picture)[0].tolist()
+
+    @cached_property
+    def _embedded(self) -> Detector:
+        return Detector()
 
     def picture(self, latent: Tensor) -> Tensor:
         return self.generator.render(latent).cpu()
@@ -156,7 +164,8 @@ def faces(bench: Bench, count: int, seed: int, max_steps: int = 300) -> Iterator
 def _faces(bench: Bench, a: int, b: int, names: Sequence[str], max_steps: int, engine: Engine) -> Row:
     rows = [LANDMARKS.index(name) for name in names]
     latent = bench.generator.latent(a)
-    places, goals = (bench.detect(bench.picture(bench.generator.latent(s)))[0, rows] for s in (a, b))
+    start, other = (bench.picture(bench.generator.latent(s)) for s in (a, b))
+    places, goals = bench.detect(start)[0, rows], bench.detect(other)[0, rows]
     if not (places.isfinite().all() and goals.isfinite().all()):
         return {"not detected": 1.0}
     pairs = [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)]
@@ -165,6 +174,7 @@ def _faces(bench: Bench, a: int, b: int, names: Sequence[str], max_steps: int, e
     if not found.isfinite().all():
         return {"not detected": 1.0, **row}
     before, after = ((p - goals).norm(dim=1).mean().item() for p in (places, found))
+    row |= {name: bench.features(image) for name, image in (("features before", start), ("features", end))}
     return {"not detected": 0.0, "no edit": before, "after": after, **row}
 
 
