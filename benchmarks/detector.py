@@ -19,18 +19,26 @@ class Detector:
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
-        x = F.avg_pool2d(image.float(), 2)  # (N, 3, 128, 128)
-        down = []
-        for i in range(4):
-            x = self._conv(f"down.{i}", x, stride=2)
-            down.append(x)  # 64, 32, 16, 8 cells
-        x = self._conv("mid", x)
+        *down, x = self._down(image)
         x = self._conv("up.0", torch.cat([_double(x), down[2]], dim=1))  # (N, 96, 16, 16)
         x = self._conv("up.1", torch.cat([_double(x), down[1]], dim=1))  # (N, 48, 32, 32)
         heat = F.conv2d(x, self.tensors["head.weight"], self.tensors["head.bias"]).flatten(2).softmax(dim=2)
         centres = (torch.arange(32) + 0.5) / 32 * 2 - 1
         cells = torch.stack([centres.repeat(32), centres.repeat_interleave(32)], dim=1)  # (1024, 2): x, y
         return (heat @ cells + 1) / 2 * 256 - 0.5  # (N, 8, 2)
+
+    @torch.no_grad()
+    def features(self, image: Tensor) -> Tensor:
+        """The `mid` features, the mean over their map: what the Frechet distance compares. -> (N, 96)"""
+        return self._down(image)[-1].mean(dim=(2, 3))
+
+    def _down(self, image: Tensor) -> list[Tensor]:
+        """The maps on the way down, 64, 32, 16 and 8 cells wide, and the `mid` one of 8."""
+        x, maps = F.avg_pool2d(image.float(), 2), []  # (N, 3, 128, 128)
+        for i in range(4):
+            x = self._conv(f"down.{i}", x, stride=2)
+            maps.append(x)
+        return [*maps, self._conv("mid", x)]
 
     def _conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
         return F.conv2d(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"], stride, padding=1).relu()

@@ -16,22 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 import draggan
+from benchmarks.cases import Case, read_cases
 from benchmarks.detector import LANDMARKS, Detector
 from draggan.stylegan2.generator import Generator
 
-DRAGS = Path(__file__).parent / "drags.json"
 ARRIVED = 1.5  # pixels within which every tracked handle must be
-
-
-@dataclass(frozen=True)
-class Case:
-    """A drag with a known answer."""
-
-    seed: int
-    kind: str
-    landmarks: tuple[str, ...]
-    pairs: tuple[draggan.DragPair, ...]
-    target_z: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -46,15 +35,6 @@ class Outcome:
     steps: int
     mse_before: float  # to the answer's picture, in [-1, 1]
     mse_after: float
-
-
-def read_cases(path: Path = DRAGS) -> tuple[Case, ...]:
-    cases = []
-    for row in json.loads(path.read_text())["drags"]:
-        pairs = [draggan.DragPair(draggan.Point(*p["handle"]), draggan.Point(*p["target"])) for p in row["pairs"]]
-        names = tuple(p["landmark"] for p in row["pairs"])
-        cases.append(Case(row["seed"], row["kind"], names, tuple(pairs), tuple(row["target_z"])))
-    return tuple(cases)
 
 
 def run(generator: Generator, cases: Sequence[Case], config: draggan.DragConfig) -> Iterator[Outcome]:

@@ -22,6 +22,11 @@ Space = Literal["w_plus", "w"]
 MAX_PAIRS = 68  # the landmarks of a face
 
 
+def check_space(space: str) -> None:
+    if space not in get_args(Space):
+        raise ValueError(f"space {space!r} is not one of {', '.join(get_args(Space))}")
+
+
 @dataclass(frozen=True)
 class DragConfig:
     """How to drag; the defaults are the paper's (section 4, and its code for the means under `mask_weight`)."""
@@ -38,8 +43,7 @@ class DragConfig:
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
-        if self.space not in get_args(Space):
-            raise ValueError(f"space {self.space!r} is not one of {', '.join(get_args(Space))}")
+        check_space(self.space)
         for name in ("lr", "r1", "r2"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a positive number")
@@ -133,7 +137,23 @@ def drag(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the optimisation diverges.
     """
-    config = _fitted(config, generator)
+    config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
+    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
+    channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
+    if resume is not None and any(template.shape != (channels,) for template in resume.templates):
+        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
+    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+def check(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None,
+    moving_layers: int,
+    resume: DragState | None,
+) -> tuple[tuple[DragPair, ...], Tensor | None]:
+    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does."""
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
     if latent.shape != (1, generator.num_ws, generator.config.w_dim):
@@ -141,12 +161,11 @@ def drag(
         raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
     if mask is not None:
         mask = _checked(mask, generator.image_size)
-    channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
-    if resume is not None and any(template.shape != (channels,) for template in resume.templates):
-        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+    if moving_layers > generator.num_ws:
+        raise ValueError(f"moving_layers is {moving_layers}: this generator has {generator.num_ws} layers")
+    return pairs, mask
 
 
 def motion_supervision(features: Features, handles: Tensor, targets: Tensor, radius: float) -> Tensor:
@@ -192,7 +211,7 @@ def _drag(
     start = resume or _start(latent)
 
     layers = config.moving_layers
-    with _gradients():
+    with gradients():
         base = start.latent.to(generator.device, generator.dtype, copy=True)
         moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
         spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
@@ -205,7 +224,7 @@ def _drag(
     places, templates = _references(start, pairs)
     first = index = start.index
     while True:
-        with _gradients():
+        with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
             features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
             looked, handles = places, to_tensor(places, base)
@@ -235,15 +254,20 @@ def _drag(
         shown.trunk = None
         if last:
             return
-        with _gradients():
+        with gradients():
             adam.zero_grad()
             loss.backward()
             adam.step()
         index += 1
 
 
+def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = None) -> _ForwardPass:
+    """What a step draws its picture from: a latent, and of the network what is known of it."""
+    return _ForwardPass(generator, latent, trunk)
+
+
 @contextmanager
-def _gradients() -> Iterator[None]:
+def gradients() -> Iterator[None]:
     """Gradients, whatever the caller of the drag has switched off; never across a yield of it."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
@@ -270,15 +294,13 @@ def _completed(templates: Sequence[Tensor | None] | Tensor, features: Features, 
     return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
 
 
-def _fitted(config: DragConfig, generator: Generator) -> DragConfig:
-    """The config with the feature block that this generator has."""
+def feature_block(generator: Generator, resolution: int) -> int:
+    """The block of this generator that is used for `resolution`: of a smaller generator the last."""
     blocks = generator.config.resolutions
-    block = min(config.feature_resolution, blocks[-1])
+    block = min(resolution, blocks[-1])
     if block not in blocks:
         raise ValueError(f"feature_resolution {block} is not one of this generator's {blocks}")
-    if config.moving_layers > generator.num_ws:
-        raise ValueError(f"moving_layers is {config.moving_layers}: this generator has {generator.num_ws} layers")
-    return replace(config, feature_resolution=block)
+    return block
 
 
 def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> None:

@@ -110,3 +110,20 @@ def _covered(
             unions.append((top, left, bottom, right))
     corners = tuple((min(t, map_size[0] - side), min(u, map_size[1] - side)) for t, u, _, _ in unions)
     return Windows(corners, side), tuple(owners)
+
+
+def apart(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:
+    """As `around`, with a latent of its own for each handle: gradients of one handle's features are then its own.
+
+    ws (N, num_ws, w_dim) for N handles. Two backward passes give every handle's derivatives by x and by y.
+    """
+    map_size = generator.config.map_size(resolution)
+    boxes = [_box(handle, reach, generator.image_size, map_size) for handle in handles]
+    side = max(max(bottom - top, right - left) for top, left, bottom, right in boxes) + 1
+    own = tuple(range(len(handles)))
+    if side >= min(map_size):
+        parts = generator.trunk(ws, resolution).features  # (N, C, h, w)
+        return Features(parts, ((0, 0),) * len(handles), own, map_size, generator.image_size)
+    corners = tuple((min(top, map_size[0] - side), min(left, map_size[1] - side)) for top, left, _, _ in boxes)
+    parts = evaluate(generator, ws, resolution, Windows(corners, side))
+    return Features(parts, corners, own, map_size, generator.image_size)

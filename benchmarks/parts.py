@@ -1,0 +1,202 @@
+"""The parts of `python -m benchmarks.edits`: what is dragged, and what is measured of it.
+
+Each part is a list of tasks; a task drags with an engine and gives a row of figures. Pictures are on the CPU, in
+[-1, 1]; distances in pixels by the detector, not by the engine's own tracking.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import scene
+from benchmarks.cases import Case
+from benchmarks.detector import LANDMARKS, Detector
+from benchmarks.engines import Engine
+from benchmarks.staying import Distribution
+from benchmarks.truth import surface_of
+from draggan.engine import DragStep
+from draggan.geometry import DragPair, to_points
+from draggan.stylegan2.generator import Generator
+
+Row = dict[str, Any]  # figures; of faces also the features that the Frechet distance compares, lists of them
+ARRIVED = 2.0  # pixels to its target within which every tracked handle must be
+FIVE = ("nose", "eye_r", "eye_l", "chin", "ear_r")
+
+
+class Detect(Protocol):
+    def __call__(self, image: Tensor, /) -> Tensor:
+        """picture (N, 3, H, W) in [-1, 1] -> (N, K, 2): x, y in pixels; NaN where nothing was found."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What every part needs."""
+
+    generator: Generator
+    detect: Detect
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        return Distribution(self.generator)
+
+    def features(self, picture: Tensor) -> list[float]:
+        """Of the embedded model's detector, whichever finds the landmarks. (96,)"""
+        return self._embedded.features(picture)[0].tolist()
+
+    @cached_property
+    def _embedded(self) -> Detector:
+        return Detector()
+
+    def picture(self, latent: Tensor) -> Tensor:
+        return self.generator.render(latent).cpu()
+
+    def edit(
+        self, engine: Engine, latent: Tensor, pairs: Sequence[DragPair], mask: Tensor | None, max_steps: int
+    ) -> tuple[DragStep, Tensor, Row]:
+        """A drag to its end, its picture, and the figures that every part has."""
+        begun, busy = time.perf_counter(), time.process_time()
+        *_, last = engine(self.generator, latent, pairs, mask, max_steps)
+        seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+        row = {
+            "arrived": float(max(last.distances) <= ARRIVED),
+            "steps": float(last.index),
+            "seconds": seconds,
+            "CPU seconds": busy,
+            "Mahalanobis before": self.distribution.distance(latent),
+            "Mahalanobis": self.distribution.distance(last.latent),
+        }
+        return last, last.image().cpu(), row
+
+
+@dataclass(frozen=True)
+class Task:
+    """One drag of a part: `name` tells it from the others, `kind` is the line of the table it counts in."""
+
+    part: str
+    kind: str
+    name: str
+    run: "partial[Row]"
+
+
+def known(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:
+    """Drags whose exact answer is known."""
+    for case in cases:
+        yield Task("known", case.kind, f"{case.kind} {case.seed}", partial(_known, bench, case, max_steps))
+
+
+def _known(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
+    latent = bench.generator.latent(case.seed)
+    start = bench.picture(latent)
+    answer = bench.picture(bench.generator.map(torch.tensor([case.target_z], dtype=torch.float64)))
+    _, end, row = bench.edit(engine, latent, case.pairs, None, max_steps)
+    rows = [LANDMARKS.index(name) for name in case.landmarks]
+    targets = torch.tensor([(p.target.x, p.target.y) for p in case.pairs])
+    before, after, floor = (
+        (bench.detect(i)[0, rows] - targets).norm(dim=1).mean().item() for i in (start, end, answer)
+    )
+    mse = {"MSE before": _mse(start, answer), "MSE after": _mse(end, answer)}
+    return {"no edit": before, "after": after, "floor": floor, **row, **mse}
+
+
+def back(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:
+    """There and back: from where the first drag left the handles to where they were (FreeDrag's CCSD)."""
+    for case in cases:
+        yield Task("back", case.kind, f"{case.kind} {case.seed}", partial(_back, bench, case, max_steps))
+
+
+def _back(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
+    latent = bench.generator.latent(case.seed)
+    start = bench.picture(latent)
+    there, there_picture, row = bench.edit(engine, latent, case.pairs, None, max_steps)
+    ways = [DragPair(a, p.handle) for a, p in zip(there.handles, case.pairs, strict=True)]
+    _, again, second = bench.edit(engine, there.latent, ways, None, max_steps)
+    return {
+        "MSE there": _mse(there_picture, start),
+        "MSE there and back": _mse(again, start),
+        "CPU seconds": row["CPU seconds"] + second["CPU seconds"],
+        "Mahalanobis": second["Mahalanobis"],
+    }
+
+
+def mask(bench: Bench, cases: Sequence[Case], max_steps: int = 200, margin: int = 24) -> Iterator[Task]:
+    """One landmark alone may move, within a box around its way: a drag of one ear, the chin or the nose."""
+    for case in cases:
+        if case.kind in ("ears", "mouth", "pose"):
+            yield Task("mask", case.kind, f"{case.kind} {case.seed}", partial(_mask, bench, case, max_steps, margin))
+
+
+def _mask(bench: Bench, case: Case, max_steps: int, margin: int, engine: Engine) -> Row:
+    latent, pair = bench.generator.latent(case.seed), case.pairs[0]
+    start = bench.picture(latent)
+    height, width = bench.generator.image_size
+    movable = torch.zeros(height, width)
+    xs, ys = sorted((pair.handle.x, pair.target.x)), sorted((pair.handle.y, pair.target.y))
+    top, left = max(0, round(ys[0]) - margin), max(0, round(xs[0]) - margin)
+    movable[top : round(ys[1]) + margin, left : round(xs[1]) + margin] = 1
+    row: Row = {}
+    for name, given in (("free", None), ("masked", movable)):
+        last, end, facts = bench.edit(engine, latent, [pair], given, max_steps)
+        change = (end - start).abs().mean(dim=1)[0]  # (H, W)
+        row |= {
+            f"to go, {name}": last.distances[0],
+            f"inside, {name}": change[movable == 1].mean().item(),
+            f"outside, {name}": change[movable == 0].mean().item(),
+            f"CPU seconds, {name}": facts["CPU seconds"],
+        }
+    return row
+
+
+def faces(bench: Bench, count: int, seed: int, max_steps: int = 300) -> Iterator[Task]:
+    """The paper's table 1: landmarks of one random picture dragged to those of another (section 4.2)."""
+    for i in range(count):
+        for points, names in ((1, FIVE[:1]), (5, FIVE), (len(LANDMARKS), LANDMARKS)):
+            kind, a, b = f"{points} points", seed + 2 * i, seed + 2 * i + 1
+            yield Task("faces", kind, f"{kind} {a}", partial(_faces, bench, a, b, names, max_steps))
+
+
+def _faces(bench: Bench, a: int, b: int, names: Sequence[str], max_steps: int, engine: Engine) -> Row:
+    rows = [LANDMARKS.index(name) for name in names]
+    latent = bench.generator.latent(a)
+    start, other = (bench.picture(bench.generator.latent(s)) for s in (a, b))
+    places, goals = bench.detect(start)[0, rows], bench.detect(other)[0, rows]
+    if not (places.isfinite().all() and goals.isfinite().all()):
+        return {"not detected": 1.0}
+    pairs = [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)]
+    _, end, row = bench.edit(engine, latent, pairs, None, max_steps)
+    found = bench.detect(end)[0, rows]
+    if not found.isfinite().all():
+        return {"not detected": 1.0, **row}
+    before, after = ((p - goals).norm(dim=1).mean().item() for p in (places, found))
+    row |= {name: bench.features(image) for name, image in (("features before", start), ("features", end))}
+    return {"not detected": 0.0, "no edit": before, "after": after, **row}
+
+
+def pairs(bench: Bench, count: int, seed: int, max_steps: int = 100, points: int = 32) -> Iterator[Task]:
+    """The paper's table 2: a picture and one a little away from it, joined by points of known correspondence."""
+    for i in range(count):
+        a, b = seed + 2 * i, seed + 2 * i + 1
+        yield Task("pairs", f"{points} points", f"pairs {a}", partial(_pairs, bench, a, b, max_steps, points))
+
+
+def _pairs(bench: Bench, a: int, b: int, max_steps: int, points: int, engine: Engine) -> Row:
+    first, other = (torch.from_numpy(np.random.RandomState(s).randn(1, 64)) for s in (a, b))
+    first, other = (z / z.square().mean().sqrt() for z in (first, other))
+    second = torch.cat([first.lerp(other, 0.1)[:, : scene.P], first[:, scene.P :]], dim=1)
+    latent, moved = bench.generator.map(first), bench.generator.map(second)
+    goal = torch.cat([moved[:, :6], latent[:, 6:]], dim=1)
+    places, goals = surface_of(first, second, points)
+    ways = [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)]
+    _, end, row = bench.edit(engine, latent, ways, None, max_steps)
+    start, answer = bench.picture(latent), bench.picture(goal)
+    return {"MSE x 100 before": 100 * _mse(start, answer), "MSE x 100": 100 * _mse(end, answer), **row}
+
+
+def _mse(a: Tensor, b: Tensor) -> float:
+    return (a - b).square().mean().item()

@@ -1,0 +1,110 @@
+"""The measure of edits: its parts in small, what it keeps, and the truth it measures against."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from benchmarks import edits
+from benchmarks.cases import DRAGS, read_cases
+from benchmarks.engines import ENGINES
+from benchmarks.frechet import frechet
+from benchmarks.make_drags import KINDS, make
+from benchmarks.make_drags import main as make_drags
+from benchmarks.staying import Distribution
+from benchmarks.truth import landmarks_of, surface_of
+
+PARTS = {
+    "known": ("after", "floor", "MSE after", "Mahalanobis"),
+    "faces": ("not detected", "after"),
+    "pairs": ("MSE x 100",),
+    "back": ("MSE there and back",),
+    "mask": ("outside, free", "outside, masked"),
+}
+
+
+def short_file(tmp_path):
+    drags = [row for row in json.loads(DRAGS.read_text())["drags"] if row["kind"] == "mouth"][:1]
+    file = tmp_path / "drags.json"
+    file.write_text(json.dumps({"drags": drags}))
+    return file
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_compares_engines(part, tmp_path, capsys):
+    kept = tmp_path / "figures.jsonl"
+    command = ["--parts", part, "--drags", str(short_file(tmp_path)), "--n", "1", "--max-steps", "1"]
+    edits.main([*command, "--device", "cpu", "--json", str(kept)])
+    table = capsys.readouterr().out
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert {row["engine"] for row in rows} == set(ENGINES)
+    for column in PARTS[part]:
+        assert column in table
+        assert all(column in row["figures"] for row in rows)
+
+
+def test_a_run_goes_on_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
+    kept = tmp_path / "figures.jsonl"
+    command = ["--drags", str(short_file(tmp_path)), "--max-steps", "1", "--device", "cpu", "--json", str(kept)]
+    edits.main([*command, "--engines", "kinematics"])
+    first = capsys.readouterr().out
+    with kept.open("a") as file:
+        file.write('{"part": "known", "eng')  # the machine stopped here
+    monkeypatch.setitem(ENGINES, "kinematics", lambda *_: pytest.fail("measured again"))
+    edits.main([*command, "--engines", "kinematics"])
+    assert capsys.readouterr().out == first
+
+
+def test_made_drags_are_possible_and_of_their_kind(tmp_path):
+    make_drags(["--n", "1", "--first-seed", "77", "--out", str(tmp_path / "made.json")])
+    cases = read_cases(tmp_path / "made.json")
+    assert [case.kind for case in cases] == [kind.name for kind in KINDS]
+    for case, kind in zip(cases, KINDS, strict=True):
+        assert case == next(make(kind, case.seed))
+        answer = landmarks_of(torch.tensor([case.target_z], dtype=torch.float64))[0]
+        rows = [edits.parts.LANDMARKS.index(name) for name in case.landmarks]
+        targets = torch.tensor([(p.target.x, p.target.y) for p in case.pairs])
+        assert (answer[rows] - targets).abs().max() < 0.05
+
+
+def test_the_held_out_drags_share_no_seed_with_those_tuned_on():
+    held_out = read_cases(DRAGS.with_name("drags_held_out.json"))
+    assert len(held_out) == 60
+    assert not {case.seed for case in held_out} & {case.seed for case in read_cases()}
+
+
+def test_points_of_the_surface_lie_on_the_picture_and_move_together():
+    z = torch.randn(2, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    here, there = surface_of(z[:1], z[:1].lerp(z[1:], 0.1), 32)
+    assert here.shape == there.shape == (32, 2)
+    assert here.min() >= 0
+    assert here.max() <= 255
+    assert 0 < (there - here).norm(dim=1).mean() < 40
+    same, again = surface_of(z[:1], z[:1], 32)
+    assert torch.equal(same, again)
+
+
+def test_frechet_distance_of_shifted_and_scaled_normals():
+    x = torch.randn(20000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert frechet(x, x) == pytest.approx(0, abs=1e-6)
+    assert frechet(x, x + torch.tensor([3.0, 0, 4.0])) == pytest.approx(25)
+    assert frechet(x, 2 * x) == pytest.approx(torch.cov(x.T).trace().item() + x.mean(dim=0).square().sum().item())
+    with pytest.raises(ValueError, match="needs at least 2"):
+        frechet(x[:1], x)
+
+
+def test_drawn_latents_lie_in_the_distribution_and_others_do_not(plush):
+    distribution = Distribution(plush, samples=2000)
+    drawn = [distribution.distance(plush.latent(seed)) for seed in range(20)]
+    assert distribution.distance(distribution.mean.expand(1, plush.num_ws, -1)) == pytest.approx(0, abs=1e-6)
+    assert max(drawn) < distribution.distance(plush.latent(0) + 0.3 * torch.randn(1, 14, 256))
+
+
+def test_a_detector_may_be_given(plush, monkeypatch):
+    module = type(sys)("given_detector")
+    module.find = lambda image: torch.full((len(image), 8, 2), float("nan"))
+    monkeypatch.setitem(sys.modules, "given_detector", module)
+    bench = edits.parts.Bench(plush, edits._detector("given_detector:find"))
+    (task, *_) = edits.tasks("faces", bench, (), 1, 0, 1)
+    assert task.run(ENGINES["kinematics"]) == {"not detected": 1.0}
