@@ -1,7 +1,8 @@
 """What a drag step costs: `python -m benchmarks.step`.
 
-Each row runs in a process of its own: the engine's steps, and in turn with them the same steps taken with the whole
-network as the published applications take them, so that their ratio holds on a machine whose speed varies.
+Each row runs in a process of its own: the engine's steps, and in turn with them, in another process, the same steps
+taken with the whole network as the published applications take them, so that their ratio holds on a machine whose
+speed varies.
 """
 
 import argparse
@@ -78,13 +79,12 @@ def measure(row: Row) -> Cost:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     whole, ratios = [], []
     if row.baseline:
-        baseline = WholeNetworkDrag(generator, latent.to(row.device), pairs, mask)
-        baseline.step()
-        share = max(3, row.steps // row.baseline)
-        for _ in range(row.baseline):
-            ours = median(_seconds(lambda: next(steps)) for _ in range(share))
-            whole.append(_seconds(baseline.step))
-            ratios.append(whole[-1] / ours)
+        with _baseline(row) as step_whole:
+            share = max(3, row.steps // row.baseline)
+            for _ in range(row.baseline):
+                ours = median(_seconds(lambda: next(steps)) for _ in range(share))
+                whole.append(step_whole())
+                ratios.append(whole[-1] / ours)
     return Cost(
         row,
         1e3 * median(times),
@@ -96,6 +96,31 @@ def measure(row: Row) -> Cost:
         memory,
         faults,
     )
+
+
+@contextmanager
+def _baseline(row: Row) -> Iterator[Callable[[], float]]:
+    """Takes a step with the whole network, in a process of its own with malloc as it is, and tells its seconds."""
+    command = [sys.executable, "-m", "benchmarks.step", "--baseline-of", json.dumps(asdict(row))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def step() -> float:
+            process.stdin.write("step\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        step()
+        yield step
+        process.stdin.close()
+
+
+def serve_baseline(row: Row) -> None:
+    """The other end of `_baseline`."""
+    generator = _network(row.network).to(row.device)
+    mask = _mask(generator) if row.mask else None
+    baseline = WholeNetworkDrag(generator, generator.latent(1).to(row.device), _pairs(generator, row.points), mask)
+    for _ in sys.stdin:
+        print(_seconds(baseline.step), flush=True)
 
 
 @contextmanager
@@ -210,7 +235,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write every cost to this file")
     parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--baseline-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.baseline_of:
+        serve_baseline(Row(**json.loads(args.baseline_of)))
+        return
     if args.row:
         print(json.dumps(asdict(measure(Row(**json.loads(args.row))))))
         return
