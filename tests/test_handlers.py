@@ -94,6 +94,15 @@ def test_draw_shows_the_picture_of_the_seed(do, generator):
     assert again.number == session.number + 1
 
 
+def test_a_rehearsal_takes_a_step_before_anyone_asks(do, generator, monkeypatch):
+    seen = []
+    trunk = generator.trunk
+    monkeypatch.setattr(generator, "trunk", lambda *args: seen.append(args) or trunk(*args))
+    do.rehearse("tiny")
+    do._worker.submit(lambda: None).result()
+    assert len(seen) >= 2
+
+
 def test_random_draws_another_seed(do):
     seed, session, *_ = do.draw_random(drawn(do), 0.7)
     assert session.seed == seed

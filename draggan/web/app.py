@@ -47,6 +47,7 @@ class ServerConfig:
 def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
     """The page. `model`, a name or a file, is the one shown first."""
     do = Handlers(models, device, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
+    do.rehearse(model)
     defaults = DragConfig()
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state = gr.State()

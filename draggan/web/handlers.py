@@ -20,6 +20,7 @@ import torch
 
 from draggan.cache import ModelCache
 from draggan.engine import DragConfig, Space
+from draggan.geometry import DragPair, Point
 from draggan.models import available_models
 from draggan.render import encode, facts, to_picture
 from draggan.session import Session, new_session
@@ -51,6 +52,18 @@ class Handlers:
         self._models = models
         self._device = device
         self._worker = worker
+
+    def rehearse(self, model: str) -> None:
+        """A step of a drag that nobody sees, on the worker: libraries prepare themselves when they are first used."""
+
+        def step() -> None:
+            session = new_session(self._generator(model), model, seed=0, truncation_psi=0.7)
+            height, width = session.image_size
+            session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
+            for step in session.run(self._generator(model), DragConfig(max_steps=1)):
+                step.image()
+
+        self._worker.submit(step)
 
     @told
     def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
