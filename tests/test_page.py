@@ -14,26 +14,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from draggan.render import to_picture
-from tests.browser import Tab, chromium, serving
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("web"), 17860) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def tab(browser, address):
-    opened = Tab(browser, address)
-    yield opened
-    opened.close()
+from tests.browser import Tab
 
 
 def test_click_click_drag_stop_and_go_on(tab):

@@ -4,31 +4,11 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
 from draggan.render import read_mask
-from tests.browser import Tab, chromium, serving
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("web"), 17870) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def tab(browser, address):
-    opened = Tab(browser, address)
-    yield opened
-    opened.close()
+from tests.browser import Tab
 
 
 def until(tab: Tab, condition: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from draggan.models import spec_of
 from draggan.stylegan2 import checkpoint
-from tests.browser import Tab, chromium, serving
+from tests.browser import Tab, serving
 from tests.closed_proxy import ClosedProxy
 from tests.file_server import FileServer, Reply
 from tests.foreign_files import write_nvidia_tensorflow
@@ -41,12 +41,6 @@ def cat(tmp_path) -> bytes:
     """A small network in the format of the original."""
     config = tiny_config(256)
     return write_nvidia_tensorflow(tmp_path / "cat.pkl", config, random_tensors(config, 5)).read_bytes()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture
