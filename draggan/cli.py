@@ -151,9 +151,10 @@ def _list(args: argparse.Namespace) -> None:
 
     for state in models.states(args.checkpoints):
         spec = state.spec
-        if state.path:
+        if not spec.urls:
+            here = "comes with draggan"
+        elif state.path:
             here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
-            here = here if spec.urls else "comes with draggan"
         else:
             here = f"not here ({spec.size_mb} MB)" + (
                 f", {state.unfinished / 1e6:.0f} MB begun" * bool(state.unfinished)

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from draggan.mask import hold
 from draggan.stylegan2.generator import Generator
 
 ROWS = 8  # new projections a step: each costs a backward pass
@@ -30,11 +30,7 @@ class FixedRows:
     def __init__(self, generator: Generator, origin: Tensor, mask: Tensor, config: _Config) -> None:
         self.generator, self.layers = generator, config.moving_layers
         self.resolution = min(config.feature_resolution, COARSEST)
-        size = generator.config.map_size(self.resolution)
-        cover = F.interpolate(mask.to(generator.device, generator.dtype)[None, None], size=size, mode="area")
-        self.part = 1 - cover  # (1, 1, h, w)
-        with torch.no_grad():
-            self.reference = generator.trunk(origin, self.resolution).features  # (1, C, h, w)
+        self.held = hold(generator, origin, mask, self.resolution)
         self.signs = torch.Generator().manual_seed(0)
         self.kept: list[tuple[Tensor, Tensor]] = []  # projections (K, C h w) as signs, derivatives (K, D)
 
@@ -45,7 +41,7 @@ class FixedRows:
         """
         change = latent.new_zeros(1, moving, latent.shape[2], requires_grad=True)
         ws = torch.cat([latent[:, : self.layers] + change, latent[:, self.layers :]], dim=1)
-        gap = ((self.generator.trunk(ws, self.resolution).features - self.reference) * self.part).flatten()
+        gap = ((self.generator.trunk(ws, self.resolution).features - self.held.reference) * self.held.fixed).flatten()
         signs = torch.randint(0, 2, (ROWS, len(gap)), generator=self.signs, dtype=torch.int8) * 2 - 1
         rows = [torch.autograd.grad(gap @ row.to(gap), change, retain_graph=True)[0].flatten() for row in signs]
         self.kept = [*self.kept, (signs, torch.stack(rows))][-STEPS:]
