@@ -60,13 +60,17 @@ def drawn(do):
     return do.start("tiny", 3, 0.7)[0]
 
 
+def event(kind, **data):
+    return SimpleNamespace(kind=kind, number=7, **data)
+
+
 def click(x, y):
-    return SimpleNamespace(kind="click", at=[x, y])
+    return event("click", at=[x, y])
 
 
 def clicked(do, session, *places):
     for x, y in places:
-        session = do.points(session, click(x, y))[0]
+        session = do.edit(session, click(x, y))[0]
     return session
 
 
@@ -110,14 +114,14 @@ def test_random_draws_another_seed(do):
 
 def test_clicks_become_marks(do):
     session = drawn(do)
-    session, canvas, *_ = do.points(session, click(5, 6.5))
+    session, canvas, *_ = do.edit(session, click(5, 6.5))
     assert canvas["marks"]["pending"] == [5.0, 6.5]
     assert "image" not in canvas
-    session, canvas, *_ = do.points(session, click(40, 30))
+    session, canvas, *_ = do.edit(session, click(40, 30))
     assert canvas["marks"]["handles"] == [[5.0, 6.5]]
     assert canvas["marks"]["targets"] == [[40.0, 30.0]]
-    assert do.undo(session)[1]["marks"]["pending"] == [5.0, 6.5]
-    assert do.clear_points(session)[1]["marks"]["handles"] == []
+    assert do.edit(session, event("undo"))[1]["marks"]["pending"] == [5.0, 6.5]
+    assert do.edit(session, event("clear"))[1]["marks"]["handles"] == []
 
 
 def test_a_drag_shows_frames_that_belong_to_their_session(do, generator):
@@ -148,24 +152,28 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     _, stopped, canvas, drag, *_ = do.stop(kept)
     assert stopped.phase == "stopped"
     assert "Stopped at step 0" in canvas["marks"]["status"]
-    picture_in(canvas)
+    assert canvas["marks"]["view"] == do.look(stopped)["view"], "the browser asks where it shows another frame"
     assert drag["value"] == "Continue"
     assert torch.equal(list(do.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
 
 
-def test_nothing_else_happens_while_a_drag_runs(do):
+@pytest.fixture
+def warned(monkeypatch):
+    """What the page was told as a warning."""
+    said = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    return said
+
+
+def test_nothing_else_happens_while_a_drag_runs(do, warned):
     dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
-    for refused in (
-        lambda: do.points(dragging, click(1, 1)),
-        lambda: do.mask(dragging, SimpleNamespace(png=None)),
-        lambda: do.draw(dragging, 1, 0.7),
-        lambda: do.reset(dragging),
-        lambda: do.undo(dragging),
-        lambda: do.redo(dragging),
-        lambda: do.clear_points(dragging),
-    ):
-        with pytest.raises(gr.Error, match="press Stop first"):
-            refused()
+    for number, kind in enumerate(("click", "mask", "reset", "undo", "redo", "clear"), start=1):
+        session, canvas, *_ = do.edit(dragging, event(kind, at=[1, 1], png=None))
+        assert session is dragging
+        assert canvas["answered"] == 7
+        assert warned == ["something is running: press Stop first"] * number
+    with pytest.raises(gr.Error, match="press Stop first"):
+        do.draw(dragging, 1, 0.7)
 
 
 def test_another_model_is_brought_and_shown(do):
@@ -222,11 +230,11 @@ def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
 def test_masks_are_read_and_shown_to_the_engine(do):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True
-    session = do.mask(drawn(do), SimpleNamespace(png=png_of(painted)))[0]
+    session = do.edit(drawn(do), event("mask", png=png_of(painted)))[0]
     assert np.array_equal(session.mask, painted)
-    assert do.mask(session, SimpleNamespace(png=None))[0].mask is None
-    assert do.mask(session, SimpleNamespace(png=png_of(painted & False)))[0].mask is None
-    assert np.array_equal(do.reset(session)[0].mask, painted)
+    assert do.edit(session, event("mask", png=None))[0].mask is None
+    assert do.edit(session, event("mask", png=png_of(painted & False)))[0].mask is None
+    assert np.array_equal(do.edit(session, event("reset"))[0].mask, painted)
 
 
 @pytest.mark.parametrize("png", ["nonsense", "data:image/png;base64,AAAA", "data:image/png;base64," + "A" * 6_000_000])
@@ -240,10 +248,10 @@ def test_a_mask_of_another_size_is_refused():
         read_mask(png_of(np.ones((32, 32), dtype=bool)), (64, 64))
 
 
-def test_bad_input_is_told_and_loses_nothing(do):
+def test_bad_input_is_told_and_loses_nothing(do, warned):
     session = drawn(do)
-    with pytest.raises(gr.Error, match="outside the picture"):
-        do.points(session, click(900, 1))
+    assert do.edit(session, click(900, 1))[0] is session
+    assert "outside the picture" in warned[0]
     with pytest.raises(gr.Error, match="seed -1"):
         do.draw(session, -1, 0.7)
     running = do.drag(session, *SETTINGS)
@@ -300,40 +308,39 @@ def test_the_status_says_what_to_do_next(do):
     assert "choose a smaller model" in explain(MemoryError())
 
 
-def test_points_are_set_moved_and_removed_on_the_canvas(do):
-    session = do.points(drawn(do), SimpleNamespace(kind="pair", at=[5, 6], to=[40, 30]))[0]
+def test_points_are_set_moved_and_removed_on_the_canvas(do, warned):
+    session = do.edit(drawn(do), event("pair", at=[5, 6], to=[40, 30]))[0]
     for index, end, place in ((0, "handle", [7, 8]), (0, "target", [30, 31])):
-        event = SimpleNamespace(kind="move", index=index, end=end, at=place)
-        session, canvas, *_ = do.points(session, event)
+        session, canvas, *_ = do.edit(session, event("move", index=index, end=end, at=place))
     assert (canvas["marks"]["handles"], canvas["marks"]["targets"]) == ([[7.0, 8.0]], [[30.0, 31.0]])
-    assert do.points(session, SimpleNamespace(kind="remove", index=0))[0].pairs == ()
+    assert do.edit(session, event("remove", index=0))[0].pairs == ()
     waiting = clicked(do, session, (50, 50))
-    assert do.points(waiting, SimpleNamespace(kind="drop"))[0].pending is None
-    for event, message in (
-        (SimpleNamespace(kind="remove", index=1), "no point number 2"),
-        (SimpleNamespace(kind="move", index=0, end="handle", at=[64, 0]), "outside the picture"),
-        (SimpleNamespace(kind="move", index=0, end="middle", at=[6, 0]), "'middle' is not one of"),
-        (SimpleNamespace(kind="fold"), "nothing is known of 'fold'"),
+    assert do.edit(waiting, event("drop"))[0].pending is None
+    for wrong, message in (
+        (event("remove", index=1), "no point number 2"),
+        (event("move", index=0, end="handle", at=[64, 0]), "outside the picture"),
+        (event("move", index=0, end="middle", at=[6, 0]), "'middle' is not one of"),
+        (event("fold"), "nothing is known of 'fold'"),
     ):
-        with pytest.raises(gr.Error, match=message):
-            do.points(session, event)
+        assert do.edit(session, wrong)[0] is session
+        assert message in warned.pop()
 
 
 def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    session = do.mask(session, SimpleNamespace(png=png_of(painted)))[0]
+    session = do.edit(session, event("mask", png=png_of(painted)))[0]
     after = list(do.drag(session, *SETTINGS))[-1][0]
-    undone, canvas, *_, undo, redo = do.undo(after)
+    undone, canvas, *_, undo, redo = do.edit(after, event("undo"))
     assert torch.equal(undone.latent, session.latent)
     assert (undo["interactive"], redo["interactive"]) == (True, True)
     expected = to_picture(generator.render(session.latent)).astype(int)
     assert np.abs(picture_in(do.look(undone)).astype(int) - expected).mean() < 8
     assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
-    bare, canvas, *_ = do.undo(undone)
+    bare, canvas, *_ = do.edit(undone, event("undo"))
     assert canvas["paint"]["png"] is None
-    again = do.redo(do.redo(bare)[0])[0]
+    again = do.edit(do.edit(bare, event("redo"))[0], event("redo"))[0]
     assert torch.equal(again.latent, after.latent)
     assert again.handles == after.handles
     assert again.phase == "limit"

@@ -16,6 +16,8 @@ from draggan.web import canvas
 from draggan.web.handlers import Handlers
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
+SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
+TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
@@ -82,20 +84,16 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
 
         shown = [state, view, drag, stop, undo, redo]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        alone: dict[str, Any] = {**quiet, "trigger_mode": "once"}
-        edit: dict[str, Any] = {**quiet, "concurrency_id": "edits", "concurrency_limit": 1}  # none overtakes another
-        page.load(do.start, [menu, seed, psi], shown, **alone)
+        alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
+        page.load(do.stay, **quiet)
+        page.load(do.start, [menu, seed, psi], shown, **quiet)
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         menu.change(step_size, menu, lr, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
-        view.points(do.points, state, shown, **edit, trigger_mode="multiple")
-        view.mask(do.mask, state, shown, **edit, trigger_mode="always_last")
-        clear.click(do.clear_points, state, shown, **edit)
-        for button, turn in ((undo, do.undo), (redo, do.redo), (reset, do.reset)):
-            turned = button.click(turn, state, shown, **edit, trigger_mode="multiple")
-            turned.then(do.look, state, view, **quiet, trigger_mode="always_last")  # edits wait for no network
+        view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
+        view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         save.click(do.save, state, view, **alone)
         running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
         stop.click(None, cancels=[running, choosing, opening], queue=False)
@@ -117,6 +115,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         footer_links=[],
         prevent_thread_lock=True,
         quiet=True,
+        max_threads=TASKS,
         max_file_size="4gb",
         enable_monitoring=False,
     )

@@ -1,7 +1,7 @@
 // The canvas: the picture, and over it as layers of their own the mask and the points.
 // props.image is the frame (a data URL), props.marks what lies on it, props.paint a mask that the server brings back.
-// What the user does goes to the server as events, and the server answers with new marks:
-// 'points' {kind, ...}, with places [x, y] in pixels of the picture; 'mask' {png}, where null is no mask.
+// What the user does goes to the server as 'edit' {kind, ...}, with places [x, y] in pixels of the picture, and the
+// server answers with new marks. 'look' asks for the picture that the marks belong to.
 const find = (selector) => element.querySelector(selector);
 const [stage, img, layer, svg, ring, note] = ['.stage', '.stage img', '.mask', '.marks', '.ring', '.note'].map(find);
 const [bar, line, size, file, comparer] = ['.progress', '.status', '.size', '.file', '.compare'].map(find);
@@ -15,6 +15,9 @@ let selected = null; // {index, end}
 let drawn = null; // the number of the picture that the mask and the original belong to
 let original = ''; // the picture as drawn
 let pointer = null; // where the mouse was last
+const outbox = []; // edits that wait for the answer to the one before
+let edits = 0; // how many were sent
+let asked = null; // the view of the last 'look'
 
 const busy = () => ['dragging', 'loading'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
@@ -45,6 +48,35 @@ function hit(event) {
   if (pending) offer(-1, 'handle', pending);
   return best;
 }
+
+// Edits go one at a time, so that each is made on top of the answer to the one before ------------------------------------
+
+const unanswered = () => outbox.length > 0;
+
+function post(edit) {
+  outbox.push({ ...edit, number: (edits += 1) });
+  if (outbox.length === 1) transmit();
+}
+
+function transmit() {
+  const [edit] = outbox;
+  if (!edit) return;
+  trigger('edit', edit);
+  setTimeout(() => settle(edit.number), 10_000); // an answer that was lost holds up nothing for ever
+}
+
+function settle(number) {
+  if (outbox[0]?.number !== number) return;
+  outbox.shift();
+  transmit();
+}
+
+// The server's events wait here for the edits made before them.
+window.draggan = {
+  async settled() {
+    while (unanswered()) await new Promise((done) => { setTimeout(done, 10); });
+  },
+};
 
 // Drawing ------------------------------------------------------------------------------------------------------------
 
@@ -94,7 +126,8 @@ function points() {
 }
 
 function show() {
-  const { size: [width, height], phase, status, picture, progress, handles, pending } = props.marks;
+  const marked = props.marks;
+  const { size: [width, height], phase, status, picture, progress, handles, pending } = marked;
   stage.style.setProperty('--aspect', width / height);
   if (picture !== drawn) {
     [drawn, original, selected] = [picture, props.image, null];
@@ -111,6 +144,10 @@ function show() {
   bar.value = progress ?? 0;
   if (line.textContent !== status) line.textContent = status;
   points();
+  if (props.view !== marked.view && asked !== marked.view) {
+    asked = marked.view;
+    trigger('look');
+  }
 }
 
 // Comparing ----------------------------------------------------------------------------------------------------------
@@ -130,7 +167,7 @@ function compare(on) {
 function send(edit, mark = null) {
   if (busy()) return;
   selected = mark;
-  trigger('points', edit);
+  post(edit);
 }
 
 function remove(found) {
@@ -183,7 +220,7 @@ function remask(change) {
   pen.globalCompositeOperation = 'source-over';
   pen.fillStyle = 'white';
   change();
-  trigger('mask', { png: layer.toDataURL('image/png') });
+  post({ kind: 'mask', png: layer.toDataURL('image/png') });
 }
 
 function invert() {
@@ -313,6 +350,13 @@ for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup'
 }
 comparer.addEventListener('keydown', ({ key }) => { if (key === ' ' || key === 'Enter') compare(true); });
 
+// Buttons of the page that are edits.
+function onClick({ target }) {
+  if (!element.isConnected) document.removeEventListener('click', onClick);
+  else if (target.closest?.('#undo, #redo, #reset, #clear')) post({ kind: target.closest('button').id });
+}
+document.addEventListener('click', onClick);
+
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = {
   ' ': () => press(busy() ? 'stop' : 'drag'),
@@ -354,7 +398,8 @@ window.addEventListener('blur', () => compare(false));
 
 // What the server sends ----------------------------------------------------------------------------------------------
 
-watch(['image', 'marks'], show);
+watch(['image', 'marks', 'view'], show);
+watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;
   pen.clearRect(0, 0, layer.width, layer.height);

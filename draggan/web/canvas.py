@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
 def component() -> gr.HTML:
-    """The canvas. Its events are `points`, what `edited` reads, and `mask` with png, a data URL or None."""
+    """The canvas. Its events are `edit`, what `edited` reads, and `look`, which asks for the picture."""
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
@@ -28,40 +29,51 @@ def component() -> gr.HTML:
         elem_id="canvas",
         image="",
         marks=marks(None, "Drawing the first picture ..."),
+        view=None,
+        answered=None,
         file=None,
         paint=None,
     )
 
 
 def update(
-    session: Session | None = None,
-    status: str = "",
+    session: Session,
+    status: str,
     image: bytes | None = None,
-    file: tuple[str, bytes] | None = None,
     progress: float | None = None,
     repaint: bool = False,
+    answered: int | None = None,
 ) -> dict[str, Any]:
-    """What the canvas shows next: the marks of a session, a new frame (JPEG), a PNG for the user to save.
+    """What the canvas shows next: the marks of a session and, where it is new, its picture (JPEG).
 
     progress: how much of a download is done, 0 .. 1; None: nothing is downloaded. repaint: whether the mask
-    is another one than the browser has.
+    is another one than the browser has. answered: the number of the edit that this is the answer to.
     """
-    changes: dict[str, Any] = {}
-    if session is not None:
-        changes["marks"] = marks(session, status) | {"progress": progress}
-        if repaint:
-            changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
+    changes: dict[str, Any] = {"marks": marks(session, status) | {"progress": progress}}
+    if repaint:
+        changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
     if image is not None:
-        changes["image"] = _data_url("image/jpeg", image)
-    if file is not None:
-        changes["file"] = {"name": file[0], "url": _data_url("image/png", file[1])}
+        changes |= {"image": _data_url("image/jpeg", image), "view": _view(session)}
+    if answered is not None:
+        changes["answered"] = answered
     return gr.update(**changes)
+
+
+def picture(session: Session, image: bytes) -> dict[str, Any]:
+    """The picture of a session (JPEG) under marks that the canvas has already."""
+    return gr.update(image=_data_url("image/jpeg", image), view=_view(session))
+
+
+def file(name: str, png: bytes) -> dict[str, Any]:
+    """A file for the user to keep."""
+    return gr.update(file={"name": name, "url": _data_url("image/png", png)})
 
 
 def marks(session: Session | None, status: str) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
-        return {"size": [1, 1], "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
+        size = {"size": [1, 1], "view": None}
+        return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
     height, width = session.image_size
     return {
         "picture": session.number,
@@ -69,13 +81,14 @@ def marks(session: Session | None, status: str) -> dict[str, Any]:
         "handles": [_xy(point) for point in session.handles],
         "targets": [_xy(pair.target) for pair in session.pairs],
         "pending": session.pending and _xy(session.pending),
+        "view": _view(session),
         "phase": session.phase,
         "status": status,
     }
 
 
 def edited(session: Session, event: Any) -> Session:
-    """The session after what the user did to the points: `kind` says what, places are in pixels of the picture.
+    """The session after what the user did: `kind` says what, places are in pixels of the picture.
 
     Raises ValueError where that cannot be done.
     """
@@ -90,6 +103,16 @@ def edited(session: Session, event: Any) -> Session:
             return session.remove(event.index)
         case "drop":
             return session.drop()
+        case "clear":
+            return session.clear_points()
+        case "mask":
+            return session.with_mask(read_mask(event.png, session.image_size))
+        case "undo":
+            return session.undo()
+        case "redo":
+            return session.redo()
+        case "reset":
+            return session.reset()
     raise ValueError(f"nothing is known of {event.kind!r}: reload the page")
 
 
@@ -120,6 +143,11 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     except (binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ValueError(f"the mask cannot be read: {error}") from error
     return painted if painted.any() else None
+
+
+def _view(session: Session) -> int:
+    """A number that belongs to the picture of a session."""
+    return zlib.crc32(session.latent.cpu().contiguous().numpy().tobytes())
 
 
 def _xy(point: Point) -> list[float]:

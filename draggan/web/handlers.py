@@ -4,11 +4,12 @@ All work on the network goes through one worker thread, a step at a time: tabs t
 processor never runs two networks against each other.
 """
 
+import asyncio
 import functools
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from draggan.table import MODELS
 from draggan.web import canvas, words
 
 FRAME_SECONDS = 1 / 15  # between two frames; and drawing them takes at most a third of the time
+STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
 EXPECTED = (ValueError, OSError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
 
 
@@ -70,6 +72,16 @@ class Handlers:
         """The first picture of a tab. -> what `shown` gives"""
         return self._drawn(None, model, seed, truncation_psi)
 
+    async def stay(self) -> AsyncIterator[None]:
+        """Runs as long as the tab is open, so that its stream of answers is never closed.
+
+        Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
+        its answer waits for the next edit.
+        """
+        while True:
+            yield
+            await asyncio.sleep(STAY_SECONDS)
+
     @told
     def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
         """A new picture of the same model."""
@@ -109,51 +121,27 @@ class Handlers:
             choices.append((Path(model).name, model))
         return gr.update(choices=choices, value=model)
 
-    @told
-    def points(self, session: Session, event: gr.EventData) -> tuple:
-        """A point that is set, moved or removed on the canvas."""
-        _must_be_free(session)
-        return shown(canvas.edited(session, event))
-
-    @told
-    def mask(self, session: Session, event: gr.EventData) -> tuple:
-        """The mask as it is painted now."""
-        _must_be_free(session)
-        return shown(session.with_mask(canvas.read_mask(event.png, session.image_size)))
-
-    @told
-    def clear_points(self, session: Session) -> tuple:
-        _must_be_free(session)
-        return shown(session.clear_points())
-
-    @told
-    def undo(self, session: Session) -> tuple:
-        """Points and mask of before the last edit; `look` then brings the picture."""
-        _must_be_free(session)
-        return shown(session.undo(), repaint=True)
-
-    @told
-    def redo(self, session: Session) -> tuple:
-        _must_be_free(session)
-        return shown(session.redo(), repaint=True)
-
-    @told
-    def reset(self, session: Session) -> tuple:
-        """Back to where the drag began."""
-        _must_be_free(session)
-        return shown(session.reset())
+    def edit(self, session: Session, event: gr.EventData) -> tuple:
+        """What the user does on the canvas. It is always answered, so that the next edit can be sent."""
+        try:
+            _must_be_free(session)
+            edited = canvas.edited(session, event)
+        except EXPECTED as error:
+            gr.Warning(words.explain(error))
+            edited = session
+        return shown(edited, answered=event.number, repaint=event.kind in ("undo", "redo"))
 
     @told
     def look(self, session: Session) -> dict[str, Any]:
         """The picture of a session. -> canvas"""
-        return canvas.update(image=self._frame(session))
+        return canvas.picture(session, self._frame(session))
 
     @told
     def save(self, session: Session) -> dict[str, Any]:
         """The picture without points, as a PNG for the browser to keep. -> canvas"""
         said = facts(session.model, session.seed, session.truncation_psi)
         png = encode(self._run(self._picture, session), said, lossless=True)
-        return canvas.update(file=(f"{Path(session.model).stem}-seed{session.seed}-step{session.steps}.png", png))
+        return canvas.file(f"{Path(session.model).stem}-seed{session.seed}-step{session.steps}.png", png)
 
     def drag(self, session: Session, lr: float, max_steps: float, space: Space, mask_weight: float) -> Iterator[tuple]:
         """The drag, frame by frame; what each yield shows belongs together, so stopping keeps the last one."""
@@ -182,16 +170,8 @@ class Handlers:
             _tell(error)
 
     def stop(self, session: Session) -> tuple:
-        """After Stop or an error: the points and the picture of the last step kept. -> model, then what `shown` gives
-
-        The browser may have a frame that the session has not, so the picture is sent again.
-        """
-        session = session.stop()
-        try:
-            frame = self._frame(session)
-        except EXPECTED:  # what failed may be the network itself
-            frame = None
-        return session.model, *shown(session, frame)
+        """After Stop or an error: the points of the last step kept. -> model, then what `shown` gives"""
+        return session.model, *shown(session.stop())
 
     def _run(self, work: Callable, *args: Any) -> Any:
         return self._worker.submit(work, *args).result()
@@ -217,12 +197,14 @@ def shown(
     status: str | None = None,
     progress: float | None = None,
     repaint: bool = False,
+    answered: int | None = None,
 ) -> tuple:
     """-> session, canvas, then the buttons to drag, stop, undo and redo"""
+    marks = canvas.update(session, status or words.status(session), frame, progress, repaint, answered)
     label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
     return (
         session,
-        canvas.update(session, status or words.status(session), frame, progress=progress, repaint=repaint),
+        marks,
         gr.update(value=label, interactive=not session.busy),
         gr.update(interactive=session.busy),
         gr.update(interactive=bool(session.past) and not session.busy),
