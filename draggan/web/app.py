@@ -66,8 +66,8 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                     draw = gr.Button("New image", elem_id="draw", min_width=80)
                     random = gr.Button("Random", elem_id="random", min_width=80)
                 with gr.Row():
-                    clear = gr.Button("Clear points", elem_id="clear", min_width=80)
-                    reset = gr.Button("Reset image", elem_id="reset", min_width=80)
+                    gr.Button("Clear points", elem_id="clear", min_width=80)
+                    gr.Button("Reset image", elem_id="reset", min_width=80)
                 save = gr.Button("Save picture", elem_id="save")
                 with gr.Accordion("Drag settings", open=False):
                     lr = gr.Number(value=step_size(model), minimum=1e-5, maximum=1, step=1e-4, label="Step size")
