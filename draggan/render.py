@@ -38,6 +38,21 @@ def encode(picture: np.ndarray, facts: dict[str, str] | None = None, *, lossless
     return buffer.getvalue()
 
 
+def thumbnail(picture: np.ndarray, height: int = 72) -> bytes:
+    """picture (H, W, 3) uint8 -> a small JPEG of it."""
+    small = Image.fromarray(picture)
+    small.thumbnail((4 * height, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def side_by_side(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Two pictures (H, W, 3) uint8 -> (H, 2 W + gap, 3), the first on the left, with a white gap."""
+    gap = np.full((before.shape[0], max(before.shape[1] // 32, 1), 3), 255, dtype=np.uint8)
+    return np.concatenate([before, gap, after], axis=1)
+
+
 def facts(model: str, seed: int, truncation_psi: float) -> dict[str, str]:
     """What a saved picture says of itself."""
     return {

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,13 +10,23 @@ import torch
 from torch import Tensor
 
 from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep, drag
+from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 
-Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stopped"]
+Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
 HISTORY = 200  # edits that can be undone, or fewer:
 HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
+SHOTS = 16  # pictures that one can go back to
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture to go back to."""
+
+    session: "Session"  # as it was, without a history
+    thumbnail: bytes  # a small JPEG
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +44,10 @@ class Session:
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
+    config: DragConfig = field(default_factory=DragConfig)  # how the last drag was made
+    film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
+    shots: tuple[Shot, ...] = ()  # pictures to go back to, the oldest first
     past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
     future: tuple["Session", ...] = ()  # what was undone, the last one first
 
@@ -96,6 +109,13 @@ class Session:
         pairs = (*self.pairs[:index], replace(old, **{end: point}), *self.pairs[index + 1 :])
         return self._edited(pairs=pairs, phase="ready")
 
+    def aimed(self, index: int, target: Point) -> "Session":
+        """With the target of a pair elsewhere, as a part of the drag that runs: not an edit of its own."""
+        old = self._pair(index)
+        self._check_inside(target)
+        pairs = (*self.pairs[:index], replace(old, target=target), *self.pairs[index + 1 :])
+        return replace(self, pairs=pairs)
+
     def remove(self, index: int) -> "Session":
         """One pair fewer."""
         self._pair(index)
@@ -119,26 +139,66 @@ class Session:
             )
         return self._edited(packed_mask=zlib.compress(np.packbits(mask).tobytes()))
 
+    def redrawn(self, fresh: "Session") -> "Session":
+        """Another picture of the same model instead of this one, to which undo goes back."""
+        number = 1 + max(session.number for session in (self, *self.past, *self.future))
+        names = (
+            "seed",
+            "truncation_psi",
+            "start",
+            "latent",
+            "pairs",
+            "pending",
+            "packed_mask",
+            "drag",
+            "phase",
+            "film",
+        )
+        return self._edited(number=number, **{name: getattr(fresh, name) for name in names})
+
+    def restyled(self, latent: Tensor, first: int) -> "Session":
+        """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""
+        start, now = (torch.cat([old[:, :first], latent[:, first:]], dim=1) for old in (self.start, self.latent))
+        pairs = tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
+        return self._edited(start=start, latent=now, pairs=pairs, drag=None, phase="ready", film=Film())
+
+    def keep(self, thumbnail: bytes) -> "Session":
+        """With a picture more to go back to. The first one stays, of the others the latest."""
+        pairs = tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
+        shot = Shot(replace(self._alone(), pairs=pairs, pending=None, drag=None, phase="ready"), thumbnail)
+        kept = (*self.shots, shot)
+        return replace(self, shots=kept if len(kept) <= SHOTS else (kept[0], *kept[2:]))
+
+    def go_back(self, index: int) -> "Session":
+        """To a picture that was kept, with its points where they lay; the next drag branches off from there."""
+        if not 0 <= index < len(self.shots):
+            raise ValueError(f"there is no picture number {index + 1} to go back to: there are {len(self.shots)}")
+        kept = self.shots[index].session
+        return replace(kept, past=_kept((*self.past, self._alone())), future=(), shots=self.shots)
+
     def reset(self) -> "Session":
         """The picture as drawn and the handles where they were set."""
-        return self._edited(latent=self.start, drag=None, phase="ready")
+        return self._edited(latent=self.start, drag=None, phase="ready", film=Film())
 
     def undo(self) -> "Session":
         """Points, mask and picture before the last edit; a whole drag is one edit."""
         if not self.past:
             return self
-        return replace(self.past[-1], past=self.past[:-1], future=(self._alone(), *self.future))
+        return replace(self.past[-1], past=self.past[:-1], future=(self._alone(), *self.future), shots=self.shots)
 
     def redo(self) -> "Session":
         """What the last `undo` took back."""
         if not self.future:
             return self
-        return replace(self.future[0], past=(*self.past, self._alone()), future=self.future[1:])
+        return replace(self.future[0], past=(*self.past, self._alone()), future=self.future[1:], shots=self.shots)
 
-    def advance(self, step: DragStep) -> "Session":
-        """The session after a step of its drag."""
-        phase: Phase = "arrived" if step.arrived else "limit" if step.last else "dragging"
-        changes = {"latent": step.latent, "drag": step.state, "phase": phase}
+    def advance(self, step: DragStep, stuck: bool = False) -> "Session":
+        """The session after a step of its drag; `stuck`: which is given up there."""
+        phase: Phase = "arrived" if step.arrived else "limit" if step.last else "stuck" if stuck else "dragging"
+        film = self.film
+        if step.index > self.steps or not film.seen:
+            film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
+        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film}
         return replace(self, **changes) if self.phase == "dragging" else self._edited(**changes)
 
     def stop(self) -> "Session":
@@ -147,19 +207,19 @@ class Session:
             return self
         return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
-    def run(self, generator: Generator, config: DragConfig) -> Iterator[DragStep]:
+    def run(self, generator: Generator) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands. Raises ValueError when there is none to run."""
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
-        return drag(generator, self.latent, self.pairs, mask, config, resume=self.drag)
+        return drag(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":
         """With a change that can be undone."""
         return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
 
     def _alone(self) -> "Session":
-        return replace(self, past=(), future=())
+        return replace(self, past=(), future=(), shots=())
 
     def _pair(self, index: int) -> DragPair:
         if not 0 <= index < len(self.pairs):
@@ -184,6 +244,7 @@ class Session:
         tensors = [self.start, self.latent]
         if self.drag:
             tensors += [self.drag.latent, self.drag.origin, *self.drag.templates, *self.drag.adam.values()]
+        tensors += [frame.moved for frame in self.film.frames]
         sizes = {id(tensor): tensor.nbytes for tensor in tensors}
         return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
 

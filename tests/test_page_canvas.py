@@ -184,11 +184,11 @@ def test_brackets_change_the_brush(tab):
 def test_tab_goes_through_tools_and_picture_by_name(tab):
     tab.page.get_by_role("button", name="Points", exact=True).focus()
     named = []
-    for _ in range(4):
+    for _ in range(9):
         tab.page.keyboard.press("Tab")
         named.append(tab.page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent"))
-    assert named[:3] == ["Brush: may move", "Eraser", "Compare"]
-    assert named[3].startswith("The picture.")
+    assert named[:-1] == ["Live", "May move", "Must stay", "Eraser", "Compare", "Zoom out", "Fit", "Zoom in"]
+    assert named[-1].startswith("The picture.")
 
 
 def test_a_click_with_the_brush_leaves_a_dot(tab):

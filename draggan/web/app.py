@@ -2,7 +2,6 @@
 
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,26 +9,29 @@ import gradio as gr
 from gradio import themes
 
 from draggan.cache import ModelCache
-from draggan.engine import DragConfig
 from draggan.models import step_size
-from draggan.web import canvas
+from draggan.web import canvas, settings, starts
 from draggan.web.handlers import Handlers
+from draggan.web.keep import Keep
+from draggan.web.network import Network
+from draggan.web.starts import Starts
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
-.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
+.gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
 #canvas .html-container { padding: 0 !important }
-#actions { flex-wrap: nowrap }
+#actions { flex-wrap: nowrap; gap: 8px }
+#actions button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
 .toast-message-text { white-space: pre-line }
 @media (max-width: 760px) {
   #work > :has(#canvas) { order: -1 }
   .gradio-container .main { padding: 8px 14px !important }
-  #actions { gap: 8px }
-  #actions button { min-width: 0 !important; padding: 8px 4px; font-size: 14px !important }
+  #actions { flex-wrap: wrap; gap: 6px }
+  #actions button { min-width: 30% !important }
 }
 """
 ABOUT = """# draggan
@@ -48,11 +50,11 @@ class ServerConfig:
 
 def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
     """The page. `model`, a name or a file, is the one shown first."""
-    do = Handlers(models, device, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
-    do.rehearse(model)
-    defaults = DragConfig()
+    network = Network(models, device)
+    network.rehearse(model)
+    do, keep, start = Handlers(network), Keep(network), Starts(network)
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
-        state = gr.State()
+        state, offered = gr.State(), gr.State(())
         gr.Markdown(ABOUT)
         with gr.Row(equal_height=False, elem_id="work"):
             with gr.Column(scale=1, min_width=280):
@@ -65,40 +67,78 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                 with gr.Row():
                     draw = gr.Button("New image", elem_id="draw", min_width=80)
                     random = gr.Button("Random", elem_id="random", min_width=80)
-                with gr.Row():
-                    gr.Button("Clear points", elem_id="clear", min_width=80)
-                    gr.Button("Reset image", elem_id="reset", min_width=80)
-                save = gr.Button("Save picture", elem_id="save")
+                with gr.Accordion("Start from", open=True):
+                    gallery = starts.component()
+                    with gr.Row():
+                        examples = gr.Button("Examples", elem_id="examples", size="sm", min_width=80)
+                        seeds = gr.Button("More seeds", elem_id="seeds", size="sm", min_width=80)
+                with gr.Accordion("Style", open=False):
+                    gr.Markdown("The layers that do not move, from another seed: other colours, the same shape.")
+                    with gr.Row():
+                        other = gr.Number(
+                            value=1, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80
+                        )
+                        style = gr.Button("Apply style", elem_id="style", min_width=80)
                 with gr.Accordion("Drag settings", open=False):
-                    lr = gr.Number(value=step_size(model), minimum=1e-5, maximum=1, step=1e-4, label="Step size")
-                    steps = gr.Slider(1, 1000, value=defaults.max_steps, step=1, label="Max steps")
-                    layers = gr.Radio(["w_plus", "w"], value=defaults.space, label="Latent space")
-                    weight = gr.Number(value=defaults.mask_weight, minimum=0, label="Mask weight (lambda)")
-            with gr.Column(scale=2, min_width=320):
+                    controls = settings.controls(model)
+                    restore = gr.Button("Reset settings", elem_id="restore", size="sm")
+                with gr.Accordion("Save", open=True):
+                    points = gr.Checkbox(False, label="With points", elem_id="with-points")
+                    with gr.Row():
+                        picture = gr.Button("Picture", elem_id="save", size="sm", min_width=80)
+                        both = gr.Button("Before and after", elem_id="both", size="sm", min_width=120)
+                        video = gr.Button("Video", elem_id="video", size="sm", min_width=60)
+                        gif = gr.Button("GIF", elem_id="gif", size="sm", min_width=50)
+                        latent = gr.Button("Latent", elem_id="latent", size="sm", min_width=60)
+            with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
                 with gr.Row(elem_id="actions"):
-                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=80)
+                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=120)
                     stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)
-                    undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=80)
-                    redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=80)
+                    undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=60)
+                    redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=60)
+                    gr.Button("Clear points", elem_id="clear", min_width=60)
+                    gr.Button("Reset image", elem_id="reset", min_width=60)
 
         shown = [state, view, drag, stop, undo, redo]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(do.stay, **quiet)
-        page.load(do.start, [menu, seed, psi], shown, **quiet)
+        page.load(do.start, [menu, seed, psi], shown, **quiet).then(start.examples, None, [offered, gallery], **quiet)
+
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
-        menu.change(step_size, menu, lr, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
+        style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
+        examples.click(start.examples, None, [offered, gallery], **alone)
+        seeds.click(start.seeds, [state, psi], [offered, gallery], **alone)
+        starting = gallery.pick(do.example, [state, offered, psi, *controls], [seed, menu, *shown], **alone)
+
+        pulled = view.live(do.live, [state, *controls], shown, **quiet, trigger_mode="once")
+        view.aim(do.aim, **quiet, trigger_mode="multiple", queue=False)
         view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
-        save.click(do.save, state, view, **alone)
-        running = drag.click(do.drag, [state, lr, steps, layers, weight], shown, **alone, concurrency_limit=None)
-        stop.click(None, cancels=[running, choosing, opening], queue=False)
-        for long in (running, choosing, opening):  # what is cancelled has then ended, and may be started again
+        running = drag.click(do.drag, [state, *controls], shown, **alone)
+        stop.click(None, cancels=[running, pulled, choosing, opening, starting], queue=False)
+        for long in (
+            running,
+            pulled,
+            choosing,
+            opening,
+            starting,
+        ):  # what is cancelled has then ended, and may start again
             long.failure(do.stop, state, [menu, *shown], **quiet)
+
+        for button, handler in ((picture, keep.picture), (both, keep.both), (video, keep.video), (gif, keep.gif)):
+            button.click(handler, [state, points], view, **alone)
+        latent.click(keep.latent, state, view, **alone)
+
+        kept = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")
+        page.load(settings.remembered, kept, controls, **quiet)
+        menu.change(step_size, menu, controls[settings.STEP], **quiet)
+        gr.on([control.change for control in controls], settings.keep, controls, kept, **quiet)
+        restore.click(settings.defaults, menu, controls, **quiet)
     return page
 
 

@@ -1,10 +1,11 @@
 // The canvas: the picture, and over it as layers of their own the mask and the points.
-// props.image is the frame (a data URL), props.marks what lies on it, props.paint a mask that the server brings back.
+// props.image is the frame {url, view}, props.marks what lies on it, props.paint a mask that the server brings back.
 // What the user does goes to the server as 'edit' {kind, ...}, with places [x, y] in pixels of the picture, and the
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
 const find = (selector) => element.querySelector(selector);
-const [stage, img, layer, svg, ring, note] = ['.stage', '.stage img', '.mask', '.marks', '.ring', '.note'].map(find);
-const [bar, line, size, file, comparer] = ['.progress', '.status', '.size', '.file', '.compare'].map(find);
+const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
+const [ring, note, bar, line, size] = ['.ring', '.note', '.progress', '.status', '.size'].map(find);
+const [file, comparer, list, graph, strip] = ['.file', '.compare', '.pairs', '.graph', '.strip'].map(find);
 const pen = layer.getContext('2d');
 const REACH = { mouse: 11, pen: 14, touch: 22 }; // pixels of the screen within which a point is picked up
 let tool = 'points';
@@ -12,8 +13,13 @@ let stroke = null; // the last place of the stroke being painted
 let grip = null; // what the pressed pointer holds: {from, at, found, moved}
 let draft = null; // points as they would be: {index, end, at} or {handle, target}
 let selected = null; // {index, end}
-let drawn = null; // the number of the picture that the mask and the original belong to
-let original = ''; // the picture as drawn
+let drawn = null; // the number of the picture that the mask belongs to
+const originals = new Map(); // pictures as drawn, by their view
+let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
+let way = []; // [step, pixels to go] of the drag that is shown
+let live = null; // a pull that the picture follows: {gesture, at, sent}
+let gestures = 0;
+const fingers = new Map(); // where each pressed pointer is
 let pointer = null; // where the mouse was last
 const outbox = []; // edits that wait for the answer to the one before
 let edits = 0; // how many were sent
@@ -25,7 +31,7 @@ const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most -
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
-  const box = stage.getBoundingClientRect();
+  const box = sheet.getBoundingClientRect();
   const [width, height] = props.marks.size;
   return [
     limit(((event.clientX - box.left) / box.width) * width - 0.5, width),
@@ -38,7 +44,7 @@ function hit(event) {
   const { handles, targets, pending, size: [width] } = props.marks;
   const [x, y] = place(event);
   let best = null;
-  let least = ((REACH[event.pointerType] ?? REACH.mouse) * width) / stage.clientWidth;
+  let least = ((REACH[event.pointerType] ?? REACH.mouse) * width) / sheet.getBoundingClientRect().width;
   const offer = (index, end, [px, py]) => {
     const away = Math.hypot(px - x, py - y);
     if (away <= least) [best, least] = [{ index, end }, away];
@@ -110,7 +116,8 @@ function drawPair([hx, hy], target, unit, kind = '') {
 
 function points() {
   const { size: [width, height], handles, targets, pending } = props.marks;
-  const unit = (Math.max(width, height) / Math.max(stage.clientWidth, stage.clientHeight, 256)) * 2;
+  const side = Math.max(stage.clientWidth, stage.clientHeight, 256) * zoom.scale;
+  const unit = (Math.max(width, height) / side) * 2;
   const moved = (index, end, at) => (draft?.index === index && draft.end === end ? draft.at : at);
   svg.setAttribute('viewBox', `-0.5 -0.5 ${width} ${height}`);
   svg.replaceChildren();
@@ -126,28 +133,122 @@ function points() {
 }
 
 function show() {
-  const marked = props.marks;
-  const { size: [width, height], phase, status, picture, progress, handles, pending } = marked;
+  const { size: [width, height], phase, status, picture, progress, handles, pending, view, start } = props.marks;
+  const task = props.task.status ? props.task : { status, progress };
   stage.style.setProperty('--aspect', width / height);
   if (picture !== drawn) {
-    [drawn, original, selected] = [picture, props.image, null];
+    [drawn, selected] = [picture, null];
     layer.width = 0;
   }
-  const frame = comparing() ? original : props.image;
-  if (img.getAttribute('src') !== frame) img.src = frame;
+  for (const known of [props.image, props.original]) if (known?.view === start) originals.set(start, known.url);
+  const frame = (comparing() && originals.get(start)) || props.image.url;
+  if (frame && img.getAttribute('src') !== frame) img.src = frame;
   if (layer.width !== width || layer.height !== height) [layer.width, layer.height] = [width, height];
   if (!grip && !(draft?.handle && pending)) draft = null;
   if (selected && selected.index >= handles.length) selected = null;
-  stage.classList.toggle('busy', busy());
+  stage.classList.toggle('busy', busy() && !live);
   element.dataset.phase = phase;
-  bar.hidden = progress == null;
-  bar.value = progress ?? 0;
-  if (line.textContent !== status) line.textContent = status;
+  bar.hidden = task.progress == null;
+  bar.value = task.progress ?? 0;
+  if (line.textContent !== task.status) line.textContent = task.status;
   points();
-  if (props.view !== marked.view && asked !== marked.view) {
-    asked = marked.view;
-    trigger('look');
+  panels();
+  if (props.image.view !== view && asked !== view) {
+    asked = view;
+    trigger('look', { original: view !== start && !originals.has(start) });
   }
+}
+
+// Beside the picture -------------------------------------------------------------------------------------------------
+
+function make(name, attributes = {}, ...content) {
+  const node = Object.assign(document.createElement(name), attributes);
+  node.append(...content);
+  return node;
+}
+
+function panels() {
+  const { handles, targets, phase, steps } = props.marks;
+  const away = handles.map(([x, y], i) => Math.hypot(targets[i][0] - x, targets[i][1] - y));
+  list.replaceChildren(...away.map((far, index) => {
+    const close = make('button', { type: 'button', title: 'Remove', ariaLabel: `Remove point ${index + 1}` }, '×');
+    close.addEventListener('click', (event) => {
+      event.stopPropagation();
+      remove({ index, end: 'target' });
+    });
+    const row = make('li', {}, `${index + 1}`, make('span', { className: 'away' }, `${far.toFixed(1)} px`), close);
+    row.classList.toggle('there', far <= 2);
+    row.classList.toggle('chosen', selected?.index === index);
+    row.addEventListener('click', () => {
+      selected = { index, end: 'target' };
+      stage.focus({ preventScroll: true });
+      show();
+    });
+    return row;
+  }));
+  if (!handles.length) {
+    list.append(make('li', { className: 'hint' }, 'No points yet. Press on the picture and draw to where it should go.'));
+  }
+  if (phase === 'dragging' || way.length) trace(steps, Math.max(...away, 0));
+}
+
+// The distance of the farthest handle, step by step.
+function trace(steps, far) {
+  const { handles, phase } = props.marks;
+  const last = way.at(-1);
+  if (!handles.length || phase === 'ready' || (last && steps < last[0])) way = [];
+  if (handles.length && phase !== 'ready' && (!way.length || steps > way.at(-1)[0])) way.push([steps, far]);
+  graph.toggleAttribute('hidden', way.length < 2);
+  if (way.length < 2) return;
+  const [first, end, top] = [way[0][0], way.at(-1)[0], Math.max(...way.map(([, y]) => y), 1)];
+  const xy = ([x, y]) => `${24 + ((x - first) / (end - first)) * 170} ${62 - (y / top) * 54}`;
+  graph.innerHTML = `<line x1="24" y1="62" x2="196" y2="62"/><path d="M${way.map(xy).join('L')}"/>`
+    + `<text x="0" y="12">${top.toFixed(0)} px</text><text x="14" y="65">0</text>`;
+}
+
+function films() {
+  const kept = props.strip.length > 1 ? props.strip : []; // one alone is the picture that is shown
+  strip.replaceChildren(...kept.map((src, index) => {
+    const title = index ? 'Go back to this picture' : 'Go back to the first picture';
+    const button = make('button', { type: 'button', title, ariaLabel: `${title} (${index + 1})` }, make('img', { src, alt: '' }));
+    button.addEventListener('click', () => send({ kind: 'back', index }));
+    return make('span', { role: 'listitem' }, button);
+  }));
+  strip.scrollLeft = strip.scrollWidth;
+}
+
+// Zoom ---------------------------------------------------------------------------------------------------------------
+
+// The place (x, y) of the stage stays where it is.
+function magnify(by, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
+  const scale = Math.min(Math.max(zoom.scale * by, 1), 16);
+  const ratio = scale / zoom.scale;
+  pan(scale, x - (x - zoom.x) * ratio, y - (y - zoom.y) * ratio);
+}
+
+function pan(scale, x, y) {
+  const fit = (at, length) => Math.min(Math.max(at, length * (1 - scale)), 0);
+  zoom = { scale, x: fit(x, stage.clientWidth), y: fit(y, stage.clientHeight) };
+  sheet.style.transform = scale > 1 ? `translate(${zoom.x}px, ${zoom.y}px) scale(${scale})` : '';
+  stage.classList.toggle('zoomed', scale > 1);
+  outline();
+  points();
+}
+
+const onStage = (x, y) => {
+  const box = stage.getBoundingClientRect();
+  return [x - box.left, y - box.top];
+};
+
+function pinch(event) {
+  const before = [...fingers.values()];
+  fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  const after = [...fingers.values()];
+  const spread = ([[ax, ay], [bx, by]]) => Math.hypot(ax - bx, ay - by) || 1;
+  const centre = ([[ax, ay], [bx, by]]) => onStage((ax + bx) / 2, (ay + by) / 2);
+  const [[fromX, fromY], [toX, toY]] = [centre(before), centre(after)];
+  magnify(spread(after) / spread(before), fromX, fromY);
+  pan(zoom.scale, zoom.x + toX - fromX, zoom.y + toY - fromY);
 }
 
 // Comparing ----------------------------------------------------------------------------------------------------------
@@ -157,6 +258,7 @@ const comparing = () => !note.hidden;
 function compare(on) {
   if (on === comparing()) return;
   note.hidden = !on;
+  if (on && !originals.has(props.marks.start)) trigger('look', { original: true });
   comparer.setAttribute('aria-pressed', on);
   stage.classList.toggle('bare', on);
   show();
@@ -179,8 +281,35 @@ function preview(event) {
   if (grip?.found && grip.moved) draft = { ...grip.found, at: place(event) };
   else if (pending || grip?.moved) draft = { handle: pending ?? grip.from, target: place(event) };
   else draft = null;
-  stage.classList.toggle('over', !grip && !pending && tool === 'points' && hit(event) !== null);
+  stage.classList.toggle('over', !grip && !pending && !painting() && hit(event) !== null);
   points();
+}
+
+// Live: the picture follows the pointer ------------------------------------------------------------------------------
+
+function pull(event) {
+  const { found, from } = grip;
+  live = { gesture: (gestures += 1), at: place(event), sent: null };
+  const start = found && found.index >= 0 ? { index: found.index } : { from };
+  trigger('live', { ...start, at: live.at, gesture: live.gesture });
+  const follow = () => {
+    if (!live) return;
+    if (live.at !== live.sent) aim(false);
+    live.timer = setTimeout(follow, 80);
+  };
+  follow();
+}
+
+function aim(done) {
+  live.sent = live.at;
+  trigger('aim', { at: live.at, gesture: live.gesture, done });
+}
+
+function letGo(event) {
+  live.at = place(event);
+  aim(true);
+  clearTimeout(live.timer);
+  live = null;
 }
 
 function release(event) {
@@ -189,6 +318,7 @@ function release(event) {
   grip = null;
   if (found && moved) send({ kind: 'move', ...found, at }, found);
   else if (found) selected = found;
+  else if (tool === 'live') return;
   else if (!props.marks.pending && moved) send({ kind: 'pair', at: from, to: at });
   else send({ kind: 'click', at });
   points();
@@ -203,11 +333,21 @@ function nudge(dx, dy) {
 
 // Mask ---------------------------------------------------------------------------------------------------------------
 
+const painting = () => ['paint', 'hold', 'erase'].includes(tool);
+
+// A first stroke of what must stay lets all the rest move.
+function prime() {
+  if (tool !== 'hold' || pen.getImageData(0, 0, layer.width, layer.height).data.some((value) => value)) return;
+  pen.globalCompositeOperation = 'source-over';
+  pen.fillStyle = 'white';
+  pen.fillRect(0, 0, layer.width, layer.height);
+}
+
 function paint([x, y], [nextX, nextY]) {
-  pen.globalCompositeOperation = tool === 'erase' ? 'destination-out' : 'source-over';
+  pen.globalCompositeOperation = tool === 'paint' ? 'source-over' : 'destination-out';
   pen.strokeStyle = 'white';
   pen.lineCap = pen.lineJoin = 'round';
-  pen.lineWidth = (size.value / 256) * Math.max(layer.width, layer.height);
+  pen.lineWidth = (size.value / 256 / zoom.scale) * Math.max(layer.width, layer.height);
   pen.beginPath();
   pen.moveTo(x + 0.5, y + 0.5);
   pen.lineTo(nextX + 0.501, nextY + 0.5); // a line without length would leave nothing
@@ -267,7 +407,7 @@ function outline() {
   const side = `${(size.value / 256) * Math.max(box.width, box.height)}px`;
   if (pointer) [ring.style.left, ring.style.top] = [`${pointer[0] - box.left}px`, `${pointer[1] - box.top}px`];
   [ring.style.width, ring.style.height] = [side, side];
-  ring.hidden = tool === 'points' || !pointer;
+  ring.hidden = !painting() || !pointer;
 }
 
 function choose(name) {
@@ -275,8 +415,8 @@ function choose(name) {
   for (const button of element.querySelectorAll('[data-tool]')) {
     button.setAttribute('aria-pressed', button.dataset.tool === name);
   }
-  find('.masking').hidden = tool === 'points';
-  stage.classList.toggle('brush', tool !== 'points');
+  find('.masking').hidden = !painting();
+  stage.classList.toggle('brush', painting());
   outline();
 }
 
@@ -287,21 +427,39 @@ function download(href, name) {
 // Pointer ------------------------------------------------------------------------------------------------------------
 
 stage.addEventListener('pointerdown', (event) => {
-  if (busy() || event.button !== 0 || !event.isPrimary) return;
+  fingers.set(event.pointerId, [event.clientX, event.clientY]);
   stage.setPointerCapture(event.pointerId);
-  if (tool === 'points') {
-    const found = props.marks.pending ? null : hit(event);
-    grip = { from: place(event), at: [event.clientX, event.clientY], found, moved: false };
-  } else {
+  if (fingers.size > 1) cancel();
+  if (busy() || event.button !== 0 || !event.isPrimary) return;
+  if (painting()) {
+    prime();
     stroke = place(event);
     paint(stroke, stroke);
+  } else {
+    const found = props.marks.pending ? null : hit(event);
+    grip = { from: place(event), at: [event.clientX, event.clientY], found, moved: false };
   }
 });
 stage.addEventListener('pointermove', (event) => {
   pointer = [event.clientX, event.clientY];
-  if (tool === 'points') {
+  if (fingers.size > 1) {
+    if (fingers.has(event.pointerId)) pinch(event);
+    return;
+  }
+  if (fingers.has(event.pointerId) && event.buttons === 4) { // the middle button
+    const [x, y] = fingers.get(event.pointerId);
+    fingers.set(event.pointerId, pointer);
+    pan(zoom.scale, zoom.x + event.clientX - x, zoom.y + event.clientY - y);
+    return;
+  }
+  if (!painting()) {
+    if (live) {
+      live.at = place(event);
+      return;
+    }
     if (grip) grip.moved ||= Math.hypot(event.clientX - grip.at[0], event.clientY - grip.at[1]) > 4;
-    preview(event);
+    if (grip?.moved && tool === 'live') pull(event);
+    else preview(event);
     return;
   }
   outline();
@@ -311,16 +469,32 @@ stage.addEventListener('pointermove', (event) => {
   stroke = next;
 });
 stage.addEventListener('pointerup', (event) => {
+  fingers.delete(event.pointerId);
+  if (live) {
+    letGo(event);
+    grip = null;
+  }
   if (grip) release(event);
   if (!stroke) return;
   stroke = null;
   remask(() => {});
 });
-stage.addEventListener('pointercancel', () => {
+function cancel() {
   if (stroke) remask(() => {});
+  if (live) letGo({ clientX: pointer[0], clientY: pointer[1] });
   stroke = grip = draft = null;
   points();
+}
+stage.addEventListener('pointercancel', (event) => {
+  fingers.delete(event.pointerId);
+  cancel();
 });
+stage.addEventListener('wheel', (event) => {
+  if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), ...onStage(event.clientX, event.clientY));
+  else if (zoom.scale > 1) pan(zoom.scale, zoom.x - event.deltaX, zoom.y - event.deltaY);
+  else return;
+  event.preventDefault();
+}, { passive: false });
 stage.addEventListener('pointerleave', () => {
   pointer = null;
   if (!grip) draft = null;
@@ -330,7 +504,7 @@ stage.addEventListener('pointerleave', () => {
 stage.addEventListener('contextmenu', (event) => {
   event.preventDefault();
   const found = hit(event);
-  if (found && tool === 'points') remove(found);
+  if (found && !painting()) remove(found);
 });
 
 // Buttons and keys ---------------------------------------------------------------------------------------------------
@@ -344,6 +518,9 @@ find('.unmask').addEventListener('click', () => remask(() => pen.clearRect(0, 0,
 find('.load').addEventListener('click', () => file.click());
 file.addEventListener('change', loadMask);
 find('.keep').addEventListener('click', saveMask);
+find('.in').addEventListener('click', () => magnify(1.5));
+find('.out').addEventListener('click', () => magnify(1 / 1.5));
+find('.fit').addEventListener('click', () => pan(1, 0, 0));
 comparer.addEventListener('pointerdown', () => compare(true));
 for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup']) {
   comparer.addEventListener(end, () => compare(false));
@@ -369,6 +546,9 @@ const KEYS = {
   '[': () => { size.value -= 2; },
   ']': () => { size.value = Number(size.value) + 2; },
   c: () => compare(true),
+  '+': () => magnify(1.5),
+  '-': () => magnify(1 / 1.5),
+  0: () => pan(1, 0, 0),
 };
 
 function onKey(event) {
@@ -398,7 +578,8 @@ window.addEventListener('blur', () => compare(false));
 
 // What the server sends ----------------------------------------------------------------------------------------------
 
-watch(['image', 'marks', 'view'], show);
+watch(['image', 'marks', 'original', 'task'], show);
+watch('strip', films);
 watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;
@@ -414,5 +595,6 @@ watch('paint', () => {
 });
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
-new ResizeObserver(() => show()).observe(stage);
+new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
 show();
+films();

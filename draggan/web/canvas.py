@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from draggan.geometry import DragPair, Point
 from draggan.session import Session
@@ -27,12 +28,14 @@ def component() -> gr.HTML:
         js_on_load=(HERE / "canvas.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id="canvas",
-        image="",
+        image={"url": "", "view": None},
         marks=marks(None, "Drawing the first picture ..."),
-        view=None,
         answered=None,
         file=None,
         paint=None,
+        original=None,
+        task={"status": "", "progress": None},
+        strip=[],
     )
 
 
@@ -43,36 +46,48 @@ def update(
     progress: float | None = None,
     repaint: bool = False,
     answered: int | None = None,
+    strip: bool = False,
 ) -> dict[str, Any]:
     """What the canvas shows next: the marks of a session and, where it is new, its picture (JPEG).
 
     progress: how much of a download is done, 0 .. 1; None: nothing is downloaded. repaint: whether the mask
-    is another one than the browser has. answered: the number of the edit that this is the answer to.
+    is another one than the browser has; strip: whether the pictures to go back to are others. answered: the
+    number of the edit that this is the answer to.
     """
     changes: dict[str, Any] = {"marks": marks(session, status) | {"progress": progress}}
+    if strip:
+        changes["strip"] = [data_url("image/jpeg", shot.thumbnail) for shot in session.shots]
     if repaint:
         changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
     if image is not None:
-        changes |= {"image": _data_url("image/jpeg", image), "view": _view(session)}
+        changes["image"] = _shown(session.latent, image)
     if answered is not None:
         changes["answered"] = answered
     return gr.update(**changes)
 
 
-def picture(session: Session, image: bytes) -> dict[str, Any]:
-    """The picture of a session (JPEG) under marks that the canvas has already."""
-    return gr.update(image=_data_url("image/jpeg", image), view=_view(session))
+def picture(session: Session, image: bytes, original: bytes | None = None) -> dict[str, Any]:
+    """The picture of a session (JPEG) under marks that the canvas has already; and the one as drawn."""
+    changes: dict[str, Any] = {"image": _shown(session.latent, image)}
+    if original is not None:
+        changes["original"] = _shown(session.start, original)
+    return gr.update(**changes)
 
 
-def file(name: str, png: bytes) -> dict[str, Any]:
-    """A file for the user to keep."""
-    return gr.update(file={"name": name, "url": _data_url("image/png", png)})
+def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:
+    """A file for the user to keep. kind: its media type."""
+    return gr.update(file={"name": name, "url": data_url(kind, raw)})
+
+
+def task(status: str, progress: float | None = None) -> dict[str, Any]:
+    """Work that changes nothing on the canvas, and how much of it is done, 0 .. 1; "": it has ended."""
+    return gr.update(task={"status": status, "progress": progress})
 
 
 def marks(session: Session | None, status: str) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
-        size = {"size": [1, 1], "view": None}
+        size = {"size": [1, 1], "view": None, "start": None, "steps": 0}
         return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
     height, width = session.image_size
     return {
@@ -81,8 +96,10 @@ def marks(session: Session | None, status: str) -> dict[str, Any]:
         "handles": [_xy(point) for point in session.handles],
         "targets": [_xy(pair.target) for pair in session.pairs],
         "pending": session.pending and _xy(session.pending),
-        "view": _view(session),
+        "view": _view(session.latent),
+        "start": _view(session.start),
         "phase": session.phase,
+        "steps": session.steps,
         "status": status,
     }
 
@@ -107,6 +124,8 @@ def edited(session: Session, event: Any) -> Session:
             return session.clear_points()
         case "mask":
             return session.with_mask(read_mask(event.png, session.image_size))
+        case "back":
+            return session.go_back(event.index)
         case "undo":
             return session.undo()
         case "redo":
@@ -116,13 +135,24 @@ def edited(session: Session, event: Any) -> Session:
     raise ValueError(f"nothing is known of {event.kind!r}: reload the page")
 
 
+def pulled(session: Session, event: Any) -> tuple[Session, int]:
+    """The session with the pair that a pull moves, and which one it is: a new one, or `index`.
+
+    Raises ValueError where that cannot be done.
+    """
+    if getattr(event, "index", None) is None:
+        session = session.drop().add(DragPair(_point(getattr(event, "from")), _point(event.at)))
+        return session, len(session.pairs) - 1
+    return session.move(event.index, "target", _point(event.at)), event.index
+
+
 def write_mask(mask: np.ndarray | None) -> str | None:
     """What `read_mask` reads: white paint where the mask (H, W) bool is True."""
     if mask is None:
         return None
     buffer = io.BytesIO()
     Image.fromarray(np.repeat(mask[..., None], 4, axis=2).astype(np.uint8) * 255).save(buffer, "PNG")
-    return _data_url("image/png", buffer.getvalue())
+    return data_url("image/png", buffer.getvalue())
 
 
 def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None:
@@ -145,9 +175,13 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     return painted if painted.any() else None
 
 
-def _view(session: Session) -> int:
-    """A number that belongs to the picture of a session."""
-    return zlib.crc32(session.latent.cpu().contiguous().numpy().tobytes())
+def _shown(latent: Tensor, image: bytes) -> dict[str, Any]:
+    return {"url": data_url("image/jpeg", image), "view": _view(latent)}
+
+
+def _view(latent: Tensor) -> int:
+    """A number that belongs to the picture of a latent."""
+    return zlib.crc32(latent.cpu().contiguous().numpy().tobytes())
 
 
 def _xy(point: Point) -> list[float]:
@@ -159,5 +193,6 @@ def _point(xy: list[float]) -> Point:
     return Point(float(x), float(y))
 
 
-def _data_url(kind: str, raw: bytes) -> str:
+def data_url(kind: str, raw: bytes) -> str:
+    """A file as an address that a browser shows. kind: its media type."""
     return f"data:{kind};base64,{base64.b64encode(raw).decode()}"

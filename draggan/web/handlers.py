@@ -1,76 +1,41 @@
-"""What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..).
-
-All work on the network goes through one worker thread, a step at a time: tabs that drag at once take turns, and the
-processor never runs two networks against each other.
-"""
+"""What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..)."""
 
 import asyncio
-import functools
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 
-from draggan.cache import ModelCache
-from draggan.engine import DragConfig, Space
-from draggan.geometry import DragPair, Point
+from draggan.engine import DragStep
+from draggan.geometry import Point
 from draggan.models import available_models
-from draggan.render import encode, facts, to_picture
-from draggan.session import Session, new_session
-from draggan.stylegan2.generator import Generator
+from draggan.progress import until_stuck
+from draggan.render import encode, thumbnail, to_picture
+from draggan.session import Session
 from draggan.table import MODELS
-from draggan.web import canvas, words
+from draggan.web import canvas, settings, words
+from draggan.web.aims import Aim, Aims
+from draggan.web.network import Network
+from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
+from draggan.web.telling import EXPECTED, tell, told, warn
 
 FRAME_SECONDS = 1 / 15  # between two frames; and drawing them takes at most a third of the time
+AIM_STEPS = 3  # steps towards one place of the pointer, at least
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
-EXPECTED = (ValueError, OSError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
-
-
-def told(handler: Callable) -> Callable:
-    """What was wrong with the input is told on the page; nothing else changes."""
-
-    @functools.wraps(handler)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return handler(*args, **kwargs)
-        except EXPECTED as error:
-            _tell(error)
-
-    return wrapper
 
 
 class Handlers:
-    """The handlers of one page: its models, the device they run on, and the worker that runs them."""
+    """The handlers of one page."""
 
-    def __init__(self, models: ModelCache, device: str, worker: ThreadPoolExecutor) -> None:
-        self._models = models
-        self._device = device
-        self._worker = worker
-
-    def rehearse(self, model: str) -> None:
-        """A step of a drag that nobody sees, on the worker: libraries prepare themselves when they are first used."""
-
-        def step() -> None:
-            session = new_session(self._generator(model), model, seed=0, truncation_psi=0.7)
-            height, width = session.image_size
-            session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
-            for step in session.run(self._generator(model), DragConfig(max_steps=1)):
-                step.image()
-
-        self._worker.submit(step)
-
-    @told
-    def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
-        """The first picture of a tab. -> what `shown` gives"""
-        return self._drawn(None, model, seed, truncation_psi)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._aims = Aims()
 
     async def stay(self) -> AsyncIterator[None]:
         """Runs as long as the tab is open, so that its stream of answers is never closed.
@@ -83,8 +48,13 @@ class Handlers:
             await asyncio.sleep(STAY_SECONDS)
 
     @told
+    def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
+        """The first picture of a tab. -> what `shown` gives"""
+        return self._drawn(None, model, seed, truncation_psi)
+
+    @told
     def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
-        """A new picture of the same model."""
+        """A new picture of the same model. Undo goes back to the old one."""
         _must_be_free(session)
         return self._drawn(session, session.model, seed, truncation_psi)
 
@@ -93,6 +63,14 @@ class Handlers:
         seed = random.randrange(2**31)
         return seed, *self.draw(session, seed, truncation_psi)
 
+    @told
+    def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> tuple:
+        """The colours of another seed: its layers from `moving_layers` on."""
+        _must_be_free(session)
+        other = self._network.draw(session.model, int(seed), truncation_psi)
+        styled = session.restyled(other.latent, int(moving_layers))
+        return self._kept(styled)
+
     def choose(self, session: Session, model: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old one.
 
@@ -100,14 +78,14 @@ class Handlers:
         """
         try:
             _must_be_free(session)
-            for progress in self._models.download(model):
+            for progress in self._network.download(model):
                 status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
                 yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
             yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
             yield session.model, *shown(session)
-            _tell(error)
+            tell(error)
 
     def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """A model in a file that the user sends. -> menu, then what `shown` gives"""
@@ -127,68 +105,147 @@ class Handlers:
             _must_be_free(session)
             edited = canvas.edited(session, event)
         except EXPECTED as error:
-            gr.Warning(words.explain(error))
+            warn(error)
             edited = session
-        return shown(edited, answered=event.number, repaint=event.kind in ("undo", "redo"))
+        repaint = event.kind in ("undo", "redo", "back")
+        return shown(edited, answered=event.number, repaint=repaint)
 
     @told
-    def look(self, session: Session) -> dict[str, Any]:
-        """The picture of a session. -> canvas"""
-        return canvas.picture(session, self._frame(session))
+    def look(self, session: Session, event: gr.EventData) -> dict[str, Any]:
+        """The picture of a session, and where it is asked for that as drawn, which edits are compared to. -> canvas"""
+        original = encode(self._network.picture(session, session.start), lossless=False) if event.original else None
+        return canvas.picture(session, self._network.frame(session), original)
 
-    @told
-    def save(self, session: Session) -> dict[str, Any]:
-        """The picture without points, as a PNG for the browser to keep. -> canvas"""
-        said = facts(session.model, session.seed, session.truncation_psi)
-        png = encode(self._run(self._picture, session), said, lossless=True)
-        return canvas.file(f"{Path(session.model).stem}-seed{session.seed}-step{session.steps}.png", png)
+    def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
+        """The drag, frame by frame; what each yield shows belongs together, so stopping keeps the last one.
 
-    def drag(self, session: Session, lr: float, max_steps: float, space: Space, mask_weight: float) -> Iterator[tuple]:
-        """The drag, frame by frame; what each yield shows belongs together, so stopping keeps the last one."""
+        controls: as `settings.config` reads them.
+        """
         kept = session
         try:
             _must_be_free(session)
-            config = DragConfig(lr=lr, max_steps=int(max_steps), space=space, mask_weight=mask_weight)
-            steps = session.run(self._run(self._generator, session.model), config)
-            drawing, drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
-            while (step := self._run(next, steps, None)) is not None:
+            session = replace(session, config=settings.config(controls))
+            frames = _Frames()
+            for step, stuck in until_stuck(self._steps(session)):
                 moved = step.index > session.steps
-                session = session.advance(step)
-                if not moved and session.phase == "dragging":
+                session = session.advance(step, stuck)
+                if not moved and session.busy:
                     yield shown(session)  # the picture is still the one that is shown
-                    continue
-                if session.phase == "dragging" and time.monotonic() - drawn < max(FRAME_SECONDS, 2 * drawing):
-                    continue
-                began = time.monotonic()
-                frame = encode(to_picture(self._run(step.image)), lossless=False)
-                drawn = time.monotonic()
-                drawing = drawn - began
-                kept = session
-                yield shown(session, frame)
+                elif not session.busy or frames.due():
+                    picture = frames.draw(self._network, step)
+                    session = session if session.busy else session.keep(thumbnail(picture))
+                    kept = session
+                    yield shown(session, encode(picture, lossless=False), strip=not session.busy)
         except Exception as error:
             yield shown(kept.stop())
-            _tell(error)
+            tell(error)
+
+    def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
+        """A drag whose target is where the pointer is, until it is let go: see `aim`."""
+        kept, tab = session, str(request.session_hash)
+        try:
+            _must_be_free(session)
+            session, index = canvas.pulled(replace(session, config=settings.config(controls)), event)
+            frames, steps, taken, sign = _Frames(), iter(()), 0, time.monotonic()
+            while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
+                if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
+                    session, taken = session.aimed(index, aim.at), 0
+                    steps = self._steps(session)
+                step = next(steps, None)
+                taken += 1
+                if step is None:
+                    time.sleep(FRAME_SECONDS)
+                else:
+                    moved = step.index > session.steps
+                    session = replace(session.advance(step), phase="dragging")
+                    if moved and frames.due():
+                        picture = frames.draw(self._network, step)
+                        kept, sign = session, time.monotonic()
+                        yield shown(session, encode(picture, lossless=False))
+                if time.monotonic() - sign > 1:  # a tab that is gone is noticed when it is written to
+                    sign = time.monotonic()
+                    yield shown(session)
+            yield self._kept(session.stop())
+        except Exception as error:
+            yield shown(kept.stop())
+            tell(error)
+        finally:
+            self._aims.forget(tab)
+
+    def aim(self, event: gr.EventData, request: gr.Request) -> None:
+        """Where the pointer of a pull is now, or that it was let go."""
+        x, y = event.at
+        self._aims.put(str(request.session_hash), event.gesture, Aim(Point(float(x), float(y)), bool(event.done)))
+
+    def example(
+        self, session: Session, offered: tuple[Start, ...], event: gr.EventData, *controls: Any
+    ) -> Iterator[tuple]:
+        """A picture of the gallery: drawn, and where it comes with points, dragged.
+
+        controls: truncation psi, then as `drag` takes them. -> seed, model, then what `shown` gives
+        """
+        start = offered[event.index]
+        psi, *drag = controls
+        try:
+            _must_be_free(session)
+            if start.pairs and session.model != EXAMPLE_MODEL:
+                drawn = self._drawn(session, EXAMPLE_MODEL, start.seed, EXAMPLE_PSI)
+            else:
+                drawn = self._drawn(session, session.model, start.seed, EXAMPLE_PSI if start.pairs else psi)
+        except Exception as error:
+            tell(error)
+        session = drawn[0]
+        yield start.seed, session.model, *drawn
+        for pair in start.pairs:
+            session = session.add(pair)
+        if start.pairs:
+            for dragged in self.drag(session, *drag):
+                yield start.seed, session.model, *dragged
 
     def stop(self, session: Session) -> tuple:
-        """After Stop or an error: the points of the last step kept. -> model, then what `shown` gives"""
-        return session.model, *shown(session.stop())
+        """After Stop or an error: the last step kept. -> model, then what `shown` gives"""
+        session = session.stop()
+        try:
+            stopped = self._kept(session) if session.phase == "stopped" else shown(session)
+        except EXPECTED:  # what failed may be the network itself
+            stopped = shown(session)
+        return session.model, *stopped
 
-    def _run(self, work: Callable, *args: Any) -> Any:
-        return self._worker.submit(work, *args).result()
-
-    def _generator(self, model: str) -> Generator:
-        return self._models.load(model, self._device)
+    def _steps(self, session: Session) -> Iterator[DragStep]:
+        """The steps of a drag, each taken on the worker."""
+        steps = self._network.run(lambda: session.run(self._network.generator(session.model)))
+        while (step := self._network.run(next, steps, None)) is not None:
+            yield step
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
-        number = 0 if session is None else session.number + 1
-        fresh = self._run(lambda: new_session(self._generator(model), model, int(seed), truncation_psi))
-        return shown(replace(fresh, number=number), self._frame(fresh))
+        fresh = self._network.draw(model, int(seed), truncation_psi)
+        if session is not None and session.model == model:
+            fresh = session.redrawn(fresh)
+        elif session is not None:
+            fresh = replace(fresh, number=session.number + 1)
+        return self._kept(fresh)
 
-    def _picture(self, session: Session) -> np.ndarray:
-        return to_picture(self._generator(session.model).render(session.latent))
+    def _kept(self, session: Session) -> tuple:
+        """A session whose picture is kept to go back to."""
+        picture = self._network.picture(session)
+        return shown(session.keep(thumbnail(picture)), encode(picture, lossless=False), strip=True)
 
-    def _frame(self, session: Session) -> bytes:
-        return encode(self._run(self._picture, session), lossless=False)
+
+class _Frames:
+    """When a running drag shows its next frame: not too often, and not so that drawing takes most of the time."""
+
+    def __init__(self) -> None:
+        self._took, self._drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
+
+    def due(self) -> bool:
+        return time.monotonic() - self._drawn >= max(FRAME_SECONDS, 2 * self._took)
+
+    def draw(self, network: Network, step: DragStep) -> np.ndarray:
+        began = time.monotonic()
+        picture = to_picture(network.run(step.image))
+        self._drawn = time.monotonic()
+        self._took = self._drawn - began
+        return picture
 
 
 def shown(
@@ -198,10 +255,11 @@ def shown(
     progress: float | None = None,
     repaint: bool = False,
     answered: int | None = None,
+    strip: bool = False,
 ) -> tuple:
     """-> session, canvas, then the buttons to drag, stop, undo and redo"""
-    marks = canvas.update(session, status or words.status(session), frame, progress, repaint, answered)
-    label = "Continue" if session.phase in ("stopped", "limit") else "Drag it"
+    marks = canvas.update(session, status or words.status(session), frame, progress, repaint, answered, strip)
+    label = "Continue" if session.phase in ("stopped", "limit", "stuck") else "Drag it"
     return (
         session,
         marks,
@@ -215,11 +273,3 @@ def shown(
 def _must_be_free(session: Session) -> None:
     if session.busy:
         raise ValueError("something is running: press Stop first")
-
-
-def _tell(error: Exception) -> NoReturn:
-    """Shows what went wrong on the page; what nobody expected also goes to the server's log."""
-    if isinstance(error, EXPECTED):
-        said = words.explain(error)
-        raise gr.Error(said, duration=10 + len(said) / 15, print_exception=False) from error  # seconds to read it
-    raise error

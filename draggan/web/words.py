@@ -20,10 +20,26 @@ def status(session: Session) -> str:
             return f"Arrived after {session.steps} steps."
         case "limit":
             return f"Step {session.steps}, {far:.1f} px to go: the steps are used up. Continue goes on."
+        case "stuck":
+            return f"Step {session.steps}: {_stuck(session)}"
         case "stopped":
             return f"Stopped at step {session.steps}, {far:.1f} px to go. Continue goes on."
     points = "1 point" if len(session.pairs) == 1 else f"{len(session.pairs)} points"
     return f"{points}, {far:.0f} px to go. Add more, or press Drag it."
+
+
+def _stuck(session: Session) -> str:
+    """Why a drag was given up, as far as one can say."""
+    far = [(distance, index) for index, distance in enumerate(session.distances, start=1)]
+    distance, index = max(far)
+    which = "the point" if len(far) == 1 else f"point {index}"
+    if session.mask is not None:
+        why = "what lies outside the mask may hold it: paint more, or lower the mask weight"
+    elif len(far) > 1:
+        why = "the points may pull against each other: move or remove one"
+    else:
+        why = "this model may go no further that way: choose a nearer target, or more moving layers"
+    return f"{which} comes no nearer than {distance:.1f} px; {why}. Continue tries again."
 
 
 def explain(error: BaseException) -> str:

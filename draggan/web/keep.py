@@ -1,0 +1,102 @@
+"""Files that a user takes away: the picture, before and after, a video of the way, the latent."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from PIL import Image
+
+from draggan.geometry import Point
+from draggan.render import encode, facts, side_by_side, with_points, write_video
+from draggan.session import Session
+from draggan.web import canvas
+from draggan.web.network import Network
+from draggan.web.telling import told
+
+HOLD = 10  # frames for which a video stands still at its end
+GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
+KINDS = {"mp4": "video/mp4", "gif": "image/gif"}
+
+
+class Keep:
+    """The handlers of the page's buttons for saving. Each yields what the canvas shows, the last time the file."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @told
+    def picture(self, session: Session, points: bool) -> dict[str, Any]:
+        """The picture as a PNG, without points unless they are asked for."""
+        picture = self._dotted(session, self._network.picture(session), points)
+        return canvas.file(_name(session, "png"), "image/png", encode(picture, _facts(session), lossless=True))
+
+    @told
+    def both(self, session: Session, points: bool) -> dict[str, Any]:
+        """The picture as it was drawn and as it is now, side by side."""
+        before = self._network.picture(session, session.start)
+        if points:
+            before = with_points(before, [pair.handle for pair in session.pairs], _targets(session))
+        pair = side_by_side(before, self._dotted(session, self._network.picture(session), points))
+        return canvas.file(
+            _name(session, "png", "before-after"), "image/png", encode(pair, _facts(session), lossless=True)
+        )
+
+    @told
+    def latent(self, session: Session) -> dict[str, Any]:
+        """The latent now and as drawn, as safetensors with what they belong to."""
+        tensors = {"latent": session.latent.clone(), "start": session.start.clone()}
+        raw = safetensors.torch.save(tensors, metadata=_facts(session))
+        return canvas.file(_name(session, "safetensors"), "application/octet-stream", raw)
+
+    @told
+    def video(self, session: Session, points: bool) -> Iterator[dict[str, Any]]:
+        """The way from the start to the picture now as MP4."""
+        yield from self._film(session, points, "mp4", lambda picture: picture)
+
+    @told
+    def gif(self, session: Session, points: bool) -> Iterator[dict[str, Any]]:
+        """The same as GIF, at most 512 pixels large."""
+        yield from self._film(session, points, "gif", _small)
+
+    def _film(
+        self, session: Session, points: bool, kind: str, fit: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[dict[str, Any]]:
+        frames = session.film.frames
+        if len(frames) < 2:
+            raise ValueError("there is no way to show yet: drag the picture first")
+        pictures = []
+        for index, frame in enumerate(frames):
+            picture = self._network.picture(session, frame.latent(session.start))
+            pictures.append(fit(with_points(picture, frame.handles, frame.targets) if points else picture))
+            yield canvas.task(f"Drawing frame {index + 1} of {len(frames)} ...", (index + 1) / len(frames))
+        last = fit(self._dotted(session, self._network.picture(session), points))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"edit.{kind}"
+            write_video(path, [*pictures, *[last] * HOLD])
+            raw = path.read_bytes()
+        yield canvas.task("") | canvas.file(_name(session, kind), KINDS[kind], raw)
+
+    def _dotted(self, session: Session, picture: np.ndarray, points: bool) -> np.ndarray:
+        return with_points(picture, session.handles, _targets(session)) if points else picture
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    small = Image.fromarray(picture)
+    small.thumbnail((GIF_SIDE, GIF_SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
+def _targets(session: Session) -> list[Point]:
+    return [pair.target for pair in session.pairs]
+
+
+def _facts(session: Session) -> dict[str, str]:
+    return facts(session.model, session.seed, session.truncation_psi)
+
+
+def _name(session: Session, kind: str, what: str = "") -> str:
+    stem = f"{Path(session.model).stem}-seed{session.seed}-step{session.steps}"
+    return f"{stem}{what and '-'}{what}.{kind}"

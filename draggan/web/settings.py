@@ -1,0 +1,80 @@
+"""The settings of a drag: their controls on the page, and the configuration that they make."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from draggan.engine import DragConfig
+from draggan.models import step_size
+
+UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
+STEP, LAYERS = 0, 3  # which controls these are
+BLOCKS = (32, 64, 128, 256)
+
+
+def controls(model: str) -> list[Any]:
+    """One control a setting, in the order that `config` reads."""
+    lr, max_steps, space, layers, block, r1, r2, weight, tolerance = values(DragConfig(lr=step_size(model)))
+    near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
+    return [
+        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, label="Step size", info="Larger is faster and less even"),
+        gr.Slider(1, 1000, max_steps, step=1, label="Max steps", info="Of one press of Drag it"),
+        gr.Radio(["w_plus", "w"], value=space, label="Latent space", info="w_plus goes farther, w stays more natural"),
+        gr.Slider(1, 18, layers, step=1, label="Moving layers", info="The first ones shape, the others colour"),
+        gr.Dropdown(BLOCKS, value=block, label="Feature block", info="Whose features are compared, in cells a side"),
+        gr.Number(r1, minimum=0.5, maximum=64, label="Handle radius r1", info=near),
+        gr.Number(r2, minimum=1, maximum=64, label="Search radius r2", info=far),
+        gr.Number(weight, minimum=0, label="Mask weight (lambda)", info="How firmly all outside the mask is held"),
+        gr.Number(tolerance, minimum=0, label="Arrived within", info="Pixels; 0: 1, and with more than 5 points 2"),
+    ]
+
+
+def values(config: DragConfig) -> list[Any]:
+    """What the controls show for a configuration."""
+    radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
+    ends = [config.mask_weight, config.tolerance or 0]
+    return [config.lr, config.max_steps, config.space, config.moving_layers, config.feature_resolution, *radii, *ends]
+
+
+def config(shown: Sequence[Any]) -> DragConfig:
+    """The configuration of what the controls show. Raises ValueError where one is out of range or empty."""
+    names = ("step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within")
+    for name, value in zip(names, shown, strict=True):
+        if value is None:
+            raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
+    lr, max_steps, space, layers, block, r1, r2, weight, tolerance = shown
+    return DragConfig(
+        lr=lr,
+        max_steps=int(max_steps),
+        space=space,
+        moving_layers=int(layers),
+        feature_resolution=int(block),
+        r1=r1 / UNIT,
+        r2=r2 / UNIT,
+        mask_weight=weight,
+        tolerance=tolerance or None,
+    )
+
+
+def defaults(model: str) -> list[Any]:
+    """What the controls show for the paper's settings, with the step size of this model."""
+    return values(DragConfig(lr=step_size(model)))
+
+
+def keep(*shown: Any) -> list[Any] | Any:
+    """What the browser keeps of the controls; nothing while one of them is out of range."""
+    try:
+        config(shown)
+    except (ValueError, TypeError):
+        return gr.skip()
+    return list(shown)
+
+
+def remembered(kept: Any) -> list[Any]:
+    """What the controls show of what the browser kept, if it can still be used."""
+    try:
+        config(kept)
+    except (ValueError, TypeError):
+        return [gr.skip()] * len(values(DragConfig()))
+    return list(kept)

@@ -1,0 +1,248 @@
+"""What one does with an edit on the page: points beside the picture, live, zoom, going back, starting, keeping."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+import safetensors.torch
+from PIL import Image
+from playwright.sync_api import expect
+
+from draggan.render import to_picture
+from tests.browser import Tab
+from tests.test_page_canvas import until
+
+
+def rows(tab):
+    return tab.page.locator("#canvas .pairs li:not(.hint)")
+
+
+def way(tab):
+    """The places of the graph's line."""
+    path = tab.page.locator("#canvas .graph path")
+    return path.get_attribute("d").count("L") + 1 if path.count() else 0
+
+
+def download(tab, button):
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click(button)
+    return coming.value.suggested_filename, coming.value.path().read_bytes()
+
+
+def test_points_are_listed_with_their_distance(tab):
+    expect(tab.page.locator("#canvas .pairs .hint")).to_be_visible()
+    tab.pair((111, 170), (150, 150))
+    tab.pair((60, 60), (60, 60))
+    expect(rows(tab)).to_have_count(2)
+    expect(rows(tab).nth(0)).to_contain_text("43.8 px")
+    expect(rows(tab).nth(1)).to_contain_text("0.0 px")
+    tab.page.click("#drag")
+    until(tab, lambda: way(tab) > 3)
+    assert float(rows(tab).nth(0).locator(".away").inner_text().split()[0]) < 43.8
+    tab.stop()
+    rows(tab).nth(0).click()
+    expect(tab.page.locator("#canvas .selected")).to_have_count(1)
+    tab.page.get_by_role("button", name="Remove point 1").click()
+    expect(rows(tab)).to_have_count(1)
+    tab.page.keyboard.press("Control+z")
+    expect(rows(tab)).to_have_count(2)
+
+
+def test_live_the_picture_follows_the_mouse_until_it_is_let_go(tab):
+    before = tab.frame()
+    tab.page.click("[data-tool=live]")
+    tab.page.mouse.move(*tab.place(111, 170))
+    tab.page.mouse.down()
+    for i in range(1, 7):
+        tab.page.mouse.move(*tab.place(111 + 5 * i, 170 - 3 * i))
+        tab.page.wait_for_timeout(150)
+    until(tab, lambda: tab.steps() > 3 and tab.frame() != before)
+    target, handle = tab.points()
+    assert (float(target[1]), float(target[2])) == pytest.approx((141, 152), abs=1)
+    assert float(handle[1]) > 111
+    tab.page.mouse.up()
+    expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
+    kept = tab.frame()
+    tab.page.wait_for_timeout(600)
+    assert tab.frame() == kept
+    target, handle = tab.points()
+    assert (float(target[1]), float(target[2])) == pytest.approx((141, 152), abs=1)
+    expect(tab.page.locator("#drag")).to_have_text("Continue")
+
+
+def test_zoomed_clicks_are_exact_and_panning_moves_the_picture(tab):
+    tab.page.mouse.move(*tab.place(200, 60))
+    tab.page.keyboard.down("Control")
+    tab.page.mouse.wheel(0, -400)
+    tab.page.keyboard.up("Control")
+    sheet = tab.page.locator("#canvas .sheet")
+    box = sheet.bounding_box()
+    assert box["width"] == pytest.approx(4 * tab.page.locator("#canvas .stage").bounding_box()["width"], rel=0.01)
+
+    def place(x, y):
+        box = sheet.bounding_box()
+        return box["x"] + (x + 0.5) / 256 * box["width"], box["y"] + (y + 0.5) / 256 * box["height"]
+
+    tab.page.mouse.click(*place(203.2, 61.7))
+    expect(tab.status).to_contain_text("Now click the place")
+    ((_, x, y),) = tab.points()
+    assert (float(x), float(y)) == pytest.approx((203.2, 61.7), abs=0.3)
+    tab.page.mouse.wheel(60, 40)
+    until(tab, lambda: sheet.bounding_box()["x"] == pytest.approx(box["x"] - 60, abs=1))
+    assert sheet.bounding_box()["y"] == pytest.approx(box["y"] - 40, abs=1)
+    tab.page.keyboard.press("0")
+    until(tab, lambda: sheet.bounding_box() == tab.page.locator("#canvas .stage").bounding_box())
+
+
+def test_two_fingers_zoom(browser, address):
+    context = browser.new_context(has_touch=True, viewport={"width": 900, "height": 900})
+    tab = Tab(context, address)
+    x, y = tab.place(128, 128)
+    session = context.new_cdp_session(tab.page)
+    for spread, kind in ((40, "touchStart"), (60, "touchMove"), (80, "touchMove"), (0, "touchEnd")):
+        fingers = [{"x": x - spread, "y": y, "id": 1}, {"x": x + spread, "y": y, "id": 2}] if spread else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    stage, sheet = (tab.page.locator(f"#canvas .{name}").bounding_box() for name in ("stage", "sheet"))
+    assert sheet["width"] == pytest.approx(2 * stage["width"], rel=0.05)
+    assert tab.points() == []
+    tab.close()
+    context.close()
+
+
+def test_what_must_stay_is_painted_by_a_brush_of_its_own(tab):
+    tab.paint((60, 60), (200, 60), tool="hold")
+    assert 256 * 256 - 3000 < tab.painted() < 256 * 256 - 1000
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: tab.painted() == 0)
+
+
+def test_going_back_to_a_picture_and_branching_off(tab):
+    drawn = tab.frame()
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(2)
+    tab.stop()
+    shots = tab.page.locator("#canvas .strip button")
+    expect(shots).to_have_count(2)
+    dragged, moved = tab.frame(), tab.points()
+    shots.first.click()
+    until(tab, lambda: tab.frame() == drawn and tab.points() == [])
+    tab.pair((90, 60), (80, 50))
+    tab.page.click("#drag")
+    tab.wait_steps(1)
+    tab.stop()
+    expect(shots).to_have_count(3)
+    shots.nth(1).click()
+    until(tab, lambda: tab.frame() == dragged)
+    assert sorted(tab.points()) == sorted(moved)
+    tab.page.keyboard.press("Control+z")
+    until(tab, lambda: len(tab.points()) == 2 and tab.frame() != dragged)
+
+
+def test_a_new_picture_can_be_undone(tab):
+    drawn = tab.frame()
+    tab.pair((111, 170), (150, 150))
+    pair = tab.points()
+    tab.paint((60, 60), (200, 60))
+    painted = tab.painted()
+    tab.draw(5)
+    assert tab.painted() == 0
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == drawn and tab.points() == pair and tab.painted() == painted)
+
+
+def test_an_example_drags_itself(tab):
+    pictures = tab.page.locator("#gallery button")
+    expect(pictures).to_have_count(4, timeout=20_000)
+    pictures.nth(1).click()
+    expect(tab.page.get_by_label("Seed").first).to_have_value("12", timeout=20_000)
+    tab.wait_steps(2)
+    assert len(tab.points()) == 4
+    tab.stop()
+    expect(tab.page.locator("#drag")).to_have_text("Continue")
+
+
+def test_a_seed_is_chosen_from_a_grid(tab):
+    pictures = tab.page.locator("#gallery button")
+    expect(pictures).to_have_count(4, timeout=20_000)
+    tab.page.click("#seeds")
+    expect(pictures).to_have_count(12, timeout=20_000)
+    before, seed = tab.frame(), pictures.nth(7).inner_text()
+    pictures.nth(7).click()
+    until(tab, lambda: tab.frame() != before)
+    assert tab.page.get_by_label("Seed").first.input_value() == seed
+
+
+def test_a_style_changes_the_colours_and_keeps_the_shape(tab):
+    tab.page.get_by_text("Style", exact=True).click()
+    before = tab.frame()
+    tab.page.get_by_label("Seed").nth(1).fill("30")
+    tab.page.click("#style")
+    until(tab, lambda: tab.frame() != before)
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == before)
+
+
+def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = Tab(context, address)
+    tab.page.get_by_text("Drag settings").click()
+    steps = tab.page.get_by_label("number input for Max steps")
+    steps.fill("3")
+    steps.blur()
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    expect(tab.status).to_contain_text("Step 3, ", timeout=20_000)
+    tab.page.wait_for_timeout(500)
+    tab.close()
+    again = Tab(context, address)
+    again.page.get_by_text("Drag settings").click()
+    expect(again.page.get_by_label("number input for Max steps")).to_have_value("3")
+    again.page.click("#restore")
+    expect(again.page.get_by_label("number input for Max steps")).to_have_value("300")
+    again.close()
+    context.close()
+
+
+def test_a_drag_that_gets_nowhere_is_given_up_and_says_why(tab):
+    tab.page.get_by_text("Drag settings").click()
+    tab.page.get_by_label("Step size").fill("0.00001")
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    expect(tab.status).to_contain_text("comes no nearer than", timeout=60_000)
+    expect(tab.page.locator("#drag")).to_have_text("Continue")
+
+
+def test_what_one_takes_away(tab, plush):
+    tab.page.click("#video")
+    expect(tab.page.get_by_text("no way to show yet")).to_be_visible(timeout=20_000)
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(5)
+    reached = tab.stop()
+    stem = f"plush-256-seed6-step{reached}"
+    name, raw = download(tab, "#latent")
+    assert name == f"{stem}.safetensors"
+    tensors = safetensors.torch.load(raw)
+    assert np.array_equal(tensors["start"], plush.latent(6, 0.7))
+    name, raw = download(tab, "#save")
+    clean = np.asarray(Image.open(io.BytesIO(raw)))
+    assert np.array_equal(clean, to_picture(plush.render(tensors["latent"])))
+    assert "AI-generated" in Image.open(io.BytesIO(raw)).text["Comment"]
+    name, raw = download(tab, "#both")
+    assert name == f"{stem}-before-after.png"
+    both = np.asarray(Image.open(io.BytesIO(raw)))
+    assert np.array_equal(both[:, -256:], clean)
+    assert np.array_equal(both[:, :256], to_picture(plush.render(plush.latent(6, 0.7))))
+    tab.page.get_by_label("With points").check()
+    name, raw = download(tab, "#save")
+    assert not np.array_equal(np.asarray(Image.open(io.BytesIO(raw))), clean)
+    name, raw = download(tab, "#video")
+    assert name == f"{stem}.mp4"
+    with av.open(io.BytesIO(raw)) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == reached + 1 + 10
+    name, raw = download(tab, "#gif")
+    assert Image.open(io.BytesIO(raw)).size == (256, 256)
+    expect(tab.status).to_contain_text(f"Stopped at step {reached}")
