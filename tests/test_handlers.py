@@ -19,7 +19,7 @@ from draggan.transfer import Progress
 from draggan.web.canvas import read_mask
 from draggan.web.handlers import Handlers
 from draggan.web.network import Network
-from draggan.web.words import explain, status
+from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
 
 SETTINGS = (0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0)  # as the controls of the page show them
@@ -85,6 +85,10 @@ def picture_in(canvas_update):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
+def spoken(canvas_update):
+    return str(Said(**canvas_update["marks"]["status"]))
+
+
 def png_of(mask):
     rgba = np.zeros((*mask.shape, 4), dtype=np.uint8)
     rgba[mask] = 255
@@ -145,7 +149,7 @@ def test_a_drag_shows_frames_that_belong_to_their_session(do, generator):
     assert shown[0][0].steps == 0
     assert shown[-1][0].phase == "limit"
     assert shown[-1][0].steps == 4
-    assert shown[-1][2]["value"] == "Continue"
+    assert shown[-1][2]["value"].key == "Continue"
 
 
 def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
@@ -156,11 +160,11 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     running.close()
     _, stopped, canvas, drag, *_ = do.stop(kept)
     assert stopped.phase == "stopped"
-    assert "Stopped at step 0" in canvas["marks"]["status"]
+    assert "Stopped at step 0" in spoken(canvas)
     assert canvas["marks"]["view"] == do.look(stopped, event("look", original=False))["image"]["view"], (
         "the browser asks where it shows another frame"
     )
-    assert drag["value"] == "Continue"
+    assert drag["value"].key == "Continue"
     assert torch.equal(list(do.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
 
 
@@ -188,9 +192,9 @@ def test_another_model_is_brought_and_shown(do):
     model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
     assert set(model) == {"far"}
     sessions, canvases, _, stops, *_ = shown
-    assert "Downloading far: 25 % of 4 MB" in canvases[0]["marks"]["status"]
+    assert "Downloading far: 25 % / 4 MB" in spoken(canvases[0])
     assert [c["marks"]["progress"] for c in canvases] == [0.25, 0, None, None]
-    assert "Checking far" in canvases[1]["marks"]["status"]
+    assert "Checking far" in spoken(canvases[1])
     assert [s["interactive"] for s in stops] == [True, True, True, False]
     assert all(s.model == "tiny" and s.pending and s.busy for s in sessions[:-1])
     assert sessions[-1].model == "far"
@@ -297,12 +301,12 @@ def iter_all(running, into):
 
 def test_the_status_says_what_to_do_next(do):
     session = drawn(do)
-    assert "Click a point" in status(session)
-    assert "Now click the place" in status(clicked(do, session, (5, 6)))
+    assert "Click a point" in str(status(session))
+    assert "Now click the place" in str(status(clicked(do, session, (5, 6))))
     both = clicked(do, session, (5, 6), (5, 16))
-    assert status(both) == "1 point, 10 px to go. Add more, or press Drag it."
-    assert "steps are used up" in status(list(do.drag(both, *SETTINGS))[-1][0])
-    assert "Arrived after 0 steps" in status(list(do.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
+    assert str(status(both)) == "1 point, 10 px to go. Add more, or press Drag it."
+    assert "steps are used up" in str(status(list(do.drag(both, *SETTINGS))[-1][0]))
+    assert "Arrived after 0 steps" in str(status(list(do.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0]))
     assert "choose a smaller model" in explain(MemoryError())
 
 

@@ -11,10 +11,12 @@ from gradio import themes
 from draggan.cache import ModelCache
 from draggan.models import step_size
 from draggan.web import canvas, settings, starts
+from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.starts import Starts
+from draggan.web.words import say
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
@@ -55,50 +57,52 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
     do, keep, start = Handlers(network), Keep(network), Starts(network)
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state, offered = gr.State(), gr.State(())
-        gr.Markdown(ABOUT)
+        gr.Markdown(say(ABOUT))
         with gr.Row(equal_height=False, elem_id="work"):
             with gr.Column(scale=1, min_width=280):
                 first = do.menu(model)
-                menu = gr.Dropdown(first["choices"], value=model, label="Model", elem_id="model")
-                file = gr.UploadButton("Open a model file", file_types=FORMATS, elem_id="file", size="sm")
+                menu = gr.Dropdown(first["choices"], value=model, label=say("Model"), elem_id="model")
+                file = gr.UploadButton(say("Open a model file"), file_types=FORMATS, elem_id="file", size="sm")
                 with gr.Row():
-                    seed = gr.Number(value=6, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80)
-                    psi = gr.Slider(0, 1, value=0.7, step=0.05, label="Truncation psi", min_width=140)
+                    seed = gr.Number(
+                        value=6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), min_width=80
+                    )
+                    psi = gr.Slider(0, 1, value=0.7, step=0.05, label=say("Truncation psi"), min_width=140)
                 with gr.Row():
-                    draw = gr.Button("New image", elem_id="draw", min_width=80)
-                    random = gr.Button("Random", elem_id="random", min_width=80)
-                with gr.Accordion("Start from", open=True):
+                    draw = gr.Button(say("New image"), elem_id="draw", min_width=80)
+                    random = gr.Button(say("Random"), elem_id="random", min_width=80)
+                with gr.Accordion(say("Start from"), open=True):
                     gallery = starts.component()
                     with gr.Row():
-                        examples = gr.Button("Examples", elem_id="examples", size="sm", min_width=80)
-                        seeds = gr.Button("More seeds", elem_id="seeds", size="sm", min_width=80)
-                with gr.Accordion("Style", open=False):
-                    gr.Markdown("The layers that do not move, from another seed: other colours, the same shape.")
+                        examples = gr.Button(say("Examples"), elem_id="examples", size="sm", min_width=80)
+                        seeds = gr.Button(say("More seeds"), elem_id="seeds", size="sm", min_width=80)
+                with gr.Accordion(say("Style"), open=False):
+                    gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
                         other = gr.Number(
-                            value=1, precision=0, minimum=0, maximum=2**32 - 1, label="Seed", min_width=80
+                            value=1, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), min_width=80
                         )
-                        style = gr.Button("Apply style", elem_id="style", min_width=80)
-                with gr.Accordion("Drag settings", open=False):
+                        style = gr.Button(say("Apply style"), elem_id="style", min_width=80)
+                with gr.Accordion(say("Drag settings"), open=False):
                     controls = settings.controls(model)
-                    restore = gr.Button("Reset settings", elem_id="restore", size="sm")
-                with gr.Accordion("Save", open=True):
-                    points = gr.Checkbox(False, label="With points", elem_id="with-points")
+                    restore = gr.Button(say("Reset settings"), elem_id="restore", size="sm")
+                with gr.Accordion(say("Save"), open=True):
+                    points = gr.Checkbox(False, label=say("With points"), elem_id="with-points")
                     with gr.Row():
-                        picture = gr.Button("Picture", elem_id="save", size="sm", min_width=80)
-                        both = gr.Button("Before and after", elem_id="both", size="sm", min_width=120)
-                        video = gr.Button("Video", elem_id="video", size="sm", min_width=60)
-                        gif = gr.Button("GIF", elem_id="gif", size="sm", min_width=50)
-                        latent = gr.Button("Latent", elem_id="latent", size="sm", min_width=60)
+                        picture = gr.Button(say("Picture"), elem_id="save", size="sm", min_width=80)
+                        both = gr.Button(say("Before and after"), elem_id="both", size="sm", min_width=120)
+                        video = gr.Button(say("Video"), elem_id="video", size="sm", min_width=60)
+                        gif = gr.Button(say("GIF"), elem_id="gif", size="sm", min_width=50)
+                        latent = gr.Button(say("Latent"), elem_id="latent", size="sm", min_width=60)
             with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
                 with gr.Row(elem_id="actions"):
-                    drag = gr.Button("Drag it", variant="primary", elem_id="drag", min_width=120)
-                    stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=80)
-                    undo = gr.Button("Undo", interactive=False, elem_id="undo", min_width=60)
-                    redo = gr.Button("Redo", interactive=False, elem_id="redo", min_width=60)
-                    gr.Button("Clear points", elem_id="clear", min_width=60)
-                    gr.Button("Reset image", elem_id="reset", min_width=60)
+                    drag = gr.Button(say("Drag it"), variant="primary", elem_id="drag", min_width=120)
+                    stop = gr.Button(say("Stop"), variant="stop", interactive=False, elem_id="stop", min_width=80)
+                    undo = gr.Button(say("Undo"), interactive=False, elem_id="undo", min_width=60)
+                    redo = gr.Button(say("Redo"), interactive=False, elem_id="redo", min_width=60)
+                    gr.Button(say("Clear points"), elem_id="clear", min_width=60)
+                    gr.Button(say("Reset image"), elem_id="reset", min_width=60)
 
         shown = [state, view, drag, stop, undo, redo]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -153,6 +157,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         theme=themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
         css=CSS,
         footer_links=[],
+        i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,

@@ -29,6 +29,23 @@ const busy = () => ['dragging', 'loading'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
+// What the page says, in the browser's language.
+const words = navigator.language.startsWith('zh') ? props.words : {};
+const say = ({ text, values = {} }) => (words[text] ?? text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+function translate() {
+  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode.data.trim();
+    if (text in words) texts.currentNode.data = texts.currentNode.data.replace(text, words[text]);
+  }
+  for (const name of ['title', 'aria-label', 'alt']) {
+    for (const node of element.querySelectorAll(`[${name}]`)) {
+      node.setAttribute(name, say({ text: node.getAttribute(name) }));
+    }
+  }
+}
+
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
   const box = sheet.getBoundingClientRect();
@@ -150,7 +167,7 @@ function show() {
   element.dataset.phase = phase;
   bar.hidden = task.progress == null;
   bar.value = task.progress ?? 0;
-  if (line.textContent !== task.status) line.textContent = task.status;
+  if (line.textContent !== say(task.status)) line.textContent = say(task.status);
   points();
   panels();
   if (props.image.view !== view && asked !== view) {
@@ -171,7 +188,8 @@ function panels() {
   const { handles, targets, phase, steps } = props.marks;
   const away = handles.map(([x, y], i) => Math.hypot(targets[i][0] - x, targets[i][1] - y));
   list.replaceChildren(...away.map((far, index) => {
-    const close = make('button', { type: 'button', title: 'Remove', ariaLabel: `Remove point ${index + 1}` }, '×');
+    const close = make('button', { type: 'button', title: say({ text: 'Remove' }) }, '×');
+    close.ariaLabel = say({ text: 'Remove point {number}', values: { number: index + 1 } });
     close.addEventListener('click', (event) => {
       event.stopPropagation();
       remove({ index, end: 'target' });
@@ -187,7 +205,8 @@ function panels() {
     return row;
   }));
   if (!handles.length) {
-    list.append(make('li', { className: 'hint' }, 'No points yet. Press on the picture and draw to where it should go.'));
+    const hint = say({ text: 'No points yet. Press on the picture and draw to where it should go.' });
+    list.append(make('li', { className: 'hint' }, hint));
   }
   if (phase === 'dragging' || way.length) trace(steps, Math.max(...away, 0));
 }
@@ -209,7 +228,7 @@ function trace(steps, far) {
 function films() {
   const kept = props.strip.length > 1 ? props.strip : []; // one alone is the picture that is shown
   strip.replaceChildren(...kept.map((src, index) => {
-    const title = index ? 'Go back to this picture' : 'Go back to the first picture';
+    const title = say({ text: index ? 'Go back to this picture' : 'Go back to the first picture' });
     const button = make('button', { type: 'button', title, ariaLabel: `${title} (${index + 1})` }, make('img', { src, alt: '' }));
     button.addEventListener('click', () => send({ kind: 'back', index }));
     return make('span', { role: 'listitem' }, button);
@@ -393,7 +412,7 @@ async function loadMask() {
       pen.drawImage(mask, 0, 0);
     });
   } catch {
-    line.textContent = `${chosen.name} is not a picture that can be read.`;
+    line.textContent = say({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
   }
 }
 
@@ -595,6 +614,7 @@ watch('paint', () => {
 });
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
+translate();
 new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
 show();
 films();

@@ -5,6 +5,7 @@ import binascii
 import io
 import time
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from draggan.geometry import DragPair, Point
 from draggan.session import Session
+from draggan.web.chinese import CHINESE
+from draggan.web.words import Said
 
 HERE = Path(__file__).parent
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
@@ -29,19 +32,20 @@ def component() -> gr.HTML:
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
-        marks=marks(None, "Drawing the first picture ..."),
+        marks=marks(None, Said("Drawing the first picture ...")),
         answered=None,
         file=None,
         paint=None,
         original=None,
-        task={"status": "", "progress": None},
+        task={"status": None, "progress": None},
+        words=CHINESE,
         strip=[],
     )
 
 
 def update(
     session: Session,
-    status: str,
+    status: Said,
     image: bytes | None = None,
     progress: float | None = None,
     repaint: bool = False,
@@ -79,16 +83,16 @@ def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:
     return gr.update(file={"name": name, "url": data_url(kind, raw)})
 
 
-def task(status: str, progress: float | None = None) -> dict[str, Any]:
-    """Work that changes nothing on the canvas, and how much of it is done, 0 .. 1; "": it has ended."""
-    return gr.update(task={"status": status, "progress": progress})
+def task(status: Said | None, progress: float | None = None) -> dict[str, Any]:
+    """Work that changes nothing on the canvas, and how much of it is done, 0 .. 1; None: it has ended."""
+    return gr.update(task={"status": status and asdict(status), "progress": progress})
 
 
-def marks(session: Session | None, status: str) -> dict[str, Any]:
+def marks(session: Session | None, status: Said) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
         size = {"size": [1, 1], "view": None, "start": None, "steps": 0}
-        return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
+        return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": asdict(status)}
     height, width = session.image_size
     return {
         "picture": session.number,
@@ -100,7 +104,7 @@ def marks(session: Session | None, status: str) -> dict[str, Any]:
         "start": _view(session.start),
         "phase": session.phase,
         "steps": session.steps,
-        "status": status,
+        "status": asdict(status),
     }
 
 

@@ -81,7 +81,13 @@ class Handlers:
             for progress in self._network.download(model):
                 status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
                 yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
-            yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
+            yield (
+                model,
+                *shown(
+                    replace(session, phase="loading"),
+                    status=words.Said("Loading {model} ...", {"model": Path(model).name}),
+                ),
+            )
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
             yield session.model, *shown(session)
@@ -251,7 +257,7 @@ class _Frames:
 def shown(
     session: Session,
     frame: bytes | None = None,
-    status: str | None = None,
+    status: words.Said | None = None,
     progress: float | None = None,
     repaint: bool = False,
     answered: int | None = None,
@@ -263,7 +269,7 @@ def shown(
     return (
         session,
         marks,
-        gr.update(value=label, interactive=not session.busy),
+        gr.update(value=words.say(label), interactive=not session.busy),
         gr.update(interactive=session.busy),
         gr.update(interactive=bool(session.past) and not session.busy),
         gr.update(interactive=bool(session.future) and not session.busy),

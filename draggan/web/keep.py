@@ -15,6 +15,7 @@ from draggan.session import Session
 from draggan.web import canvas
 from draggan.web.network import Network
 from draggan.web.telling import told
+from draggan.web.words import Said
 
 HOLD = 10  # frames for which a video stands still at its end
 GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
@@ -71,13 +72,14 @@ class Keep:
         for index, frame in enumerate(frames):
             picture = self._network.picture(session, frame.latent(session.start))
             pictures.append(fit(with_points(picture, frame.handles, frame.targets) if points else picture))
-            yield canvas.task(f"Drawing frame {index + 1} of {len(frames)} ...", (index + 1) / len(frames))
+            said = Said("Drawing frame {number} of {all} ...", {"number": index + 1, "all": len(frames)})
+            yield canvas.task(said, (index + 1) / len(frames))
         last = fit(self._dotted(session, self._network.picture(session), points))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"edit.{kind}"
             write_video(path, [*pictures, *[last] * HOLD])
             raw = path.read_bytes()
-        yield canvas.task("") | canvas.file(_name(session, kind), KINDS[kind], raw)
+        yield canvas.task(None) | canvas.file(_name(session, kind), KINDS[kind], raw)
 
     def _dotted(self, session: Session, picture: np.ndarray, points: bool) -> np.ndarray:
         return with_points(picture, session.handles, _targets(session)) if points else picture

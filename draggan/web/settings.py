@@ -7,6 +7,7 @@ import gradio as gr
 
 from draggan.engine import DragConfig
 from draggan.models import step_size
+from draggan.web.words import say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
 STEP, LAYERS = 0, 3  # which controls these are
@@ -17,17 +18,22 @@ def controls(model: str) -> list[Any]:
     """One control a setting, in the order that `config` reads."""
     lr, max_steps, space, layers, block, r1, r2, weight, tolerance = values(DragConfig(lr=step_size(model)))
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
+    held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
     return [
-        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, label="Step size", info="Larger is faster and less even"),
-        gr.Slider(1, 1000, max_steps, step=1, label="Max steps", info="Of one press of Drag it"),
-        gr.Radio(["w_plus", "w"], value=space, label="Latent space", info="w_plus goes farther, w stays more natural"),
-        gr.Slider(1, 18, layers, step=1, label="Moving layers", info="The first ones shape, the others colour"),
-        gr.Dropdown(BLOCKS, value=block, label="Feature block", info="Whose features are compared, in cells a side"),
-        gr.Number(r1, minimum=0.5, maximum=64, label="Handle radius r1", info=near),
-        gr.Number(r2, minimum=1, maximum=64, label="Search radius r2", info=far),
-        gr.Number(weight, minimum=0, label="Mask weight (lambda)", info="How firmly all outside the mask is held"),
-        gr.Number(tolerance, minimum=0, label="Arrived within", info="Pixels; 0: 1, and with more than 5 points 2"),
+        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, **_said("Step size", "Larger is faster and less even")),
+        gr.Slider(1, 1000, max_steps, step=1, **_said("Max steps", "Of one press of Drag it")),
+        gr.Radio(["w_plus", "w"], value=space, **_said("Latent space", "w_plus goes farther, w stays more natural")),
+        gr.Slider(1, 18, layers, step=1, **_said("Moving layers", "The first ones shape, the others colour")),
+        gr.Dropdown(BLOCKS, value=block, **_said("Feature block", "Whose features are compared, in cells a side")),
+        gr.Number(r1, minimum=0.5, maximum=64, **_said("Handle radius r1", near)),
+        gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far)),
+        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held)),
+        gr.Number(tolerance, minimum=0, **_said("Arrived within", ends)),
     ]
+
+
+def _said(label: str, info: str) -> dict[str, Any]:
+    return {"label": say(label), "info": say(info)}
 
 
 def values(config: DragConfig) -> list[Any]:

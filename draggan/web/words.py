@@ -1,45 +1,63 @@
 """What the page says: where a session stands, and what an error means."""
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
+from gradio.i18n import I18nData
 
 from draggan.session import Session
 from draggan.transfer import Progress
 
 
-def status(session: Session) -> str:
+@dataclass(frozen=True)
+class Said:
+    """Something said in English, with its figures apart: the browser says it in its own language."""
+
+    text: str  # with a place {name} for each figure
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values)
+
+
+def say(text: str) -> Any:
+    """A text that the browser shows in its own language, for components of the page."""
+    return I18nData(text)
+
+
+def status(session: Session) -> Said:
     """One line about where a session stands and what to do next."""
     if session.pending is not None:
-        return "Now click the place where that point should go."
+        return Said("Now click the place where that point should go.")
     if not session.pairs:
-        return "Click a point of the picture, then the place where it should go."
-    far = max(session.distances)
+        return Said("Click a point of the picture, then the place where it should go.")
+    farthest, point = max((distance, number) for number, distance in enumerate(session.distances, start=1))
+    values = {"step": session.steps, "far": f"{farthest:.1f}"}
     match session.phase:
         case "dragging":
-            return f"Step {session.steps}: {far:.1f} px to go"
+            return Said("Step {step}: {far} px to go", values)
         case "arrived":
-            return f"Arrived after {session.steps} steps."
+            return Said("Arrived after {step} steps.", values)
         case "limit":
-            return f"Step {session.steps}, {far:.1f} px to go: the steps are used up. Continue goes on."
+            return Said("Step {step}, {far} px to go: the steps are used up. Continue goes on.", values)
         case "stuck":
-            return f"Step {session.steps}: {_stuck(session)}"
+            nearer = "Step {step}: point {point} comes no nearer than {far} px. "
+            return Said(f"{nearer}{_advice(session)} Continue tries again.", values | {"point": point})
         case "stopped":
-            return f"Stopped at step {session.steps}, {far:.1f} px to go. Continue goes on."
-    points = "1 point" if len(session.pairs) == 1 else f"{len(session.pairs)} points"
-    return f"{points}, {far:.0f} px to go. Add more, or press Drag it."
+            return Said("Stopped at step {step}, {far} px to go. Continue goes on.", values)
+    points = "1 point" if len(session.pairs) == 1 else "{points} points"
+    values = {"points": len(session.pairs), "far": f"{farthest:.0f}"}
+    return Said(points + ", {far} px to go. Add more, or press Drag it.", values)
 
 
-def _stuck(session: Session) -> str:
-    """Why a drag was given up, as far as one can say."""
-    far = [(distance, index) for index, distance in enumerate(session.distances, start=1)]
-    distance, index = max(far)
-    which = "the point" if len(far) == 1 else f"point {index}"
+def _advice(session: Session) -> str:
+    """What may hold a drag that was given up, as far as one can say, and what to do."""
     if session.mask is not None:
-        why = "what lies outside the mask may hold it: paint more, or lower the mask weight"
-    elif len(far) > 1:
-        why = "the points may pull against each other: move or remove one"
-    else:
-        why = "this model may go no further that way: choose a nearer target, or more moving layers"
-    return f"{which} comes no nearer than {distance:.1f} px; {why}. Continue tries again."
+        return "What lies outside the mask may hold it: paint more, or lower the mask weight."
+    if len(session.pairs) > 1:
+        return "The points may pull against each other: move or remove one."
+    return "This model may go no further that way: choose a nearer target, or more moving layers."
 
 
 def explain(error: BaseException) -> str:
@@ -49,14 +67,14 @@ def explain(error: BaseException) -> str:
     return str(error)
 
 
-def loading(model: str, progress: Progress) -> str:
+def loading(model: str, progress: Progress) -> Said:
     """How far the download of a model is."""
-    note = f" ({progress.note})" if progress.note else ""
+    values = {"model": model, "note": f" ({progress.note})" if progress.note else ""}
     if progress.phase == "waiting":
-        return f"Waiting for {model}{note}"
+        return Said("Waiting for {model}{note}", values)
     if progress.phase == "checking":
-        return f"Checking {model} ..."
+        return Said("Checking {model} ...", values)
     come = f"{progress.received / 1e6:.0f} MB"
     if progress.total:
-        come = f"{100 * progress.received // progress.total} % of {progress.total / 1e6:.0f} MB"
-    return f"Downloading {model}: {come}{note}. Stop keeps what has come."
+        come = f"{100 * progress.received // progress.total} % / {progress.total / 1e6:.0f} MB"
+    return Said("Downloading {model}: {come}{note}. Stop keeps what has come.", values | {"come": come})

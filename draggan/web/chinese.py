@@ -1,0 +1,153 @@
+"""The page in Chinese: for each thing that it says in English, what it says to a browser that prefers Chinese."""
+
+CHINESE = {
+    # the page
+    "# draggan\nClick a **handle** (blue) and its **target** (red ring), or draw from one to the other, and press "
+    "**Drag it**. Paint\nwhite what **may move**, or nothing: then all may.": (
+        "# draggan\n点击**控制点**（蓝色）和它的**目标点**（红圈），或从一点拖到另一点，然后按**开始拖动**。"
+        "用白色涂出**可以移动**的区域；不涂则整幅图都可以变。"
+    ),
+    "Model": "模型",
+    "Open a model file": "打开模型文件",
+    "Seed": "种子",
+    "Truncation psi": "截断系数 psi",
+    "New image": "生成图像",
+    "Random": "随机",
+    "Start from": "从这里开始",
+    "Examples": "示例",
+    "More seeds": "更多种子",
+    "Style": "风格",
+    "The layers that do not move, from another seed: other colours, the same shape.": (
+        "不移动的那些层取自另一个种子：颜色改变，形状不变。"
+    ),
+    "Apply style": "应用风格",
+    "Drag settings": "拖动设置",
+    "Reset settings": "恢复默认设置",
+    "Save": "保存",
+    "With points": "包含控制点",
+    "Picture": "图像",
+    "Before and after": "前后对比",
+    "Video": "视频",
+    "GIF": "GIF 动图",
+    "Latent": "潜变量",
+    "Drag it": "开始拖动",
+    "Continue": "继续",
+    "Stop": "停止",
+    "Undo": "撤销",
+    "Redo": "重做",
+    "Clear points": "清除控制点",
+    "Reset image": "还原图像",
+    # settings
+    "Step size": "步长",
+    "Larger is faster and less even": "越大越快，也越不平稳",
+    "Max steps": "最多步数",
+    "Of one press of Drag it": "每按一次“开始拖动”的步数",
+    "Latent space": "潜空间",
+    "w_plus goes farther, w stays more natural": "w_plus 移动范围更大，w 更自然",
+    "Moving layers": "移动的层数",
+    "The first ones shape, the others colour": "前面的层决定形状，其余决定颜色",
+    "Feature block": "特征层",
+    "Whose features are compared, in cells a side": "用来比较的特征图，以每边格数计",
+    "Handle radius r1": "控制半径 r1",
+    "Pixels of 512 around a handle that are pulled": "控制点周围被拉动的像素（以 512 为边长）",
+    "Search radius r2": "搜索半径 r2",
+    "Pixels of 512 within which a handle is found again": "重新寻找控制点的范围（以 512 为边长）",
+    "Mask weight (lambda)": "蒙版权重（lambda）",
+    "How firmly all outside the mask is held": "蒙版以外保持不变的力度",
+    "Arrived within": "到达误差",
+    "Pixels; 0: 1, and with more than 5 points 2": "像素；0 表示 1 像素，多于 5 个点时 2 像素",
+    # the canvas
+    "Tools of the canvas": "画布工具",
+    "Points": "控制点",
+    "Click a handle, then its target; or draw from one to the other. A double click makes a point that stays": (
+        "先点控制点，再点目标点；或从一点拖到另一点。双击设定固定不动的点"
+    ),
+    "Live": "实时",
+    "Press on the picture and pull: it follows the mouse until you let go": "按住图像拖动：图像跟随鼠标，直到松开",
+    "May move": "可移动",
+    "Paint the region that may change": "涂出可以改变的区域",
+    "Must stay": "须保持",
+    "Paint the region that must stay as it is": "涂出必须保持原样的区域",
+    "Eraser": "橡皮",
+    "Take paint away": "擦去涂色",
+    "Compare": "对比",
+    "Hold to see the picture as drawn (key C)": "按住查看原图（C 键）",
+    "Smaller (key -)": "缩小（- 键）",
+    "Zoom out": "缩小",
+    "The whole picture (key 0)": "整幅图像（0 键）",
+    "Fit": "适合窗口",
+    "Larger (key +, or Ctrl and the wheel)": "放大（+ 键，或 Ctrl 加滚轮）",
+    "Zoom in": "放大",
+    "The picture. Click a handle, then its target. Arrow keys move the selected point, Delete removes it, Space drags "
+    "and stops, Escape drops a handle that waits.": (
+        "图像。先点控制点，再点目标点。方向键移动选中的点，Delete 删除，空格键开始或停止拖动，Esc 取消未完成的控制点。"
+    ),
+    "The picture being edited": "正在编辑的图像",
+    "as drawn": "原图",
+    "Progress": "进度",
+    "Mask": "蒙版",
+    "Size": "大小",
+    "Keys [ and ]": "[ 键和 ] 键",
+    "Brush size": "画笔大小",
+    "Invert": "反选",
+    "What may move shall stay, and the other way round": "可移动的变为须保持，反之亦然",
+    "Clear": "清除",
+    "Let the whole picture change again": "整幅图像都可以改变",
+    "Clear mask": "清除蒙版",
+    "Load": "载入",
+    "A mask from a black and white picture: white may move": "从黑白图像载入蒙版：白色可以移动",
+    "Load mask": "载入蒙版",
+    "The mask as a black and white PNG: white may move": "将蒙版存为黑白 PNG:白色可以移动",
+    "Save mask": "保存蒙版",
+    "Mask file": "蒙版文件",
+    "Pixels to go, step by step": "每一步剩余的像素",
+    "Pictures to go back to": "可以返回的图像",
+    "Go back to this picture": "回到这幅图像",
+    "Go back to the first picture": "回到第一幅图像",
+    "Remove": "删除",
+    "Remove point {number}": "删除第 {number} 个点",
+    "No points yet. Press on the picture and draw to where it should go.": "还没有控制点。按住图像，拖到它应去的地方。",
+    "{name} is not a picture that can be read.": "{name} 不是可读取的图像。",
+    # examples
+    "Turn the head": "转头",
+    "Longer ears": "长耳朵",
+    "Look up": "抬头",
+    "Tilt the head": "歪头",
+    # where an edit stands
+    "Drawing the first picture ...": "正在绘制第一幅图像……",
+    "Now click the place where that point should go.": "现在点击这个点应去的位置。",
+    "Click a point of the picture, then the place where it should go.": "先点击图像上的一点，再点击它应去的位置。",
+    "Step {step}: {far} px to go": "第 {step} 步：还差 {far} 像素",
+    "Arrived after {step} steps.": "经过 {step} 步到达目标。",
+    "Step {step}, {far} px to go: the steps are used up. Continue goes on.": (
+        "第 {step} 步，还差 {far} 像素：步数已用完。按“继续”接着拖动。"
+    ),
+    "Stopped at step {step}, {far} px to go. Continue goes on.": (
+        "停在第 {step} 步，还差 {far} 像素。按“继续”接着拖动。"
+    ),
+    "1 point, {far} px to go. Add more, or press Drag it.": "1 个点，还差 {far} 像素。可再添加，或按“开始拖动”。",
+    "{points} points, {far} px to go. Add more, or press Drag it.": (
+        "{points} 个点，还差 {far} 像素。可再添加，或按“开始拖动”。"
+    ),
+    "Step {step}: point {point} comes no nearer than {far} px. What lies outside the mask may hold it: paint more, or "
+    "lower the mask weight. Continue tries again.": (
+        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。可能被蒙版以外的区域牵住："
+        "请扩大涂色，或降低蒙版权重。按“继续”再试。"
+    ),
+    "Step {step}: point {point} comes no nearer than {far} px. The points may pull against each other: move or remove "
+    "one. Continue tries again.": (
+        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。各点可能互相牵制：请移动或删除一个。按“继续”再试。"
+    ),
+    "Step {step}: point {point} comes no nearer than {far} px. This model may go no further that way: choose a nearer "
+    "target, or more moving layers. Continue tries again.": (
+        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。模型在这个方向可能已到极限：请选更近的目标，"
+        "或增加移动的层数。按“继续”再试。"
+    ),
+    "Drawing frame {number} of {all} ...": "正在绘制第 {number} 帧，共 {all} 帧……",
+    "Loading {model} ...": "正在载入 {model}……",
+    "Waiting for {model}{note}": "等待 {model}{note}",
+    "Checking {model} ...": "正在校验 {model}……",
+    "Downloading {model}: {come}{note}. Stop keeps what has come.": (
+        "正在下载 {model}：{come}{note}。按“停止”会保留已下载的部分。"
+    ),
+}

@@ -1,0 +1,49 @@
+"""The page for a browser that prefers Chinese."""
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from draggan.web.chinese import CHINESE
+from tests.browser import Tab
+
+WEB = Path(__file__).parent.parent / "draggan" / "web"
+SAME = {"draggan", "lambda", "psi", "GIF", "px", "w_plus", "plus", "Ctrl", "Delete", "Esc", "PNG"}
+
+
+def names(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("english", CHINESE)
+def test_a_translation_has_the_same_figures(english):
+    assert names(CHINESE[english]) == names(english)
+    assert re.search("[\u4e00-\u9fff]", CHINESE[english])
+
+
+def test_everything_on_the_page_is_in_chinese(browser, address):
+    context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+    tab = Tab(context, address)
+    expect(tab.page.locator("#drag")).to_have_text(CHINESE["Drag it"])
+    for closed in ("Style", "Drag settings"):
+        tab.page.get_by_text(CHINESE[closed], exact=True).click()
+    expect(tab.page.locator("#gallery button")).to_have_count(4, timeout=20_000)
+    tab.click(111, 170)
+    expect(tab.status).to_have_text(CHINESE["Now click the place where that point should go."])
+    tab.click(190, 120)
+    expect(tab.status).to_contain_text("93")
+    tab.page.click("#drag")
+    expect(tab.status).to_contain_text(re.compile("\u7b2c [0-9]+ \u6b65"), timeout=20_000)
+    tab.page.click("#stop")
+    expect(tab.page.locator("#drag")).to_have_text(CHINESE["Continue"], timeout=20_000)
+    tab.page.locator("#model input").evaluate("input => { input.value = '' }")
+    ours = tab.page.locator("#canvas, #actions, #gallery, #work").all_inner_texts()
+    titles = tab.page.locator("#canvas [title], #gallery [title]").evaluate_all("all => all.map(n => n.title)")
+    labels = tab.page.locator("#canvas [aria-label]").evaluate_all("all => all.map(n => n.ariaLabel)")
+    english = set(re.findall("[A-Za-z_]{3,}", " ".join([*ours, *titles, *labels])))
+    assert english <= SAME
+    tab.close()
+    context.close()
