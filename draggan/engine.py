@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from draggan.adam import Means, adam
 from draggan.features import Features, around
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.mask import hold
@@ -71,7 +72,7 @@ class DragState:
     looked: tuple[Point, ...]  # where it was looked for in the last step: tracking starts there
     handles: tuple[Point, ...]  # where it was found: where it lies now
     templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
-    adam: Mapping[str, Tensor]  # the optimiser's running means; empty before the first step
+    adam: Means  # the optimiser's running means; empty before the first step
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +109,8 @@ class _ForwardPass:
     latent: Tensor
     trunk: Trunk | None
 
-    @torch.no_grad()
     def image(self) -> Tensor:
-        if self.trunk is None:
-            return self.generator.render(self.latent)
-        return self.generator.tail(self.trunk.detach(), self.latent)
+        return self.generator.picture(self.trunk or Trunk(()), self.latent)
 
 
 def drag(
@@ -215,9 +213,9 @@ def _drag(
         base = start.latent.to(generator.device, generator.dtype, copy=True)
         moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
         spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
-        adam = torch.optim.Adam([moving], lr=config.lr)
+        means: Means = {}
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
-            adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
+            means = {name: t.to(moving) for name, t in start.adam.items()}
 
     held = None if mask is None else hold(generator, start.origin, mask, config.feature_resolution)
     targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
@@ -245,7 +243,7 @@ def _drag(
             looked=looked,
             handles=places,
             templates=tuple(template.to("cpu", copy=True) for template in templates),  # not views of one tensor
-            adam={name: t.to("cpu", copy=True) for name, t in adam.state[moving].items()},
+            adam={name: t.cpu() for name, t in means.items()},
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
@@ -255,9 +253,9 @@ def _drag(
         if last:
             return
         with gradients():
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            (gradient,) = torch.autograd.grad(loss, moving)
+            moving, means = adam(moving.detach(), gradient, means, config.lr)
+            moving.requires_grad_()
         index += 1
 
 

@@ -4,22 +4,24 @@ Names, shapes and numerics of the tensors are those of the StyleGAN2-ADA PyTorch
 models come that way. Every tensor is a frozen buffer: gradients reach w and never a weight.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from draggan.stylegan2 import ops
+from draggan.stylegan2 import ops, strips
 from draggan.stylegan2.config import GeneratorConfig
-from draggan.stylegan2.convolution import arranged
+from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
 
-NoiseMode = Literal["const", "none", "random"]
 Latents = (
     Tensor | Sequence[Tensor]
 )  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
+
+WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,101 +37,6 @@ class Trunk:
 
     def detach(self) -> "Trunk":
         return Trunk(tuple(m.detach() for m in self.maps))
-
-
-class Dense(nn.Module):
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, ins: int, outs: int, lr_multiplier: float = 1.0) -> None:
-        super().__init__()
-        self.lr_multiplier = lr_multiplier
-        self.register_buffer("weight", torch.empty(outs, ins))
-        self.register_buffer("bias", torch.empty(outs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.dense(x, self.weight, self.bias, self.lr_multiplier)
-
-
-class SynthesisLayer(nn.Module):
-    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU (figure 2c of the paper)."""
-
-    weight: Tensor
-    bias: Tensor
-    noise_const: Tensor
-    noise_strength: Tensor
-    power: Tensor
-
-    def __init__(self, config: GeneratorConfig, ins: int, outs: int, size: tuple[int, int], up: bool) -> None:
-        super().__init__()
-        self.up, self.clamp, self.noisy = up, config.conv_clamp, True
-        self.affine = Dense(config.w_dim, ins)
-        self.register_buffer("weight", torch.empty(outs, ins, 3, 3))
-        self.register_buffer("bias", torch.empty(outs))
-        self.register_buffer("noise_const", torch.empty(size))
-        self.register_buffer("noise_strength", torch.empty(()))
-        self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # squares of the weight, by tap
-
-    def arrange(self) -> None:
-        """Lays the weight out as the convolutions read it, and prepares what does not depend on w."""
-        self.weight = arranged(self.weight, self.up)
-        self.power = self.weight.square().sum(dim=(2, 3))
-        self.noisy = bool(self.noise_strength != 0)
-
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
-        styles = self.affine(w)
-        x = ops.modulated_conv2d(x, self.weight, styles, up=self.up)  # (N, outs, h, w)
-        noise = None
-        if self.noisy and noise_mode == "const":
-            noise = self.noise_const * self.noise_strength
-        elif self.noisy and noise_mode == "random":
-            noise = torch.randn_like(x[:, :1]) * self.noise_strength
-        return ops.activate(x, ops.demodulation(styles, self.power), self.bias, noise, self.clamp)
-
-
-class ToRGB(nn.Module):
-    """Modulated 1 x 1 convolution to colours, without demodulation."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, config: GeneratorConfig, ins: int) -> None:
-        super().__init__()
-        self.clamp = config.conv_clamp
-        self.affine = Dense(config.w_dim, ins)
-        self.register_buffer("weight", torch.empty(config.img_channels, ins, 1, 1))
-        self.register_buffer("bias", torch.empty(config.img_channels))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        styles = self.affine(w) / self.weight.shape[1] ** 0.5
-        x = ops.modulated_conv2d(x, self.weight, styles) + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-
-class SynthesisBlock(nn.Module):
-    """One resolution: the features go up, `torgb` reads a contribution to the picture off them."""
-
-    const: Tensor  # of the first block only
-
-    def __init__(self, config: GeneratorConfig, index: int) -> None:
-        super().__init__()
-        resolution, outs = config.resolutions[index], config.channels[index]
-        size = config.map_size(resolution)
-        if index == 0:
-            self.register_buffer("const", torch.empty(outs, *size))
-            self.conv0 = None
-        else:
-            self.conv0 = SynthesisLayer(config, config.channels[index - 1], outs, size, up=True)
-        self.conv1 = SynthesisLayer(config, outs, outs, size, up=False)
-        self.torgb = ToRGB(config, outs)
-
-    def forward(self, x: Tensor | None, ws: Sequence[Tensor], noise_mode: NoiseMode) -> Tensor:
-        """x (N, C, h / 2, w / 2) or None at 4 x 4; ws (N, w_dim) for each of its 1 or 2 layers -> (N, C', h, w)."""
-        if self.conv0 is None:
-            x = self.const.expand(len(ws[-1]), *self.const.shape)  # (N, C, 4, 4)
-        else:
-            x = self.conv0(x, ws[0], noise_mode)
-        return self.conv1(x, ws[-1], noise_mode)
 
 
 class MappingNetwork(nn.Module):
@@ -182,7 +89,12 @@ class Generator(nn.Module):
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
-        self.load_state_dict({n: t.detach().float() for n, t in tensors.items()}, strict=True, assign=True)
+        arranged = (
+            ".conv0.weight",
+            ".conv1.weight",
+        )  # these are copied below; so nothing holds a mapped file in memory
+        own = {n: t.detach().to(torch.float32, copy=not n.endswith(arranged)) for n, t in tensors.items()}
+        self.load_state_dict(own, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
@@ -256,7 +168,10 @@ class Generator(nn.Module):
         return Trunk(tuple(maps))
 
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
-        """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1]."""
+        """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
+
+        Gradients reach ws and the trunk's maps; `picture` gives the same without.
+        """
         layers = self._checked(ws, noise_mode)
         image = x = None
         for i, block in enumerate(self.synthesis.blocks()):
@@ -267,9 +182,22 @@ class Generator(nn.Module):
         return image
 
     @torch.no_grad()
+    def picture(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
+        """As `tail`, without gradients: on a CPU the picture of one latent is made in strips, in little memory."""
+        layers = self._checked(ws, noise_mode)
+        if self.device.type != "cpu" or len(layers[0]) > 1:
+            return self.tail(trunk, layers, noise_mode)
+        if not trunk.maps:
+            trunk = self.trunk(layers, min(WHOLE, self.config.resolutions[-1]), noise_mode)
+        blocks, below = self.synthesis.blocks(), len(trunk.maps)
+        colours = [block.torgb(x, w) for block, x, w in zip(blocks, trunk.maps, layers[1::2], strict=False)]
+        colours += strips.colours(blocks[below:], trunk.features, layers[2 * below - 1 :], noise_mode)
+        return functools.reduce(lambda image, rgb: ops.upsample2x(image) + rgb, colours)  # (1, 3, H, W)
+
+    @torch.no_grad()
     def render(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
         """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1]."""
-        return self.tail(Trunk(()), ws, noise_mode)
+        return self.picture(Trunk(()), ws, noise_mode)
 
     def layers_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """The w of each layer, (N, w_dim), where this generator computes. Raises ValueError for another shape."""
