@@ -32,6 +32,29 @@ def test_render_is_the_whole_picture_wherever_strips_begin(whole, monkeypatch):
     torch.testing.assert_close(generator.render(several), expected.expand(3, -1, -1, -1), rtol=1e-9, atol=1e-9)
 
 
+def test_a_preview_is_what_the_lower_blocks_paint(plush):
+    latent = plush.latent(3, 0.7)
+    picture = plush.render(latent)
+    errors = []
+    for resolution in (64, 128, 256):
+        preview = plush.render(latent, resolution=resolution)
+        assert preview.shape == picture.shape
+        errors.append((preview - picture).square().mean().item())
+    assert errors[2] == 0
+    assert errors[1] < 1e-3 < errors[0] < 1e-2
+    assert torch.equal(
+        plush.picture(plush.trunk(latent, 128), latent, resolution=64), plush.render(latent, "const", 64)
+    )
+    with pytest.raises(ValueError, match="no block of resolution 100"):
+        plush.render(latent, resolution=100)
+
+
+def test_a_picture_is_of_one_latent():
+    generator = tiny_generator(16)
+    with pytest.raises(ValueError, match="2 latents"):
+        generator.picture(Trunk(()), generator.latent(1).expand(2, -1, -1))
+
+
 def test_random_noise_is_drawn_for_every_strip(monkeypatch):
     monkeypatch.setattr(g, "WHOLE", 4)
     monkeypatch.setattr(strips, "ROWS", 4)

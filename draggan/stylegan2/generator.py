@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from draggan.stylegan2 import ops, strips
@@ -160,10 +161,8 @@ class Generator(nn.Module):
 
     def trunk(self, ws: Latents, resolution: int, noise_mode: NoiseMode = "const") -> Trunk:
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
-        if resolution not in self.config.resolutions:
-            raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
-        layers, maps = self._checked(ws, noise_mode), []
-        for i, block in enumerate(self.synthesis.blocks()[: self.config.resolutions.index(resolution) + 1]):
+        last, layers, maps = self._block(resolution), self._checked(ws, noise_mode), []
+        for i, block in enumerate(self.synthesis.blocks()[: last + 1]):
             maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
         return Trunk(tuple(maps))
 
@@ -182,22 +181,34 @@ class Generator(nn.Module):
         return image
 
     @torch.no_grad()
-    def picture(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
-        """As `tail`, without gradients: on a CPU the picture of one latent is made in strips, in little memory."""
-        layers = self._checked(ws, noise_mode)
-        if self.device.type != "cpu" or len(layers[0]) > 1:
-            return self.tail(trunk, layers, noise_mode)
-        if not trunk.maps:
-            trunk = self.trunk(layers, min(WHOLE, self.config.resolutions[-1]), noise_mode)
-        blocks, below = self.synthesis.blocks(), len(trunk.maps)
-        colours = [block.torgb(x, w) for block, x, w in zip(blocks, trunk.maps, layers[1::2], strict=False)]
-        colours += strips.colours(blocks[below:], trunk.features, layers[2 * below - 1 :], noise_mode)
-        return functools.reduce(lambda image, rgb: ops.upsample2x(image) + rgb, colours)  # (1, 3, H, W)
+    def picture(
+        self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const", resolution: int | None = None
+    ) -> Tensor:
+        """As `tail`, of one latent, without gradients and in little memory. ws (1, num_ws, w_dim) -> (1, 3, H, W).
 
-    @torch.no_grad()
-    def render(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1]."""
-        return self.picture(Trunk(()), ws, noise_mode)
+        With a `resolution` below the picture's it is a preview of the same size: what the blocks up to that one
+        paint, resized.
+        """
+        layers, last = self._checked(ws, noise_mode), self._block(resolution or self.config.resolutions[-1])
+        if len(layers[0]) != 1:
+            raise ValueError(f"{len(layers[0])} latents: a picture is made of one; `render` takes several")
+        maps = trunk.maps[: last + 1]
+        if not maps:
+            maps = self.trunk(layers, min(WHOLE, self.config.resolutions[last]), noise_mode).maps
+        blocks = self.synthesis.blocks()[: last + 1]
+        colours = [block.torgb(x, w) for block, x, w in zip(blocks, maps, layers[1::2], strict=False)]
+        colours += strips.colours(blocks[len(maps) :], maps[-1], layers[2 * len(maps) - 1 :], noise_mode)
+        image = functools.reduce(lambda image, rgb: ops.upsample2x(image) + rgb, colours)  # (1, 3, h_r, w_r)
+        return F.interpolate(image, size=self.image_size, mode="bilinear", align_corners=False)
+
+    def render(self, ws: Tensor, noise_mode: NoiseMode = "const", resolution: int | None = None) -> Tensor:
+        """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1].
+
+        With a `resolution` below the picture's, previews: see `picture`.
+        """
+        layers = self._checked(ws, noise_mode)
+        each = zip(*(w.split(1) for w in layers), strict=True)
+        return torch.cat([self.picture(Trunk(()), one, noise_mode, resolution) for one in each])
 
     def layers_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """The w of each layer, (N, w_dim), where this generator computes. Raises ValueError for another shape."""
@@ -206,6 +217,12 @@ class Generator(nn.Module):
             shape = tuple(ws.shape) if isinstance(ws, Tensor) else (1, len(layers), *layers[0].shape[1:])
             raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
         return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
+
+    def _block(self, resolution: int) -> int:
+        """The number of the block of `resolution`. Raises ValueError where there is none."""
+        if resolution not in self.config.resolutions:
+            raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
+        return self.config.resolutions.index(resolution)
 
     def _checked(self, ws: Latents, noise_mode: NoiseMode) -> tuple[Tensor, ...]:
         if noise_mode not in get_args(NoiseMode):

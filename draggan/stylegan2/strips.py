@@ -27,7 +27,8 @@ def colours(
     which the last, for the colours, is also the first of the next block.
     """
     maps: list[Tensor] = []
-    strips: Iterable[Tensor] = features.split(ROWS, dim=2)
+    rows = ROWS if features.device.type == "cpu" else features.shape[2]  # an accelerator takes a map whole
+    strips: Iterable[Tensor] = features.split(rows, dim=2)
     for i, block in enumerate(blocks):
         assert block.conv0 is not None, "the first block has no map below it"
         first, second, third = ws[2 * i : 2 * i + 3]
