@@ -204,7 +204,7 @@ def _drag(
     config: DragConfig,
     resume: DragState | None,
 ) -> Iterator[DragStep]:
-    size = generator.image_size
+    size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), config.r2 * max(size)
     tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
     start = resume or _start(latent)
@@ -218,20 +218,20 @@ def _drag(
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
             means = {name: t.to(moving) for name, t in start.adam.items()}
 
-    held = None if mask is None else hold(generator, start.origin, mask, config.feature_resolution)
+    held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
     targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
     places, templates = _references(start, pairs)
     first = index = start.index
     while True:
         with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
-            features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
+            features = around(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
             looked, handles = places, to_tensor(places, base)
             templates = _completed(templates, features.detach(), handles)
             handles = track(features.detach(), handles, templates, r2)
             loss = motion_supervision(features, handles, targets, r1)
             if held:
-                loss = loss + config.mask_weight * held.estimate(generator, ws, features, config.mask_samples, index)
+                loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
         places = to_points(handles)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(loss.item()):
@@ -248,7 +248,7 @@ def _drag(
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
-        shown = _ForwardPass(generator, state.latent, features.trunk)
+        shown = _ForwardPass(generator, state.latent, features.trunk if quick is generator else None)
         yield DragStep(state.latent, places, distances, loss.item(), arrived, last, state, shown)
         shown.trunk = None
         if last:

@@ -4,6 +4,7 @@ Names, shapes and numerics of the tensors are those of the StyleGAN2-ADA PyTorch
 models come that way. Every tensor is a frozen buffer: gradients reach w and never a weight.
 """
 
+import copy
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class Generator(nn.Module):
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
+        self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
         self.eval()
 
     @property
@@ -117,6 +119,21 @@ class Generator(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
+
+    def dragging_in(self, dtype: torch.dtype) -> "Generator":
+        """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
+        shared = {id(t): t for t in self.buffers()}
+        generator = copy.deepcopy(self, dict(shared))
+        for block in self.synthesis.blocks():
+            for layer in filter(None, (block.conv0, block.conv1)):
+                shared[id(layer.weight)] = layer.weight.to(dtype)
+        generator._quick = (copy.deepcopy(self, shared),)
+        return generator
+
+    @property
+    def quick(self) -> "Generator":
+        """What a drag computes features with: itself, or a form whose convolutions multiply in a lower type."""
+        return self._quick[0] if self._quick else self
 
     @torch.no_grad()
     def latent(
