@@ -82,12 +82,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.landmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16")
     parser.add_argument("--max-steps", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", help="only these kinds: pose, mouth, ears, face5, all8")
     parser.add_argument("--json", type=Path, help="write every outcome to this file")
     args = parser.parse_args()
     cases = [c for c in read_cases() if not args.kinds or c.kind in args.kinds]
-    generator = draggan.load("plush-256", args.device)
+    generator = draggan.load("plush-256", args.device, precision=args.precision)
     config = draggan.DragConfig(lr=2e-3, max_steps=args.max_steps, tolerance=1.0)
     outcomes = list(tqdm(run(generator, cases, config), total=len(cases), unit="drag"))
     if args.json:

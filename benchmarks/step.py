@@ -27,7 +27,8 @@ from benchmarks.networks import config_f, random_generator
 from benchmarks.whole_network import WholeNetworkDrag
 from draggan import engine
 from draggan.mask import Held
-from draggan.stylegan2.generator import Generator, SynthesisLayer
+from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.layers import SynthesisLayer
 
 PARTS = ("features", "tracking", "supervision", "mask", "backward")
 AS_THE_COMMAND_LINE = (  # which tells malloc first of all
@@ -128,7 +129,7 @@ def _timed(generator: Generator) -> Iterator[dict[str, list[float]]]:
     """Times the parts of a step while it is open."""
     parts: dict[str, list[float]] = defaultdict(list)
     places = ((engine, "around", "features"), (engine, "motion_supervision", "supervision"))
-    places += ((Tensor, "backward", "backward"), (engine, "track", "tracking"), (Held, "estimate", "mask"))
+    places += ((torch.autograd, "grad", "backward"), (engine, "track", "tracking"), (Held, "estimate", "mask"))
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
 
     def timing(function: Callable, part: str) -> Callable:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from draggan.geometry import DragPair
 from draggan.stylegan2 import ops
-from draggan.stylegan2.generator import Generator, SynthesisLayer
+from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.layers import SynthesisLayer
 
 
 class WholeNetworkDrag:

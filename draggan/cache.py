@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from draggan import models
+from draggan.precision import Precision
 from draggan.stylegan2.generator import Generator
 from draggan.transfer import Progress
 
@@ -14,11 +15,12 @@ from draggan.transfer import Progress
 class ModelCache:
     """Loads models and keeps the last `keep`. Safe to use from many threads: two that want one model load it once."""
 
-    def __init__(self, keep: int = 2, folder: Path | None = None) -> None:
+    def __init__(self, keep: int = 2, folder: Path | None = None, precision: Precision = "fp32") -> None:
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least 1 model must be kept")
         self._keep = keep
         self._folder = folder
+        self._precision: Precision = precision
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
 
@@ -42,7 +44,7 @@ class ModelCache:
                 self._models.popitem(last=False)
         if mine:
             try:
-                future.set_result(models.load(path, target))
+                future.set_result(models.load(path, target, precision=self._precision))
             except BaseException as error:
                 with self._lock:
                     self._models.pop(key, None)  # the next call tries again

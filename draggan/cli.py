@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from draggan.memory import keep_freed_memory
+from draggan.threads import use_free_cores
 
 if TYPE_CHECKING:
     from draggan.geometry import DragPair
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. -> the exit code: 0, or 2 for bad input, said in one line; 130 after Ctrl+C."""
     args = _parser().parse_args(arguments)
     keep_freed_memory()
+    use_free_cores()
     try:
         args.run(args)
     except (ValueError, OSError, ArithmeticError) as error:
@@ -78,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (web, drag, image):
         command.add_argument("--model", default="plush-256", help="a name of the table or a file (default: plush-256)")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    for command in (web, drag):
+        command.add_argument(
+            "--precision",
+            choices=("auto", "fp32", "bf16", "fp16", "tf32"),
+            default="auto",
+            help="in which drags multiply; pictures stay fp32 (default: auto, bf16 where this machine is faster in it)",
+        )
     for command in (web, drag, image, models):
         command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
     for command in (drag, image):
@@ -88,19 +97,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _web(args: argparse.Namespace) -> None:
+    import torch
+
     from draggan import models
     from draggan.cache import ModelCache
+    from draggan.precision import precision_of
     from draggan.web.app import ServerConfig, build, serve
 
     device = str(models.pick_device(args.device))
     models.fetch(args.model, args.checkpoints)
-    cache = ModelCache(folder=args.checkpoints)
-    cache.load(args.model, device)
+    cache = ModelCache(folder=args.checkpoints, precision=args.precision)
+    generator = cache.load(args.model, device)
     page = build(cache, device, args.model)
     address = serve(page, ServerConfig(args.host, args.port, args.share))
     if not address.rstrip("/").endswith(f":{args.port}"):
         print(f"Port {args.port} is taken.")
-    print(f"draggan on {device}: {address}", flush=True)
+    threads = f"{torch.get_num_threads()} threads, " if device == "cpu" else ""
+    print(f"draggan on {device} ({threads}drags in {precision_of(generator)}): {address}", flush=True)
     page.block_thread()
 
 
@@ -127,7 +140,7 @@ def _drag(args: argparse.Namespace) -> None:
         _check_out(args.video, render.VIDEOS)
     lr = args.lr if args.lr is not None else models.step_size(args.model)
     config = DragConfig(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
-    generator = models.load(args.model, args.device, args.checkpoints)
+    generator = models.load(args.model, args.device, args.checkpoints, args.precision)
     mask = None if args.mask is None else torch.from_numpy(render.read_mask(args.mask, generator.image_size))
     targets = [pair.target for pair in pairs]
     steps = drag(generator, generator.latent(args.seed, args.psi), pairs, mask, config)

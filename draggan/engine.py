@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from draggan.adam import Means, adam
 from draggan.features import Features, around
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.mask import hold
@@ -71,7 +72,7 @@ class DragState:
     looked: tuple[Point, ...]  # where it was looked for in the last step: tracking starts there
     handles: tuple[Point, ...]  # where it was found: where it lies now
     templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
-    adam: Mapping[str, Tensor]  # the optimiser's running means; empty before the first step
+    adam: Means  # the optimiser's running means; empty before the first step
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +93,13 @@ class DragStep:
         """Optimisation steps taken since the drag began; 0 is where it starts."""
         return self.state.index
 
-    def image(self) -> Tensor:
+    def image(self, resolution: int | None = None) -> Tensor:
         """The picture of this step, (1, 3, H, W) in about [-1, 1], without gradients.
 
-        Before the drag is asked for its next step this costs only the blocks above the feature map.
+        With a `resolution` below the picture's, a preview that costs less: what the blocks up to that one paint.
+        Before the drag is asked for its next step, what is known of the network's state is not computed again.
         """
-        return self._pass.image()
+        return self._pass.image(resolution)
 
 
 @dataclass(eq=False)
@@ -108,11 +110,8 @@ class _ForwardPass:
     latent: Tensor
     trunk: Trunk | None
 
-    @torch.no_grad()
-    def image(self) -> Tensor:
-        if self.trunk is None:
-            return self.generator.render(self.latent)
-        return self.generator.tail(self.trunk.detach(), self.latent)
+    def image(self, resolution: int | None) -> Tensor:
+        return self.generator.picture(self.trunk or Trunk(()), self.latent, resolution=resolution)
 
 
 def drag(
@@ -205,7 +204,7 @@ def _drag(
     config: DragConfig,
     resume: DragState | None,
 ) -> Iterator[DragStep]:
-    size = generator.image_size
+    size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), config.r2 * max(size)
     tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
     start = resume or _start(latent)
@@ -215,24 +214,24 @@ def _drag(
         base = start.latent.to(generator.device, generator.dtype, copy=True)
         moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
         spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
-        adam = torch.optim.Adam([moving], lr=config.lr)
+        means: Means = {}
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
-            adam.state[moving] = {name: t.to(moving, copy=True) for name, t in start.adam.items()}
+            means = {name: t.to(moving) for name, t in start.adam.items()}
 
-    held = None if mask is None else hold(generator, start.origin, mask, config.feature_resolution)
+    held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
     targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
     places, templates = _references(start, pairs)
     first = index = start.index
     while True:
         with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
-            features = around(generator, ws, config.feature_resolution, places, r1 + r2 + 1)
+            features = around(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
             looked, handles = places, to_tensor(places, base)
             templates = _completed(templates, features.detach(), handles)
             handles = track(features.detach(), handles, templates, r2)
             loss = motion_supervision(features, handles, targets, r1)
             if held:
-                loss = loss + config.mask_weight * held.estimate(generator, ws, features, config.mask_samples, index)
+                loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
         places = to_points(handles)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(loss.item()):
@@ -245,19 +244,19 @@ def _drag(
             looked=looked,
             handles=places,
             templates=tuple(template.to("cpu", copy=True) for template in templates),  # not views of one tensor
-            adam={name: t.to("cpu", copy=True) for name, t in adam.state[moving].items()},
+            adam={name: t.cpu() for name, t in means.items()},
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
-        shown = _ForwardPass(generator, state.latent, features.trunk)
+        shown = _ForwardPass(generator, state.latent, features.trunk if quick is generator else None)
         yield DragStep(state.latent, places, distances, loss.item(), arrived, last, state, shown)
         shown.trunk = None
         if last:
             return
         with gradients():
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            (gradient,) = torch.autograd.grad(loss, moving)
+            moving, means = adam(moving.detach(), gradient, means, config.lr)
+            moving.requires_grad_()
         index += 1
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from draggan import download as downloads
 from draggan.download import DownloadError, Record
+from draggan.precision import Precision, check_precision, in_precision
 from draggan.stylegan2 import checkpoint, converted
 from draggan.stylegan2.generator import Generator
 from draggan.table import MODELS, ModelSpec, Source
@@ -86,15 +87,19 @@ def pick_device(device: str) -> torch.device:
     return chosen
 
 
-def load(name_or_path: str | Path, device: str = "auto", folder: Path | None = None) -> Generator:
+def load(
+    name_or_path: str | Path, device: str = "auto", folder: Path | None = None, precision: Precision = "fp32"
+) -> Generator:
     """The generator of a name of the table, downloaded where needed, or in a file, on a device (see `pick_device`).
 
-    Raises ValueError for an unknown name or device, DownloadError, FileNotFoundError, or CheckpointError for a bad
-    file.
+    `precision` is that of its drags: see `precision.in_precision`.
+    Raises ValueError for an unknown name, device or precision, DownloadError, FileNotFoundError, or CheckpointError
+    for a bad file.
     """
     target = pick_device(device)
+    check_precision(precision)
     read = converted.load(fetch(name_or_path, folder))
-    return Generator(read.config, read.tensors).to(target)
+    return in_precision(Generator(read.config, read.tensors).to(target), precision)
 
 
 def find(name_or_path: str | Path, folder: Path | None = None) -> Path:

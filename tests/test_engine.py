@@ -8,11 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from draggan import engine
 from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, to_tensor
-from draggan.stylegan2.generator import Trunk
-from tests.networks import tiny_generator
+from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.generator import Generator, Trunk
+from tests.networks import random_tensors, tiny_generator
 
 FAST = DragConfig(lr=0.02, max_steps=6)
 
@@ -345,6 +347,39 @@ def test_a_diverging_drag_says_so_and_keeps_what_was_yielded():
     with pytest.raises(FloatingPointError, match=r"diverged at step 2: .* lower lr"):
         next(steps)
     assert all(step.latent.isfinite().all() for step in kept)
+
+
+@pytest.fixture(scope="module")
+def large() -> Generator:
+    """A random network of 512 px, with a quarter of the usual channels."""
+    resolutions = tuple(4 << i for i in range(8))
+    channels = tuple(min(128, 8192 // r) for r in resolutions)
+    config = GeneratorConfig(16, 64, 0, 2, resolutions, channels)
+    return Generator(config, random_tensors(config))
+
+
+@pytest.mark.parametrize(
+    ("network", "pairs"),
+    [
+        ("plush", pairs_of((183, 145, 150, 145), (75, 60, 60, 60))),
+        ("large", pairs_of((300, 200, 340, 240), (100, 400, 140, 380))),
+    ],
+)
+def test_windows_change_nothing_of_a_drag(network, pairs, request, monkeypatch):
+    generator = request.getfixturevalue(network)
+    latent, config = generator.latent(3, 0.7), DragConfig(max_steps=20)
+    windowed = list(drag(generator, latent, pairs, config=config))
+
+    def everywhere(generator, ws, resolution, handles, reach):
+        return whole(generator.trunk(ws, resolution), generator.image_size, len(handles))
+
+    monkeypatch.setattr(engine, "around", everywhere)
+    plain = list(drag(generator, latent, pairs, config=config))
+    assert len(windowed) == len(plain) == 21
+    assert plain[-1].handles != plain[0].handles
+    for a, b in zip(windowed, plain, strict=True):
+        assert max(p.distance(q) for p, q in zip(a.handles, b.handles, strict=True)) <= 0.5
+        assert (a.latent - b.latent).norm() <= 1e-3 * (b.latent - latent).norm()
 
 
 def test_distances_fall_on_the_embedded_model(plush):

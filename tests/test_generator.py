@@ -170,3 +170,12 @@ def test_the_embedded_model_makes_pictures():
     assert image.shape == (1, 3, 256, 256)
     assert -1.3 < image.min() < -0.5
     assert 0.5 < image.max() < 1.3
+
+
+def test_nothing_is_kept_of_the_tensors_given():
+    """They may be a mapped file, which would stay in memory as a whole."""
+    config = tiny_config(16)
+    given = random_tensors(config)
+    generator = Generator(config, given)
+    theirs = {t.untyped_storage().data_ptr() for t in given.values()}
+    assert theirs.isdisjoint(t.untyped_storage().data_ptr() for t in generator.state_dict().values())

@@ -11,11 +11,23 @@ import draggan
 
 ROOT = Path(draggan.__file__).parent
 FLOORS = [  # each may import those above it
-    {"geometry", "memory", "table", "transfer", "stylegan2.convolution", "stylegan2.config", "stylegan2.pickles"},
+    {
+        "adam",
+        "geometry",
+        "memory",
+        "table",
+        "threads",
+        "transfer",
+        "stylegan2.convolution",
+        "stylegan2.config",
+        "stylegan2.pickles",
+    },
     {"download", "stylegan2.ops", "stylegan2.arrays"},
-    {"stylegan2.generator", "stylegan2.foreign"},
+    {"stylegan2.layers", "stylegan2.foreign"},
+    {"stylegan2.strips"},
+    {"stylegan2.generator"},
     {"stylegan2.windows", "stylegan2.checkpoint"},
-    {"stylegan2.converted", "features", "render"},
+    {"stylegan2.converted", "features", "precision", "render"},
     {"mask", "models"},
     {"engine", "fixed"},
     {"kinematics", "progress", "film", "cache"},

@@ -302,10 +302,10 @@ def loads(monkeypatch):
     done = []
     real = models.load
 
-    def slow(path, device):
+    def slow(path, device, **choices):
         done.append(path)
         time.sleep(0.05)
-        return real(path, device)
+        return real(path, device, **choices)
 
     monkeypatch.setattr(models, "load", slow)
     return done

@@ -13,17 +13,19 @@ SMALL = 700  # cells up to which the matrix is faster, measured by `python -m be
 
 def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, h + 2 padding - 2, w + 2 padding - 2)."""
+    narrow = x.to(weight.dtype)
     if _as_matrix(x, weight):
-        return _Conv3x3.apply(F.pad(x, (padding,) * 4) if padding else x, weight)
-    return F.conv2d(x, weight, padding=padding)
+        return _Conv3x3.apply(F.pad(narrow, (padding,) * 4) if padding else narrow, weight).to(x.dtype)
+    return F.conv2d(narrow, weight, padding=padding).to(x.dtype)
 
 
 def conv_transpose3x3(x: Tensor, weight: Tensor, crop: int) -> Tensor:
     """Stride 2. x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, 2 h + 1 - 2 crop, 2 w + 1 - 2 crop)."""
+    narrow = x.to(weight.dtype)
     if _as_matrix(x, weight):
-        y = _ConvTranspose3x3.apply(x, weight)
+        y = _ConvTranspose3x3.apply(narrow, weight).to(x.dtype)
         return y[:, :, crop:-crop, crop:-crop] if crop else y
-    return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=crop)
+    return F.conv_transpose2d(narrow, weight.transpose(0, 1), stride=2, padding=crop).to(x.dtype)
 
 
 def arranged(weight: Tensor, up: bool) -> Tensor:

@@ -4,22 +4,26 @@ Names, shapes and numerics of the tensors are those of the StyleGAN2-ADA PyTorch
 models come that way. Every tensor is a frozen buffer: gradients reach w and never a weight.
 """
 
+import copy
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from draggan.stylegan2 import ops
+from draggan.stylegan2 import ops, strips
 from draggan.stylegan2.config import GeneratorConfig
-from draggan.stylegan2.convolution import arranged
+from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
 
-NoiseMode = Literal["const", "none", "random"]
 Latents = (
     Tensor | Sequence[Tensor]
 )  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
+
+WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,101 +39,6 @@ class Trunk:
 
     def detach(self) -> "Trunk":
         return Trunk(tuple(m.detach() for m in self.maps))
-
-
-class Dense(nn.Module):
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, ins: int, outs: int, lr_multiplier: float = 1.0) -> None:
-        super().__init__()
-        self.lr_multiplier = lr_multiplier
-        self.register_buffer("weight", torch.empty(outs, ins))
-        self.register_buffer("bias", torch.empty(outs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.dense(x, self.weight, self.bias, self.lr_multiplier)
-
-
-class SynthesisLayer(nn.Module):
-    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU (figure 2c of the paper)."""
-
-    weight: Tensor
-    bias: Tensor
-    noise_const: Tensor
-    noise_strength: Tensor
-    power: Tensor
-
-    def __init__(self, config: GeneratorConfig, ins: int, outs: int, size: tuple[int, int], up: bool) -> None:
-        super().__init__()
-        self.up, self.clamp, self.noisy = up, config.conv_clamp, True
-        self.affine = Dense(config.w_dim, ins)
-        self.register_buffer("weight", torch.empty(outs, ins, 3, 3))
-        self.register_buffer("bias", torch.empty(outs))
-        self.register_buffer("noise_const", torch.empty(size))
-        self.register_buffer("noise_strength", torch.empty(()))
-        self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # squares of the weight, by tap
-
-    def arrange(self) -> None:
-        """Lays the weight out as the convolutions read it, and prepares what does not depend on w."""
-        self.weight = arranged(self.weight, self.up)
-        self.power = self.weight.square().sum(dim=(2, 3))
-        self.noisy = bool(self.noise_strength != 0)
-
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
-        styles = self.affine(w)
-        x = ops.modulated_conv2d(x, self.weight, styles, up=self.up)  # (N, outs, h, w)
-        noise = None
-        if self.noisy and noise_mode == "const":
-            noise = self.noise_const * self.noise_strength
-        elif self.noisy and noise_mode == "random":
-            noise = torch.randn_like(x[:, :1]) * self.noise_strength
-        return ops.activate(x, ops.demodulation(styles, self.power), self.bias, noise, self.clamp)
-
-
-class ToRGB(nn.Module):
-    """Modulated 1 x 1 convolution to colours, without demodulation."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, config: GeneratorConfig, ins: int) -> None:
-        super().__init__()
-        self.clamp = config.conv_clamp
-        self.affine = Dense(config.w_dim, ins)
-        self.register_buffer("weight", torch.empty(config.img_channels, ins, 1, 1))
-        self.register_buffer("bias", torch.empty(config.img_channels))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        styles = self.affine(w) / self.weight.shape[1] ** 0.5
-        x = ops.modulated_conv2d(x, self.weight, styles) + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-
-class SynthesisBlock(nn.Module):
-    """One resolution: the features go up, `torgb` reads a contribution to the picture off them."""
-
-    const: Tensor  # of the first block only
-
-    def __init__(self, config: GeneratorConfig, index: int) -> None:
-        super().__init__()
-        resolution, outs = config.resolutions[index], config.channels[index]
-        size = config.map_size(resolution)
-        if index == 0:
-            self.register_buffer("const", torch.empty(outs, *size))
-            self.conv0 = None
-        else:
-            self.conv0 = SynthesisLayer(config, config.channels[index - 1], outs, size, up=True)
-        self.conv1 = SynthesisLayer(config, outs, outs, size, up=False)
-        self.torgb = ToRGB(config, outs)
-
-    def forward(self, x: Tensor | None, ws: Sequence[Tensor], noise_mode: NoiseMode) -> Tensor:
-        """x (N, C, h / 2, w / 2) or None at 4 x 4; ws (N, w_dim) for each of its 1 or 2 layers -> (N, C', h, w)."""
-        if self.conv0 is None:
-            x = self.const.expand(len(ws[-1]), *self.const.shape)  # (N, C, 4, 4)
-        else:
-            x = self.conv0(x, ws[0], noise_mode)
-        return self.conv1(x, ws[-1], noise_mode)
 
 
 class MappingNetwork(nn.Module):
@@ -182,10 +91,16 @@ class Generator(nn.Module):
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
-        self.load_state_dict({n: t.detach().float() for n, t in tensors.items()}, strict=True, assign=True)
+        arranged = (
+            ".conv0.weight",
+            ".conv1.weight",
+        )  # these are copied below; so nothing holds a mapped file in memory
+        own = {n: t.detach().to(torch.float32, copy=not n.endswith(arranged)) for n, t in tensors.items()}
+        self.load_state_dict(own, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
+        self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
         self.eval()
 
     @property
@@ -204,6 +119,21 @@ class Generator(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
+
+    def dragging_in(self, dtype: torch.dtype) -> "Generator":
+        """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
+        shared = {id(t): t for t in self.buffers()}
+        generator = copy.deepcopy(self, dict(shared))
+        for block in self.synthesis.blocks():
+            for layer in filter(None, (block.conv0, block.conv1)):
+                shared[id(layer.weight)] = layer.weight.to(dtype)
+        generator._quick = (copy.deepcopy(self, shared),)
+        return generator
+
+    @property
+    def quick(self) -> "Generator":
+        """What a drag computes features with: itself, or a form whose convolutions multiply in a lower type."""
+        return self._quick[0] if self._quick else self
 
     @torch.no_grad()
     def latent(
@@ -248,15 +178,16 @@ class Generator(nn.Module):
 
     def trunk(self, ws: Latents, resolution: int, noise_mode: NoiseMode = "const") -> Trunk:
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
-        if resolution not in self.config.resolutions:
-            raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
-        layers, maps = self._checked(ws, noise_mode), []
-        for i, block in enumerate(self.synthesis.blocks()[: self.config.resolutions.index(resolution) + 1]):
+        last, layers, maps = self._block(resolution), self._checked(ws, noise_mode), []
+        for i, block in enumerate(self.synthesis.blocks()[: last + 1]):
             maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
         return Trunk(tuple(maps))
 
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
-        """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1]."""
+        """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
+
+        Gradients reach ws and the trunk's maps; `picture` gives the same without.
+        """
         layers = self._checked(ws, noise_mode)
         image = x = None
         for i, block in enumerate(self.synthesis.blocks()):
@@ -267,9 +198,34 @@ class Generator(nn.Module):
         return image
 
     @torch.no_grad()
-    def render(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1]."""
-        return self.tail(Trunk(()), ws, noise_mode)
+    def picture(
+        self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const", resolution: int | None = None
+    ) -> Tensor:
+        """As `tail`, of one latent, without gradients and in little memory. ws (1, num_ws, w_dim) -> (1, 3, H, W).
+
+        With a `resolution` below the picture's it is a preview of the same size: what the blocks up to that one
+        paint, resized.
+        """
+        layers, last = self._checked(ws, noise_mode), self._block(resolution or self.config.resolutions[-1])
+        if len(layers[0]) != 1:
+            raise ValueError(f"{len(layers[0])} latents: a picture is made of one; `render` takes several")
+        maps = trunk.maps[: last + 1]
+        if not maps:
+            maps = self.trunk(layers, min(WHOLE, self.config.resolutions[last]), noise_mode).maps
+        blocks = self.synthesis.blocks()[: last + 1]
+        colours = [block.torgb(x, w) for block, x, w in zip(blocks, maps, layers[1::2], strict=False)]
+        colours += strips.colours(blocks[len(maps) :], maps[-1], layers[2 * len(maps) - 1 :], noise_mode)
+        image = functools.reduce(lambda image, rgb: ops.upsample2x(image) + rgb, colours)  # (1, 3, h_r, w_r)
+        return F.interpolate(image, size=self.image_size, mode="bilinear", align_corners=False)
+
+    def render(self, ws: Tensor, noise_mode: NoiseMode = "const", resolution: int | None = None) -> Tensor:
+        """The pictures of latents, without gradients. ws (N, num_ws, w_dim) -> (N, 3, H, W), about [-1, 1].
+
+        With a `resolution` below the picture's, previews: see `picture`.
+        """
+        layers = self._checked(ws, noise_mode)
+        each = zip(*(w.split(1) for w in layers), strict=True)
+        return torch.cat([self.picture(Trunk(()), one, noise_mode, resolution) for one in each])
 
     def layers_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """The w of each layer, (N, w_dim), where this generator computes. Raises ValueError for another shape."""
@@ -278,6 +234,12 @@ class Generator(nn.Module):
             shape = tuple(ws.shape) if isinstance(ws, Tensor) else (1, len(layers), *layers[0].shape[1:])
             raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
         return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
+
+    def _block(self, resolution: int) -> int:
+        """The number of the block of `resolution`. Raises ValueError where there is none."""
+        if resolution not in self.config.resolutions:
+            raise ValueError(f"no block of resolution {resolution}: this generator has {self.config.resolutions}")
+        return self.config.resolutions.index(resolution)
 
     def _checked(self, ws: Latents, noise_mode: NoiseMode) -> tuple[Tensor, ...]:
         if noise_mode not in get_args(NoiseMode):

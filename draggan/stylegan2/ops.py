@@ -33,11 +33,11 @@ def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def blur(x: Tensor, gain: float = 1.0, padding: int = 0) -> Tensor:
-    """FIR low-pass, multiplied by `gain`. x (N, C, h, w) -> (N, C, h + 2 padding - 3, w + 2 padding - 3)."""
+def blur(x: Tensor, gain: float = 1.0, padding: int | tuple[int, int] = 0, bias: Tensor | None = None) -> Tensor:
+    """FIR low-pass, multiplied by `gain`, plus a bias (C,). x (N, C, h, w) -> (N, C, h + 2 padding - 3, w + ..)."""
     taps = x.new_tensor(FIR) / sum(FIR)
     kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
-    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+    return F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
 
 
 def upsample2x(image: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
-from draggan.stylegan2.generator import Generator, Latents, SynthesisBlock, SynthesisLayer
+from draggan.stylegan2.generator import Generator, Latents
+from draggan.stylegan2.layers import SynthesisBlock, SynthesisLayer
 
 WINDOW_COST = 1.3  # of a multiplication in a window against one in a whole map: small convolutions are less efficient
 

@@ -1,0 +1,73 @@
+"""The type in which a drag's convolutions multiply. Everything else, and every picture, is computed in the usual one.
+
+A lower type is taken only where this machine multiplies faster in it, which is measured: what a processor names among
+its features says little.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+
+from draggan.stylegan2.convolution import conv3x3
+from draggan.stylegan2.generator import Generator
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
+LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
+CELLS = 10  # of the side of the window that is measured: what one handle needs
+GAIN = 1.2  # how much faster it must be
+REPEATS = 5
+
+
+def check_precision(precision: str) -> None:
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
+
+
+def in_precision(generator: Generator, precision: Precision) -> Generator:
+    """The generator with its drags in a precision.
+
+    "auto" takes bf16 where a CPU is faster in it, and on an NVIDIA GPU tf32, as torch does. That bf16 is as good, and
+    fp16 no better: the tables of `python -m benchmarks.landmarks --precision`. tf32 is a switch of the whole process:
+    pictures are then made in it too. Raises ValueError for an unknown name, or tf32 on another device.
+    """
+    check_precision(precision)
+    on_gpu = generator.device.type == "cuda"
+    if precision == "tf32" and not on_gpu:
+        raise ValueError(f"precision tf32 is one of NVIDIA GPUs, not of {generator.device}: use auto, fp32 or bf16")
+    if on_gpu:
+        torch.backends.cudnn.allow_tf32 = precision in ("auto", "tf32")
+    if precision in LOWER:
+        return generator.dragging_in(LOWER[precision])
+    pays = precision == "auto" and generator.device.type == "cpu" and _pays(generator, torch.bfloat16)
+    return generator.dragging_in(torch.bfloat16) if pays else generator
+
+
+def precision_of(generator: Generator) -> str:
+    """The name of the precision that its drags have now."""
+    dtype = generator.quick.synthesis.blocks()[0].conv1.weight.dtype
+    named = {dtype: name for name, dtype in LOWER.items()}
+    if dtype not in named and generator.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+        return "tf32"
+    return named.get(dtype, "fp32")
+
+
+def _pays(generator: Generator, dtype: torch.dtype) -> bool:
+    """Whether the generator's heaviest convolution is faster in a type than in its own, forward and backward."""
+    weight = max((block.conv1.weight for block in generator.synthesis.blocks()), key=torch.Tensor.numel)
+    x = torch.ones(1, weight.shape[1], CELLS + 2, CELLS + 2, dtype=generator.dtype, requires_grad=True)
+    low = weight.to(dtype)
+
+    def work(weight: torch.Tensor) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(conv3x3(x, weight, padding=0).sum(), x)
+
+    usual, lower = work(weight), work(low)
+    times = [(_seconds(usual), _seconds(lower)) for _ in range(REPEATS)]
+    return min(a for a, _ in times) > GAIN * min(b for _, b in times)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
