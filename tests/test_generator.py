@@ -170,3 +170,10 @@ def test_the_embedded_model_makes_pictures():
     assert image.shape == (1, 3, 256, 256)
     assert -1.3 < image.min() < -0.5
     assert 0.5 < image.max() < 1.3
+
+
+def test_a_preview_ends_as_the_picture():
+    generator = tiny_generator(32, width=2)
+    latent = generator.latent(1)
+    assert generator.preview(latent, 16).shape == (1, 3, 16, 8)
+    assert torch.equal(generator.preview(latent, 32), generator.render(latent))
