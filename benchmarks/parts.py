@@ -18,8 +18,8 @@ from benchmarks import scene
 from benchmarks.cases import Case
 from benchmarks.detector import LANDMARKS, Detector
 from benchmarks.engines import Engine
-from benchmarks.staying import Distribution
 from benchmarks.truth import surface_of
+from draggan.distribution import Distribution
 from draggan.engine import DragStep
 from draggan.geometry import DragPair, to_points
 from draggan.stylegan2.generator import Generator

@@ -12,8 +12,8 @@ from benchmarks.engines import ENGINES
 from benchmarks.frechet import frechet
 from benchmarks.make_drags import KINDS, make
 from benchmarks.make_drags import main as make_drags
-from benchmarks.staying import Distribution
 from benchmarks.truth import landmarks_of, surface_of
+from draggan.distribution import Distribution
 
 PARTS = {
     "known": ("after", "floor", "MSE after", "Mahalanobis"),
@@ -95,7 +95,7 @@ def test_frechet_distance_of_shifted_and_scaled_normals():
 
 
 def test_drawn_latents_lie_in_the_distribution_and_others_do_not(plush):
-    distribution = Distribution(plush, samples=2000)
+    distribution = Distribution(plush)
     drawn = [distribution.distance(plush.latent(seed)) for seed in range(20)]
     assert distribution.distance(distribution.mean.expand(1, plush.num_ws, -1)) == pytest.approx(0, abs=1e-6)
     assert max(drawn) < distribution.distance(plush.latent(0) + 0.3 * torch.randn(1, 14, 256))

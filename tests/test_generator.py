@@ -179,3 +179,10 @@ def test_nothing_is_kept_of_the_tensors_given():
     generator = Generator(config, given)
     theirs = {t.untyped_storage().data_ptr() for t in given.values()}
     assert theirs.isdisjoint(t.untyped_storage().data_ptr() for t in generator.state_dict().values())
+
+
+def test_a_preview_ends_as_the_picture():
+    generator = tiny_generator(32, width=2)
+    latent = generator.latent(1)
+    assert generator.preview(latent, 16).shape == (1, 3, 16, 8)
+    assert torch.equal(generator.preview(latent, 32), generator.render(latent))

@@ -279,7 +279,7 @@ def test_out_of_memory_keeps_the_last_frame(do, generator, monkeypatch):
 
     def failing(*args):
         calls.append(args)
-        if len(calls) == 3:
+        if len(calls) == 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return trunk(*args)
 

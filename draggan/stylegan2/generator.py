@@ -197,6 +197,18 @@ class Generator(nn.Module):
         assert image is not None, "a generator has at least one block"
         return image
 
+    def preview(self, ws: Latents, resolution: int) -> Tensor:
+        """What the blocks up to the one of `resolution` put into the picture: small, quick, and nearly the picture.
+
+        ws (N, num_ws, w_dim) -> (N, 3, h, w), the size of that block's map; of the last block the picture itself.
+        """
+        layers, image = self.layers_of(ws), None
+        for i, (block, x) in enumerate(zip(self.synthesis.blocks(), self.trunk(ws, resolution).maps, strict=False)):
+            rgb = block.torgb(x, layers[2 * i + 1])
+            image = rgb if image is None else ops.upsample2x(image) + rgb
+        assert image is not None, "a generator has at least one block"
+        return image
+
     @torch.no_grad()
     def picture(
         self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const", resolution: int | None = None

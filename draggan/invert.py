@@ -1,0 +1,223 @@
+"""A picture -> the latent of W+ that the generator makes it of, as nearly as it can.
+
+The nearest of many random latents by small pictures are refined together, then the best one at full size. The latent
+moves in the coordinates in which the model's own latents are a unit ball (Zhu et al. 2020), so that it stays where
+they are and a drag works on it. `invert` is a generator; it knows nothing of files or pages.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from draggan.engine import gradients
+from draggan.perceptual import Perceptual, find_weights
+from draggan.stylegan2.generator import Generator, Trunk
+from draggan.survey import Survey, begin
+
+Stage = Literal["search", "refine", "fit"]
+BATCH = 32  # latents drawn at once
+COARSEST = 16  # pixels of the longer side of the smallest pictures that are compared
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """How to look for the latent."""
+
+    samples: int = 1024  # latents that are searched
+    candidates: int = 6  # the nearest of them, that are refined
+    refinements: int = 25  # steps of the candidates, on small pictures, with one w for all layers
+    steps: int = 150  # steps of the best one, at full size, with a w for each layer
+    lr: float = 0.1  # largest step size of Adam, in standard deviations of w
+    prior: float = 1e-3  # weight of the mean squared distance from the mean of w, in standard deviations
+    perceptual: float = 0.5  # weight of VGG16's term, where its weights are on this machine
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "candidates", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.refinements < 0:
+            raise ValueError(f"refinements is {self.refinements}: it must be at least 0")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr is {self.lr}: it must be a positive number")
+        for name in ("prior", "perceptual"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class InversionStep:
+    """The best latent so far."""
+
+    stage: Stage
+    index: int  # steps taken, of all stages
+    total: int  # steps that there will be
+    latent: Tensor  # (1, num_ws, w_dim), on the CPU
+    losses: tuple[str, ...]  # what is compared: "pyramid", and "VGG16" where its weights are on this machine
+    survey: Survey = field(repr=False)  # hand it to `invert` for the next picture of the same generator
+    _shown: "_Reconstruction" = field(repr=False)
+
+    @property
+    def last(self) -> bool:
+        return self.index == self.total
+
+    def image(self) -> Tensor:
+        """The picture of the latent, (1, 3, H, W) in about [-1, 1], without gradients."""
+        return self._shown.image()
+
+    def psnr(self) -> float:
+        """How near that picture is to the one wanted, in dB."""
+        return psnr(self.image(), self._shown.target)
+
+
+@dataclass(eq=False)
+class _Reconstruction:
+    """Renders a latent when it is asked for; a fit knows its picture already."""
+
+    generator: Generator
+    target: Tensor
+    latent: Tensor
+    known: Tensor | None = None
+
+    def image(self) -> Tensor:
+        if self.known is None:
+            self.known = self.generator.render(self.latent)
+        return self.known
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # pictures (N, 3, H, W), the one wanted (1, 3, H, W) -> (N,)
+
+
+def invert(
+    generator: Generator,
+    picture: Tensor,
+    config: InversionConfig = InversionConfig(),
+    survey: Survey | None = None,
+) -> Iterator[InversionStep]:
+    """Looks for the latent of a picture, yielding the best so far after each step; stop asking and it stops.
+
+    picture: (1, 3, H, W) in [-1, 1], of the generator's size. survey: that of a step of another picture's run with
+    this generator, so that the latents need not be drawn again.
+
+    Raises ValueError for a picture of another shape or a survey of another generator.
+    """
+    wanted = (1, generator.config.img_channels, *generator.image_size)
+    if tuple(picture.shape) != wanted:
+        raise ValueError(f"picture of shape {tuple(picture.shape)}: this generator needs {wanted}, so cut it first")
+    if survey is not None and survey.latents.shape[1] != generator.config.w_dim:
+        raise ValueError("the survey belongs to another generator: leave it out")
+    return _invert(generator, picture.detach().to(generator.device, generator.dtype), config, survey)
+
+
+def _invert(
+    generator: Generator, picture: Tensor, config: InversionConfig, survey: Survey | None
+) -> Iterator[InversionStep]:
+    losses: dict[str, tuple[float, Loss]] = {"pyramid": (1.0, pyramid)}
+    weights = find_weights()
+    if config.perceptual and weights:
+        losses["VGG16"] = (config.perceptual, Perceptual(weights, generator.device))
+    seen = survey or begin(generator)
+    missing = max(0, math.ceil((config.samples - len(seen.latents)) / BATCH))
+    index, total = 0, missing + config.refinements + config.steps
+
+    def step(stage: Stage, latent: Tensor, image: Tensor | None = None) -> InversionStep:
+        latent = latent.cpu()  # (1, num_ws, w_dim)
+        shown = _Reconstruction(generator, picture, latent, image)
+        return InversionStep(stage, index, total, latent, tuple(losses), seen, shown)
+
+    for _ in range(missing):
+        seen = seen.extended(generator, BATCH)
+        index += 1
+        yield step("search", seen.nearest(picture, 1)[:, None].repeat(1, generator.num_ws, 1))
+
+    def latents(codes: Tensor) -> Tensor:
+        return seen.distribution.coloured(codes).expand(-1, generator.num_ws, -1)  # (K, num_ws, w_dim)
+
+    def prior(codes: Tensor) -> Tensor:
+        return config.prior * codes.square().mean(dim=(1, 2))  # (K,)
+
+    small = seen.fine.shrunk(picture)
+    nearest = seen.nearest(picture, config.candidates).to(picture)
+    codes = seen.distribution.whitened(nearest)[:, None]  # (K, 1, w_dim)
+    for fit in _descend(
+        codes,
+        lambda codes: seen.fine(generator, latents(codes)),
+        lambda images, codes: pyramid(images, small) + prior(codes),
+        config.lr,
+        config.refinements,
+    ):
+        index, codes = index + 1, fit.codes
+        yield step("refine", latents(codes[fit.losses.argmin()][None]))
+
+    wholes = torch.cat([pyramid(generator.render(latents(code[None])), picture) for code in codes])  # (K,)
+    best = math.inf
+    kept = None
+    for fit in _descend(
+        codes[wholes.argmin()].expand(1, generator.num_ws, -1),
+        lambda codes: generator.tail(Trunk(()), latents(codes)),
+        lambda images, codes: sum(w * loss(images, picture) for w, loss in losses.values()) + prior(codes),
+        config.lr,
+        config.steps,
+    ):
+        index += 1
+        if kept is None or fit.losses.item() < best:
+            best, kept = fit.losses.item(), fit
+        yield step("fit", latents(kept.codes), kept.images)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    codes: Tensor  # (K, 1 or num_ws, w_dim): latents in standard deviations
+    images: Tensor  # (K, 3, h, w)
+    losses: Tensor  # (K,)
+
+
+def _descend(
+    codes: Tensor,
+    render: Callable[[Tensor], Tensor],
+    compare: Callable[[Tensor, Tensor], Tensor],
+    lr: float,
+    steps: int,
+) -> Iterator[_Fit]:
+    """Adam on all codes at once, its step size rising over a tenth of the way and then falling along a cosine."""
+    with gradients():
+        codes = codes.detach().clone().requires_grad_()
+        adam = torch.optim.Adam([codes], betas=(0.9, 0.98))
+    for i in range(steps):
+        with gradients():
+            images = render(codes)
+            losses = compare(images, codes)
+        if not losses.isfinite().all():
+            raise FloatingPointError(f"the reconstruction diverged at step {i}: lower lr")
+        yield _Fit(codes.detach().clone(), images.detach(), losses.detach())
+        if i + 1 < steps:
+            warm = max(1, steps // 10)
+            adam.param_groups[0]["lr"] = lr * min(1, (i + 1) / warm) * (1 + math.cos(math.pi * i / steps)) / 2
+            with gradients():
+                adam.zero_grad()
+                losses.sum().backward()
+                adam.step()
+
+
+def pyramid(image: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the pictures and of their gradients, summed over halved sizes down to 16 pixels.
+
+    image (N, 3, H, W), target (1 or N, 3, H, W) -> (N,).
+    """
+    difference, total = image - target, torch.zeros(len(image)).to(image)
+    while True:
+        down, across = difference.diff(dim=2), difference.diff(dim=3)
+        total = total + sum(d.abs().mean(dim=(1, 2, 3)) for d in (difference, down, across))
+        if max(difference.shape[2:]) <= COARSEST or min(difference.shape[2:]) < 2:
+            return total
+        difference = F.avg_pool2d(difference, 2)
+
+
+def psnr(image: Tensor, target: Tensor) -> float:
+    """Peak signal to noise ratio of two pictures in [-1, 1], in dB: 20 is rough, 30 close, 40 hard to tell apart."""
+    error = (image.clamp(-1, 1) - target.to(image).clamp(-1, 1)).square().mean().item()
+    return math.inf if error == 0 else -10 * math.log10(error / 4)

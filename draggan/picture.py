@@ -1,0 +1,192 @@
+"""A picture of one's own: any file that Pillow reads -> pixels, and the part of them that a model sees.
+
+Knows nothing of networks. Whatever is changed on the way is told in the picture's notes.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from draggan.geometry import Point
+
+SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
+LARGEST = 100_000_000  # pixels: 300 MB in memory
+GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels of a file, upright and in colours."""
+
+    pixels: np.ndarray  # (H, W, 3) uint8, sRGB as the file has it
+    notes: tuple[str, ...] = ()  # what was changed, in words a person understands; empty: nothing
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of a picture, of any place, size and turn, that has the shape of a model's pictures.
+
+    In pixels of the picture, the centre of the first one at (0, 0). It may reach beyond the picture, whose border then
+    goes on.
+    """
+
+    x: float  # of the centre
+    y: float
+    side: float  # length of the longer side
+    angle: float = 0.0  # degrees by which it is turned, clockwise as one sees it
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (self.x, self.y, self.side, self.angle)) or self.side < 1:
+            raise ValueError(f"{self}: its numbers must be finite and its side at least 1 pixel")
+
+    def matrix(self, image_size: tuple[int, int]) -> np.ndarray:
+        """(2, 3): takes (x, y, 1) in pixels of the model's picture, (height, width), to x, y in the whole one."""
+        height, width = image_size
+        scale, turn = self.side / max(image_size), math.radians(self.angle)
+        a, b = scale * math.cos(turn), scale * math.sin(turn)
+        x, y = (width - 1) / 2, (height - 1) / 2
+        return np.array([[a, -b, self.x - a * x + b * y], [b, a, self.y - b * x - a * y]])
+
+    def places(self, image_size: tuple[int, int], per_pixel: int = 1) -> np.ndarray:
+        """Where the model's pixels lie on the whole picture. -> (H, W, 2): x, y
+
+        per_pixel 2: the centres of the four quarters of each instead. -> (2 H, 2 W, 2)
+        """
+        rows, columns = ((np.arange(size * per_pixel) + 0.5) / per_pixel - 0.5 for size in image_size)
+        x, y = np.meshgrid(columns, rows)  # (H, W)
+        return np.stack([x, y, np.ones_like(x)], axis=2) @ self.matrix(image_size).T
+
+    def bounds(
+        self, image_size: tuple[int, int], picture_size: tuple[int, int], margin: int
+    ) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of the part of the picture that the crop reads, the last two excluded."""
+        corners = np.array([[x, y, 1] for x in (-0.5, image_size[1] - 0.5) for y in (-0.5, image_size[0] - 0.5)])
+        around = corners @ self.matrix(image_size).T  # (4, 2)
+        left, top = np.floor(around.min(axis=0)).astype(int) - margin
+        right, bottom = np.ceil(around.max(axis=0)).astype(int) + margin + 1
+        height, width = picture_size
+        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+
+
+def read_picture(path: Path) -> Picture:
+    """The picture in a file of any format that Pillow reads.
+
+    Turned as its camera meant it (EXIF); transparent parts become white; of an animation the first frame; 16 bits
+    become 8, greys, palettes and CMYK become RGB. Raises FileNotFoundError, or ValueError, which names the file and
+    what to do, where it is not a picture, is damaged, or has fewer than 64 pixels a side or more than 100 million.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path.name} is empty: save or copy it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is LARGEST
+            with Image.open(path) as image:
+                _check_size(path.name, image.size)
+                return _upright(image)
+    except Image.DecompressionBombError:
+        raise ValueError(_too_large(path.name)) from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path.name} is not a picture that can be read: save it as PNG or JPEG") from None
+    except (OSError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:  # what decoders raise
+        raise ValueError(f"{path.name} is damaged ({error}): save or copy it again") from error
+
+
+def whole_crop(picture_size: tuple[int, int], image_size: tuple[int, int]) -> Crop:
+    """The largest upright crop in the middle of a picture. Sizes (height, width) of the picture and of the model's."""
+    height, width = picture_size
+    scale = min(height / image_size[0], width / image_size[1])
+    return Crop((width - 1) / 2, (height - 1) / 2, scale * max(image_size))
+
+
+def cut(picture: Picture, crop: Crop, image_size: tuple[int, int]) -> Tensor:
+    """What the crop holds, at the size (height, width) of a model's pictures. -> (1, 3, H, W) in [-1, 1]
+
+    Antialiased: areas are averaged until a pixel of the model's is less than two of the picture's, then four bicubic
+    samples are averaged. Raises ValueError where the crop's centre lies outside the picture.
+    """
+    if not Point(crop.x, crop.y).inside(picture.size):
+        raise ValueError(f"the crop's centre ({crop.x:g}, {crop.y:g}) lies outside the picture: move it back")
+    factor = max(1, int(crop.side / max(image_size)))
+    top, left, bottom, right = crop.bounds(image_size, picture.size, margin=3 * factor)
+    part = Image.fromarray(picture.pixels[top:bottom, left:right]).reduce(factor)
+    places = crop.places(image_size, per_pixel=2) - np.array([left, top])  # (2 H, 2 W, 2): x, y
+    return F.avg_pool2d(sample(to_tensor(np.asarray(part)), (places + 0.5) / factor - 0.5), 2)
+
+
+def sample(image: Tensor, places: np.ndarray) -> Tensor:
+    """image (1, C, h, w) at places (H, W, 2), x and y in its pixels, bicubic; its border goes on. -> (1, C, H, W)"""
+    ends = np.array([image.shape[3], image.shape[2]])
+    grid = torch.from_numpy((places + 0.5) / ends * 2 - 1).to(image)[None]
+    return F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """pixels (H, W, 3) uint8 -> (1, 3, H, W) in [-1, 1]; `draggan.render.to_picture` is its inverse."""
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _upright(image: Image.Image) -> Picture:
+    notes = []
+    if getattr(image, "n_frames", 1) > 1:
+        image.seek(0)
+        notes.append("an animation: its first frame is used")
+    image.load()
+    turned = ImageOps.exif_transpose(image)
+    if image.getexif().get(0x0112, 1) != 1:
+        notes.append("turned upright, as its camera says")
+    image = turned
+    if image.mode.startswith("I") or image.mode == "F":
+        image, words = _to_8_bits(image)
+        notes.append(words)
+    if image.mode in GREYS:
+        notes.append("grey: it becomes a colour picture without colours")
+    elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        notes.append(f"{image.mode} colours become RGB, without their colour profile")
+    elif image.mode.startswith("P"):
+        notes.append("a palette becomes full colours")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image)[..., 3].min() < 255:
+            notes.append("transparent parts become white")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Picture(np.asarray(image.convert("RGB")), tuple(notes))
+
+
+def _to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
+    """Greys of more than 8 bits -> 8 bits: of 16, or of 32 that fit into 16, by their value, others by their range."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    if image.mode.startswith("I") and low >= 0 and high <= 65535 and (image.mode != "I" or high > 255):
+        greys, words = values / 257, "16 bits a grey become 8"
+    elif image.mode == "I" and low >= 0 and high <= 255:
+        greys, words = values, "32 bits a grey become 8"
+    else:
+        finite = np.nan_to_num(values, posinf=0, neginf=0)
+        greys = (finite - finite.min()) / (np.ptp(finite) or 1) * 255
+        words = "numbers become greys, the least black and the largest white"
+    return Image.fromarray(greys.round().astype(np.uint8)), words
+
+
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    if min(size) < SMALLEST:
+        raise ValueError(f"{name} has {size[0]} x {size[1]} pixels: use one of at least {SMALLEST} x {SMALLEST}")
+    if size[0] * size[1] > LARGEST:
+        raise ValueError(_too_large(name))
+
+
+def _too_large(name: str) -> str:
+    return f"{name} says that it has more than {LARGEST // 10**6} million pixels: make it smaller first"

@@ -1,0 +1,178 @@
+"""A picture becomes the latent that the generator makes it of."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from torchvision.models import vgg16
+
+from draggan import perceptual
+from draggan.distribution import Distribution, draw
+from draggan.invert import InversionConfig, invert, psnr, pyramid
+from draggan.survey import begin
+from tests.networks import tiny_generator
+
+SHORT = InversionConfig(samples=64, candidates=3, refinements=5, steps=20)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator(32, width=2)
+
+
+@pytest.fixture(scope="module")
+def picture(generator):
+    return generator.render(generator.latent(9)).clamp(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def steps(generator, picture):
+    return list(invert(generator, picture, SHORT))
+
+
+def test_the_generators_own_picture_comes_back(generator, picture):
+    *_, last = invert(generator, picture, replace(SHORT, steps=150))
+    assert last.psnr() > 23  # of an untrained network, whose pictures are like noise
+    assert torch.equal(last.image(), generator.render(last.latent))
+    assert last.latent.shape == (1, generator.num_ws, generator.config.w_dim)
+    assert not last.latent.requires_grad
+
+
+def test_each_step_is_the_best_so_far_and_says_how_far_it_is(steps, picture):
+    assert [s.stage for s in steps] == ["search"] * 2 + ["refine"] * 5 + ["fit"] * 20
+    assert [s.index for s in steps] == list(range(1, 28))
+    assert {s.total for s in steps} == {27}
+    assert [s.last for s in steps] == [False] * 26 + [True]
+    losses = [pyramid(s.image(), picture).item() + SHORT.prior * mean_square(s) for s in steps[7:]]
+    assert all(b <= a + 1e-5 for a, b in pairwise(losses))
+    assert steps[-1].psnr() > steps[0].psnr()
+
+
+def mean_square(step):
+    return step.survey.distribution.whitened(step.latent).square().mean().item()
+
+
+def test_it_stops_when_it_is_asked_no_further(generator, picture):
+    step = next(invert(generator, picture, SHORT))
+    assert step.psnr() == pytest.approx(psnr(generator.render(step.latent), picture))
+
+
+def test_it_is_the_same_each_time_and_touches_nothing(generator, picture, steps):
+    before = {name: t.clone() for name, t in generator.state_dict().items()}
+    with torch.inference_mode():
+        *_, last = invert(generator, picture.clone(), SHORT)
+    assert torch.equal(last.latent, steps[-1].latent)
+    assert all(torch.equal(t, before[name]) for name, t in generator.state_dict().items())
+
+
+def test_what_is_known_of_a_generator_serves_the_next_picture(generator, picture, steps):
+    again = list(invert(generator, picture, SHORT, steps[-1].survey))
+    assert [s.stage for s in again] == ["refine"] * 5 + ["fit"] * 20
+    assert torch.equal(again[-1].latent, steps[-1].latent)
+
+
+def test_the_prior_keeps_the_latent_near_the_models_own(generator):
+    noise = torch.rand(1, 3, 32, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    far, near = ([*invert(generator, noise, replace(SHORT, prior=p))][-1] for p in (0.0, 1.0))
+    assert near.survey.distribution.distance(near.latent) < far.survey.distribution.distance(far.latent)
+
+
+def test_the_nearest_latents_are_the_nearest(generator, steps):
+    survey = steps[-1].survey
+    picture = generator.render(survey.latents[11:12, None].expand(-1, generator.num_ws, -1))
+    assert torch.equal(survey.nearest(picture, 2)[0], survey.latents[11])
+
+
+def test_small_pictures_have_the_colours_of_whole_ones():
+    generator = tiny_generator(128)
+    survey = begin(generator)
+    assert survey.coarse.resolution == 32
+    ws = draw(generator, 8)[:, None].expand(-1, generator.num_ws, -1)
+    small, whole = survey.coarse(generator, ws), survey.coarse.shrunk(generator.render(ws))
+    assert small.shape == whole.shape == (8, 3, 32, 32)
+    assert torch.allclose(small.mean(dim=(0, 2, 3)), whole.mean(dim=(0, 2, 3)), atol=1e-4)
+
+
+def test_in_whitened_coordinates_the_models_latents_have_unit_variance():
+    generator = tiny_generator(c_dim=3)
+    distribution, w = Distribution(generator), draw(generator, 8192)
+    v = distribution.whitened(w)
+    assert v.mean(dim=0).abs().max() < 1e-3
+    assert v.var(dim=0).max() < 1.001
+    assert torch.allclose(distribution.coloured(v), w, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def layers():
+    """VGG16's convolutions with random weights."""
+    with torch.device("meta"):
+        found = vgg16().features
+    found = found.to_empty(device="cpu").requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    for t in found.state_dict().values():
+        t.copy_(torch.randn(t.shape, generator=rng) * (2 / t[0].numel()) ** 0.5)
+    return found
+
+
+def save(layers, path):
+    torch.save({f"features.{name}": t for name, t in layers.state_dict().items()}, path)
+
+
+def test_vgg16_is_used_where_its_weights_are_and_it_is_said(generator, picture, tmp_path, monkeypatch, steps, layers):
+    assert steps[-1].losses == ("pyramid",)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / perceptual.FILE
+    path.parent.mkdir(parents=True)
+    save(layers, path)
+    survey = steps[-1].survey
+    *_, last = invert(generator, picture, replace(SHORT, steps=2), survey)
+    assert last.losses == ("pyramid", "VGG16")
+    assert next(invert(generator, picture, replace(SHORT, perceptual=0.0), survey)).losses == ("pyramid",)
+    path.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not torchvision's VGG16: remove it"):
+        next(invert(generator, picture, SHORT))
+
+
+def test_the_perceptual_distance_is_of_unit_features(tmp_path, layers):
+    save(layers, tmp_path / "vgg.pth")
+    a, b = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    maps = torch.cat([a, b]) / 2 + 0.5
+    mean, spread = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    maps, total = (maps - mean) / spread, 0.0
+    for i, layer in enumerate(layers):
+        maps = layer(maps)
+        if i in (3, 8, 15, 22, 29):
+            unit = maps / maps.norm(dim=1, keepdim=True).clamp(min=1e-12)
+            total += (unit[0] - unit[1]).square().sum(dim=0).mean().item()
+    found = perceptual.Perceptual(tmp_path / "vgg.pth", torch.device("cpu"))(a, b)
+    assert total > 0
+    assert found.item() == pytest.approx(total, rel=1e-4)
+
+
+def test_the_pyramid_sees_shifts_of_colour_and_of_edges():
+    grey = torch.zeros(1, 3, 32, 16)
+    assert pyramid(grey, grey).item() == 0
+    assert pyramid(grey + 0.5, grey).item() == pytest.approx(1.0)  # at 32 and at 16 pixels, without gradients
+    stripes = grey.clone()
+    stripes[..., ::2] = 0.5
+    assert pyramid(stripes, grey).item() > pyramid(grey + 0.25, grey).item()
+
+
+def test_psnr_is_of_what_is_shown():
+    black = torch.full((1, 3, 4, 4), -1.0)
+    assert psnr(black, black) == math.inf
+    assert psnr(black - 5, black) == math.inf
+    assert psnr(black + 0.2, black) == pytest.approx(20.0)
+
+
+def test_bad_input_is_told(generator, picture, steps):
+    with pytest.raises(ValueError, match=r"picture of shape \(1, 3, 8, 8\).*needs \(1, 3, 32, 16\)"):
+        invert(generator, picture[..., :8, :8])
+    survey = replace(steps[-1].survey, latents=torch.zeros(4, 99))
+    with pytest.raises(ValueError, match="another generator"):
+        invert(generator, picture, SHORT, survey)
+    for field, value in (("lr", 0), ("steps", 0), ("prior", -1), ("refinements", -1)):
+        with pytest.raises(ValueError, match=field):
+            InversionConfig(**{field: value})

@@ -1,0 +1,202 @@
+"""Pictures of one's own: what is read, what is said, what is refused, and what a crop shows."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from draggan.picture import Crop, Picture, cut, read_picture, to_tensor, whole_crop
+from draggan.render import to_picture
+
+SIZE = (70, 90)  # height, width
+
+
+@pytest.fixture
+def colours():
+    return np.random.RandomState(0).randint(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width].astype(float)
+    waves = [127 + 100 * np.sin(x / 17 + i) * np.cos(y / 13 - i) for i in range(3)]
+    return np.stack(waves, axis=2).astype(np.uint8)
+
+
+def saved(tmp_path, image, name="a.png", **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def test_a_plain_picture_is_read_as_it_is(tmp_path, colours):
+    read = read_picture(saved(tmp_path, Image.fromarray(colours)))
+    assert np.array_equal(read.pixels, colours)
+    assert read.notes == ()
+    assert read.size == SIZE
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_it_is_turned_as_its_camera_says(tmp_path, colours, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    ways = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # of Image.transpose, that undo what the camera did
+    held = Image.fromarray(colours)
+    if orientation > 1:
+        held = held.transpose(ways[orientation])
+    read = read_picture(saved(tmp_path, held, exif=exif))
+    assert np.array_equal(read.pixels, colours)
+    assert any("upright" in note for note in read.notes) == (orientation > 1)
+
+
+def test_transparent_parts_become_white_and_are_told(tmp_path, colours):
+    image = Image.fromarray(colours).convert("RGBA")
+    image.paste((10, 20, 30, 0), (0, 0, 40, 70))
+    read = read_picture(saved(tmp_path, image))
+    assert (read.pixels[:, :40] == 255).all()
+    assert np.array_equal(read.pixels[:, 40:], colours[:, 40:])
+    assert read.notes == ("transparent parts become white",)
+
+
+@pytest.mark.parametrize(("mode", "word"), [("L", "grey"), ("LA", "grey"), ("1", "grey"), ("P", "palette")])
+def test_greys_and_palettes_become_colours(tmp_path, colours, mode, word):
+    image = Image.fromarray(colours).convert(mode)
+    read = read_picture(saved(tmp_path, image))
+    assert np.array_equal(read.pixels, np.asarray(image.convert("RGB")))
+    assert any(word in note for note in read.notes)
+
+
+def test_a_palette_with_a_transparent_colour_is_put_on_white(tmp_path):
+    image = Image.new("P", (64, 64), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(1, (0, 0, 32, 64))
+    read = read_picture(saved(tmp_path, image, transparency=0))
+    assert (read.pixels[:, 32:] == 255).all()
+    assert (read.pixels[:, :32] == (0, 0, 255)).all()
+
+
+def test_cmyk_becomes_rgb(tmp_path, colours):
+    image = Image.fromarray(colours).convert("CMYK")
+    read = read_picture(saved(tmp_path, image, "a.tif"))
+    assert np.array_equal(read.pixels, np.asarray(image.convert("RGB")))
+    assert any("CMYK" in note for note in read.notes)
+
+
+def test_16_bits_become_8_without_being_cut_off(tmp_path):
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    read = read_picture(saved(tmp_path, Image.fromarray(values)))
+    assert np.abs(read.pixels[..., 0] - values / 257.0).max() <= 0.51
+    assert any("16 bits" in note for note in read.notes)
+
+
+def test_a_dark_16_bit_picture_stays_dark(tmp_path):
+    values = np.full((64, 64), 200, dtype=np.uint16)
+    assert read_picture(saved(tmp_path, Image.fromarray(values))).pixels.max() == 1
+
+
+def test_floats_are_stretched_and_it_is_told(tmp_path):
+    values = np.linspace(-3, 5, 64 * 64, dtype=np.float32).reshape(64, 64)
+    read = read_picture(saved(tmp_path, Image.fromarray(values), "a.tif"))
+    assert (read.pixels.min(), read.pixels.max()) == (0, 255)
+    assert any("largest white" in note for note in read.notes)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_of_an_animation_the_first_frame_is_used(tmp_path, name):
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    read = read_picture(tmp_path / name)
+    assert (np.abs(read.pixels.astype(int) - (255, 0, 0)) < 4).all()
+    assert any("first frame" in note for note in read.notes)
+
+
+def bomb(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(60000, 60000), (11000, 10000)])  # Pillow refuses the first, we the second
+def test_a_decompression_bomb_is_refused_unopened(tmp_path, size):
+    (tmp_path / "a.png").write_bytes(bomb(*size))
+    with pytest.raises(ValueError, match=r"a\.png .*more than 100 million pixels: make it smaller"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_bad_files_are_named_with_what_to_do(tmp_path, colours):
+    path = tmp_path / "a.jpg"
+    with pytest.raises(FileNotFoundError, match=r"a\.jpg"):
+        read_picture(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.jpg is empty: save or copy it again"):
+        read_picture(path)
+    path.write_bytes(b"no picture" * 100)
+    with pytest.raises(ValueError, match=r"a\.jpg is not a picture that can be read: save it as PNG or JPEG"):
+        read_picture(path)
+    Image.fromarray(colours[:63]).save(path)
+    with pytest.raises(ValueError, match=r"a\.jpg has 90 x 63 pixels: use one of at least 64 x 64"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "gif", "bmp", "ppm", "tga"])
+def test_a_file_cut_short_is_refused(tmp_path, colours, ending):
+    whole = saved(tmp_path, Image.fromarray(colours), f"a.{ending}").read_bytes()
+    (tmp_path / f"a part.{ending}").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a part.*(damaged|not a picture)"):
+        read_picture(tmp_path / f"a part.{ending}")
+
+
+def test_the_first_crop_is_the_largest_in_the_middle():
+    assert whole_crop((100, 200), (64, 64)) == Crop(99.5, 49.5, 100)
+    assert whole_crop((100, 200), (64, 32)) == Crop(99.5, 49.5, 100)
+    assert whole_crop((200, 100), (32, 64)) == Crop(49.5, 99.5, 100)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 32), (48, 64)])
+def test_a_crop_of_the_models_size_is_the_picture_itself(shape):
+    pixels = smooth(*shape)
+    image = cut(Picture(pixels), whole_crop(shape, shape), shape)
+    assert image.shape == (1, 3, *shape)
+    assert np.abs(to_picture(image).astype(int) - pixels).max() <= 1
+
+
+def test_a_crop_lies_where_it_says():
+    pixels = smooth(200, 300)
+    image = to_picture(cut(Picture(pixels), Crop(99.5, 79.5, 64), (64, 64)))
+    assert np.abs(image.astype(int) - pixels[48:112, 68:132]).max() <= 1
+
+
+def test_a_crop_turns_clockwise():
+    pixels = np.zeros((200, 200, 3), dtype=np.uint8)
+    pixels[:100] = 255  # light above
+    image = cut(Picture(pixels), Crop(99.5, 99.5, 100, angle=90), (64, 64))
+    assert image[..., 2:30].min() > 0.9  # its left edge is above
+    assert image[..., 34:62].max() < -0.9
+
+
+@pytest.mark.parametrize("side", [64, 100, 127, 128, 200, 500])
+def test_fine_stripes_become_grey_instead_of_coarse_ones(side):
+    pixels = np.zeros((600, 600, 3), dtype=np.uint8)
+    pixels[:, ::2] = 255
+    image = cut(Picture(pixels), Crop(299.5, 299.5, side), (32, 32))
+    assert image.abs().max() < 0.35
+
+
+def test_beyond_the_border_the_border_goes_on():
+    image = cut(Picture(np.full((80, 80, 3), 200, dtype=np.uint8)), Crop(0, 0, 300, 30), (64, 64))
+    assert torch.allclose(image, torch.tensor(200 / 127.5 - 1), atol=1e-4)
+    with pytest.raises(ValueError, match=r"centre .* lies outside the picture: move it back"):
+        cut(Picture(np.zeros((80, 80, 3), dtype=np.uint8)), Crop(100, 0, 30), (64, 64))
+
+
+@pytest.mark.parametrize("numbers", [(float("nan"), 0, 5), (0, 0, 0), (0, 0, float("inf"))])
+def test_a_crop_is_finite(numbers):
+    with pytest.raises(ValueError, match="must be finite"):
+        Crop(*numbers)
+
+
+def test_pixels_and_tensors_are_each_others_inverse(colours):
+    assert np.array_equal(to_picture(to_tensor(colours)), colours)
