@@ -2,7 +2,8 @@
 
 Each row runs in a process of its own: the engine's steps, and in turn with them, in another process, the same steps
 taken with the whole network as the published applications take them, so that their ratio holds on a machine whose
-speed varies.
+speed varies. With `--sessions 1 2 4` a second table: what it costs when that many drag at once, taking turns as they
+do on the page.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -27,12 +29,15 @@ from benchmarks.networks import config_f, random_generator
 from benchmarks.whole_network import WholeNetworkDrag
 from draggan import engine
 from draggan.mask import Held
+from draggan.precision import in_precision
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.layers import SynthesisLayer
+from draggan.threads import free_cores
 
 PARTS = ("features", "tracking", "supervision", "mask", "backward")
-AS_THE_COMMAND_LINE = (  # which tells malloc first of all
-    "from draggan.memory import keep_freed_memory; keep_freed_memory(); from benchmarks.step import main; main()"
+AS_THE_COMMAND_LINE = (  # which tells malloc and the threads first of all
+    "from draggan.memory import keep_freed_memory; keep_freed_memory(); "
+    "from draggan.threads import use_free_cores; use_free_cores(); from benchmarks.step import main; main()"
 )
 NETWORKS = ("plush-256", "256", "512", "1024")
 
@@ -45,6 +50,8 @@ class Row:
     points: int
     mask: bool
     device: str
+    precision: str
+    sessions: int  # drags that take turns
     steps: int  # of the engine that are timed
     baseline: int  # steps with the whole network, each after its share of the engine's
 
@@ -54,7 +61,7 @@ class Cost:
     """Milliseconds are medians."""
 
     row: Row
-    step: float
+    step: float  # with several sessions, of all of them together
     parts: dict[str, float]  # of a step
     display: float  # the picture of a step
     whole_network: float  # the same step with the whole network
@@ -65,25 +72,29 @@ class Cost:
 
 
 def measure(row: Row) -> Cost:
-    generator = _network(row.network).to(row.device)
-    latent = generator.latent(1)
-    pairs, mask = _pairs(generator, row.points), _mask(generator) if row.mask else None
+    generator = in_precision(network(row.network).to(row.device), row.precision)
+    pairs, mask = spread_pairs(generator, row.points), _mask(generator) if row.mask else None
     config = draggan.DragConfig(max_steps=10**6, tolerance=1e-6)
-    steps = draggan.drag(generator, latent, pairs, mask, config)
+    drags = [draggan.drag(generator, generator.latent(1 + i), pairs, mask, config) for i in range(row.sessions)]
+
+    def step() -> None:
+        for drag in drags:
+            next(drag)
+
     for _ in range(4):
-        next(steps)
+        step()
     with _timed(generator) as parts:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        times = [_seconds(lambda: next(steps)) for _ in range(row.steps)]
+        times = [_seconds(step) for _ in range(row.steps)]
         faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / row.steps
-    displays = [_seconds(next(steps).image) for _ in range(3)]
+    displays = [_seconds(next(drags[0]).image) for _ in range(3)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     whole, ratios = [], []
     if row.baseline:
-        with _baseline(row) as step_whole:
+        with baseline(row) as step_whole:
             share = max(3, row.steps // row.baseline)
             for _ in range(row.baseline):
-                ours = median(_seconds(lambda: next(steps)) for _ in range(share))
+                ours = median(_seconds(step) for _ in range(share))
                 whole.append(step_whole())
                 ratios.append(whole[-1] / ours)
     return Cost(
@@ -100,7 +111,7 @@ def measure(row: Row) -> Cost:
 
 
 @contextmanager
-def _baseline(row: Row) -> Iterator[Callable[[], float]]:
+def baseline(row: Row) -> Iterator[Callable[[], float]]:
     """Takes a step with the whole network, in a process of its own with malloc as it is, and tells its seconds."""
     command = [sys.executable, "-m", "benchmarks.step", "--baseline-of", json.dumps(asdict(row))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -116,12 +127,12 @@ def _baseline(row: Row) -> Iterator[Callable[[], float]]:
 
 
 def serve_baseline(row: Row) -> None:
-    """The other end of `_baseline`."""
-    generator = _network(row.network).to(row.device)
+    """The other end of `baseline`."""
+    generator = network(row.network).to(row.device)
     mask = _mask(generator) if row.mask else None
-    baseline = WholeNetworkDrag(generator, generator.latent(1).to(row.device), _pairs(generator, row.points), mask)
+    whole = WholeNetworkDrag(generator, generator.latent(1).to(row.device), spread_pairs(generator, row.points), mask)
     for _ in sys.stdin:
-        print(_seconds(baseline.step), flush=True)
+        print(_seconds(whole.step), flush=True)
 
 
 @contextmanager
@@ -178,11 +189,11 @@ def _convolved(layer: SynthesisLayer, x: Tensor) -> Tensor:
     return torch.conv2d(x, layer.weight, padding=1)
 
 
-def _network(name: str) -> Generator:
+def network(name: str) -> Generator:
     return random_generator(config_f(int(name))) if name.isdigit() else draggan.load(name, "cpu")
 
 
-def _pairs(generator: Generator, count: int) -> list[draggan.DragPair]:
+def spread_pairs(generator: Generator, count: int) -> list[draggan.DragPair]:
     """Handles spread over the picture, none of which can arrive."""
     height, width = generator.image_size
     rng = torch.Generator().manual_seed(3)
@@ -212,18 +223,41 @@ def _wait(generator: Generator) -> None:
 
 def table(costs: list[Cost]) -> str:
     lines = [
-        f"| network | points | mask | step ms | {' | '.join(PARTS)} | display "
+        f"| network | precision | points | mask | step ms | {' | '.join(PARTS)} | display "
         "| whole network | ratio | bare | MB | faults |",
-        f"|---|---|---|{'---|' * (len(PARTS) + 7)}",
+        f"|---|---|---|---|{'---|' * (len(PARTS) + 7)}",
     ]
     for c in costs:
         parts = " | ".join(f"{c.parts.get(name, 0):.1f}" for name in PARTS)
         whole = f"{c.whole_network:.0f} | {c.ratio:.1f}" if c.ratio else "- | -"
         lines.append(
-            f"| {c.row.network} | {c.row.points} | {'yes' if c.row.mask else 'no'} | {c.step:.1f} | {parts} "
-            f"| {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} | {c.faults:.0f} |"
+            f"| {c.row.network} | {c.row.precision} | {c.row.points} | {'yes' if c.row.mask else 'no'} | {c.step:.1f} "
+            f"| {parts} | {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} | {c.faults:.0f} |"
         )
     return "\n".join(lines)
+
+
+def table_of_sessions(costs: list[Cost]) -> str:
+    """Milliseconds from one step of a session to its next, and MB resident at most, by how many drag at once."""
+    counts = sorted({c.row.sessions for c in costs})
+    found = {(c.row.network, c.row.points, c.row.sessions): c for c in costs if not c.row.mask}
+    lines = [
+        f"| network | points | {' | '.join(f'{n} sessions, ms | MB' for n in counts)} |",
+        f"|---|---|{'---|---|' * len(counts)}",
+    ]
+    for network, points in dict.fromkeys((name, points) for name, points, _ in found):
+        cells = (found[network, points, n] for n in counts)
+        lines.append(f"| {network} | {points} | {' | '.join(f'{c.step:.1f} | {c.memory:.0f}' for c in cells)} |")
+    return "\n".join(lines)
+
+
+def costs_of(rows: list[Row]) -> list[Cost]:
+    costs = []
+    for row in tqdm(rows, unit="row"):
+        command = [sys.executable, "-c", AS_THE_COMMAND_LINE, "--row", json.dumps(asdict(row))]
+        said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        costs.append(Cost(**(said | {"row": row})))
+    return costs
 
 
 def main() -> None:
@@ -233,7 +267,9 @@ def main() -> None:
     parser.add_argument("--no-mask", action="store_true", help="leave out the rows with a mask")
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--baseline", type=int, default=3, help="steps with the whole network; 0: none")
+    parser.add_argument("--sessions", nargs="+", type=int, help="the second table: how many drag at once")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", nargs="+", default=["fp32"], help="of auto, fp32, bf16, fp16, tf32")
     parser.add_argument("--json", type=Path, help="write every cost to this file")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--baseline-of", help=argparse.SUPPRESS)
@@ -244,28 +280,19 @@ def main() -> None:
     if args.row:
         print(json.dumps(asdict(measure(Row(**json.loads(args.row))))))
         return
-    cases = [(points, False) for points in args.points] + [(1, True)] * (not args.no_mask)
-    rows = [
-        Row(
-            network,
-            points,
-            mask,
-            args.device,
-            args.steps,
-            0 if network == "plush-256" and points > 5 else args.baseline,
-        )
-        for network in args.networks
-        for points, mask in cases
-    ]
-    costs = []
-    for row in tqdm(rows, unit="row"):
-        command = [sys.executable, "-c", AS_THE_COMMAND_LINE, "--row", json.dumps(asdict(row))]
-        said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        costs.append(Cost(**(said | {"row": row})))
+    cases = [(points, False) for points in args.points] + [(1, True)] * (not args.no_mask and not args.sessions)
+    rows = []
+    for name, (points, mask), precision, sessions in product(
+        args.networks, cases, args.precision, args.sessions or [1]
+    ):
+        without = args.sessions or (name == "plush-256" and points > 5)
+        row = Row(name, points, mask, args.device, precision, sessions, args.steps, 0 if without else args.baseline)
+        rows.append(row)
+    costs = costs_of(rows)
     if args.json:
         args.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(table(costs))
+    print(f"{free_cores()} threads, torch {torch.__version__}")
+    print(table_of_sessions(costs) if args.sessions else table(costs))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from draggan.stylegan2.convolution import arranged, conv3x3, conv_transpose3x3
 
 @pytest.fixture(params=[0, 10**9], ids=["library", "matrix"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(convolution, "SMALL", request.param)
+    for name in ("SMALL", "SMALL_UP"):
+        monkeypatch.setattr(convolution, name, request.param)
 
 
 def tensors(size, count=2):
@@ -39,6 +40,18 @@ def test_conv_transpose3x3(way, size, crop):
     x, weight = tensors(size)
     expected = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=crop)
     same(conv_transpose3x3(x, arranged(weight, up=True), crop), expected, x)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_it_multiplies_in_the_type_of_the_weight(way, up):
+    x, weight = tensors((5, 5))
+    low = arranged(weight.bfloat16(), up)
+    run = (lambda x, w: conv_transpose3x3(x, w, 1)) if up else (lambda x, w: conv3x3(x, w, 1))
+    ours = run(x, low)
+    assert ours.dtype == x.dtype
+    rounded = run(x.bfloat16(), low).double()
+    torch.testing.assert_close(ours, rounded, rtol=0, atol=0)
+    torch.testing.assert_close(ours, run(x, low.double()), rtol=0.02, atol=0.05)
 
 
 def test_gradients(way):

@@ -1,5 +1,7 @@
 """The two 3 x 3 convolutions of the network, with gradients for their input alone.
 
+They multiply in the type that the weight is kept in; what comes out is again of the type of what went in.
+
 On a CPU, small maps are multiplied as one matrix: reading the weights is what they cost, and the library's convolutions
 rearrange the weights at each call. Everything else is the library's.
 """
@@ -8,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALL = 700  # cells up to which the matrix is faster, measured by `python -m benchmarks.convolution`
+SMALL = 400  # cells up to which the matrix is faster, measured by `python -m benchmarks.convolution`
+SMALL_UP = 900  # the same before a map is doubled
 
 
 def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, h + 2 padding - 2, w + 2 padding - 2)."""
     narrow = x.to(weight.dtype)
-    if _as_matrix(x, weight):
+    if _as_matrix(x, weight, SMALL):
         return _Conv3x3.apply(F.pad(narrow, (padding,) * 4) if padding else narrow, weight).to(x.dtype)
     return F.conv2d(narrow, weight, padding=padding).to(x.dtype)
 
@@ -22,7 +25,7 @@ def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
 def conv_transpose3x3(x: Tensor, weight: Tensor, crop: int) -> Tensor:
     """Stride 2. x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, 2 h + 1 - 2 crop, 2 w + 1 - 2 crop)."""
     narrow = x.to(weight.dtype)
-    if _as_matrix(x, weight):
+    if _as_matrix(x, weight, SMALL_UP):
         y = _ConvTranspose3x3.apply(narrow, weight).to(x.dtype)
         return y[:, :, crop:-crop, crop:-crop] if crop else y
     return F.conv_transpose2d(narrow, weight.transpose(0, 1), stride=2, padding=crop).to(x.dtype)
@@ -35,8 +38,8 @@ def arranged(weight: Tensor, up: bool) -> Tensor:
     return weight.contiguous(memory_format=torch.channels_last)
 
 
-def _as_matrix(x: Tensor, weight: Tensor) -> bool:
-    return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= SMALL
+def _as_matrix(x: Tensor, weight: Tensor, small: int) -> bool:
+    return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= small
 
 
 class _Conv3x3(torch.autograd.Function):
