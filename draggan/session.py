@@ -11,6 +11,7 @@ from torch import Tensor
 
 from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep, drag
 from draggan.geometry import DragPair, Point
+from draggan.photo import Photo
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stopped"]
@@ -35,6 +36,7 @@ class Session:
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     number: int = 0  # pictures drawn in this tab before this one
+    photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
     past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
     future: tuple["Session", ...] = ()  # what was undone, the last one first
 
