@@ -12,6 +12,7 @@ from torch import Tensor
 from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep, drag
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
+from draggan.photo import Photo
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
@@ -47,6 +48,7 @@ class Session:
     config: DragConfig = field(default_factory=DragConfig)  # how the last drag was made
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
+    photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
     shots: tuple[Shot, ...] = ()  # pictures to go back to, the oldest first
     past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
     future: tuple["Session", ...] = ()  # what was undone, the last one first
@@ -207,12 +209,15 @@ class Session:
             return self
         return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
-    def run(self, generator: Generator) -> Iterator[DragStep]:
-        """The drag of this session's points, from where it stands. Raises ValueError when there is none to run."""
+    def run(self, generator: Generator, config: DragConfig | None = None) -> Iterator[DragStep]:
+        """The drag of this session's points, from where it stands; config: None, the session's own.
+
+        Raises ValueError when there is nothing to drag.
+        """
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
-        return drag(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
+        return drag(generator, self.latent, self.pairs, mask, config or self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":
         """With a change that can be undone."""

@@ -130,6 +130,20 @@ class Generator(nn.Module):
         generator._quick = (copy.deepcopy(self, shared),)
         return generator
 
+    def changed(self, changes: Mapping[str, Tensor]) -> "Generator":
+        """The same network with some weights changed, sharing the others. changes: what is added, by their names."""
+        shared = {id(t): t for t in self.buffers()}
+        for name, change in changes.items():
+            weight = self.get_buffer(name)
+            shared[id(weight)] = weight + change.to(weight)
+        generator = copy.deepcopy(self, shared)
+        generator._quick = ()
+        for name in changes:
+            layer = generator.get_submodule(name.rpartition(".")[0])
+            if isinstance(layer, SynthesisLayer):
+                layer.prepare()
+        return generator.dragging_in(self.quick.synthesis.blocks()[0].conv1.weight.dtype) if self._quick else generator
+
     @property
     def quick(self) -> "Generator":
         """What a drag computes features with: itself, or a form whose convolutions multiply in a lower type."""

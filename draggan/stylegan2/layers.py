@@ -47,8 +47,12 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # squares of the weight, by tap
 
     def arrange(self) -> None:
-        """Lays the weight out as the convolutions read it, and prepares what does not depend on w."""
+        """Lays the weight out as the convolutions read it."""
         self.weight = arranged(self.weight, self.up)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What does not depend on w."""
         self.power = self.weight.square().sum(dim=(2, 3))
         self.noisy = bool(self.noise_strength != 0)
 

@@ -1,0 +1,18 @@
+"""What a session keeps of a picture of one's own, beside the latent that it was turned into."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from draggan.delta import Delta
+from draggan.picture import Crop, Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture that was put into a model. The model's own picture of it is that of the session's `start`."""
+
+    crop: Crop  # the part of the picture that the model sees
+    shown: np.ndarray  # (H, W, 3) uint8: what the crop holds, at the size of the model's pictures
+    delta: Delta | None = None  # how the model's weights were changed for it
+    picture: Picture | None = None  # the whole picture; None: it is not kept

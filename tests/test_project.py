@@ -1,0 +1,233 @@
+"""A session as a file: what comes back is what was saved, and what is no session is refused."""
+
+import json
+import zlib
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from draggan import delta, project
+from draggan.delta import Delta
+from draggan.engine import DragConfig
+from draggan.geometry import DragPair, Point
+from draggan.photo import Photo
+from draggan.picture import Crop, Picture
+from draggan.project import Project
+from draggan.session import new_session
+from draggan.stylegan2.generator import Generator
+from tests.networks import tiny_generator
+
+WEIGHT = "synthesis.b32.conv1.weight"
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator(32, width=2)
+
+
+@pytest.fixture(scope="module")
+def edited(generator):
+    """A session with a bit of everything, in the middle of its history."""
+    session = new_session(generator, "tiny", seed=3, truncation_psi=0.7)
+    shown = np.random.RandomState(0).randint(0, 256, (32, 16, 3), dtype=np.uint8)
+    whole = Picture(np.random.RandomState(1).randint(0, 256, (70, 80, 3), dtype=np.uint8), ("turned",))
+    change = Delta({WEIGHT: torch.full((8, 8, 3, 3), 0.25, dtype=torch.float16)})
+    session = replace(session, photo=Photo(Crop(30.125, 33, 41.5, -12.3), shown, change, whole))
+    session = session.add(DragPair(Point(0.1 + 0.2, 5), Point(9, 8))).with_mask(np.eye(32, 16) > 0)
+    session = session.add(DragPair(Point(12, 20), Point(9, 21)))
+    for step in session.run(generator, DragConfig(lr=0.02, max_steps=3)):
+        session = session.advance(step)
+    session = session.keep(b"a small picture").click(Point(4, 4))
+    return session.remove(0).undo()
+
+
+def differences(a, b, where="session"):
+    """Where two values are not the same, to the last bit."""
+    if isinstance(a, torch.Tensor):
+        same = a.dtype == b.dtype and torch.equal(a, b) and torch.equal(a.signbit(), b.signbit())
+        return [] if same else [where]
+    if isinstance(a, np.ndarray):
+        return [] if a.dtype == b.dtype and np.array_equal(a, b) else [where]
+    if is_dataclass(a):
+        names = [f.name for f in fields(a)]
+        return [d for n in names for d in differences(getattr(a, n), getattr(b, n), f"{where}.{n}")]
+    if isinstance(a, dict):
+        return [d for n in a.keys() | b.keys() for d in differences(a[n], b[n], f"{where}.{n}")]
+    if isinstance(a, tuple):
+        parts = [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{where}[{i}]")]
+        return parts
+    return [] if type(a) is type(b) and a == b else [where]
+
+
+def test_all_of_it_comes_back(edited, tmp_path):
+    saved = Project(edited, "ab" * 32, {"lr": 0.1 + 0.2, "space": "w", "max_steps": 77, "clean": True})
+    project.save(tmp_path / "a.draggan", saved)
+    loaded = project.load(tmp_path / "a.draggan")
+    assert (len(loaded.session.past), len(loaded.session.future)) == (5, 1)
+    assert differences(saved, loaded) == []
+
+
+def test_a_drag_goes_on_as_if_it_had_not_been_saved(generator, edited, tmp_path):
+    project.save(tmp_path / "a.draggan", Project(edited, ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    config = DragConfig(lr=0.02, max_steps=2)
+    (*_, a), (*_, b) = edited.run(generator, config), loaded.run(generator, config)
+    assert torch.equal(a.latent, b.latent)
+    assert a.handles == b.handles
+
+
+def test_what_the_history_shares_is_written_once_and_shared_again(edited, tmp_path):
+    project.save(tmp_path / "a.draggan", Project(edited, ""))
+    assert len(load_file(tmp_path / "a.draggan")) < 30
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert loaded.past[0].start is loaded.start
+    assert loaded.past[0].photo is loaded.photo
+    assert len(loaded._sizes()) == len(edited._sizes())
+    project.save(tmp_path / "b.draggan", Project(loaded, ""))
+    assert (tmp_path / "a.draggan").stat().st_size == (tmp_path / "b.draggan").stat().st_size
+
+
+def test_a_running_session_is_not_saved_and_a_failure_leaves_the_old_file(edited, tmp_path, monkeypatch):
+    path = tmp_path / "a.draggan"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="something is running: stop it"):
+        project.save(path, Project(replace(edited, phase="dragging"), ""))
+    monkeypatch.setattr(project.safetensors.torch, "save_file", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        project.save(path, Project(edited, ""))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.draggan"]
+    assert path.read_text() == "old"
+
+
+@pytest.fixture
+def doctored(edited, tmp_path):
+    """Writes a file that differs from a good one."""
+
+    def write(change):
+        path = tmp_path / "bad.draggan"
+        project.save(path, Project(edited, ""))
+        tensors = load_file(path)
+        document = json.loads(bytes(tensors.pop("document").numpy()))
+        change(document, tensors)
+        text = json.dumps(document).encode()
+        save_file(tensors | {"document": torch.frombuffer(bytearray(text), dtype=torch.uint8)}, path)
+        return path
+
+    return write
+
+
+def set_in(*way, value):
+    def change(document, tensors):
+        *before, last = way
+        for key in before:
+            document = document[key]
+        document[last] = value
+
+    return change
+
+
+def set_tensor(*way, value):
+    def change(document, tensors):
+        for key in way:
+            document = document[key]
+        tensors[document] = value
+
+    return change
+
+
+S = "session"
+BAD = {
+    "another version": set_in("version", value=9),
+    "a latent of one dimension": set_tensor(S, "latent", value=torch.zeros(4)),
+    "a latent of bytes": set_tensor(S, "start", value=torch.zeros(1, 8, 12, dtype=torch.uint8)),
+    "a latent that is not finite": set_tensor(S, "latent", value=torch.full((1, 8, 12), float("nan"))),
+    "a latent of another shape than the start": set_tensor(S, "start", value=torch.zeros(1, 8, 13)),
+    "a tensor that is missing": set_in(S, "latent", value="t99"),
+    "a pair outside": set_in(S, "pairs", value=[[1, 1, 400, 1]]),
+    "a pair that is infinite": set_in(S, "pairs", value=[[1, 1, float("inf"), 1]]),
+    "two pairs at one place": set_in(S, "pairs", value=[[1, 1, 2, 2], [1, 1, 3, 3]]),
+    "too many pairs": set_in(S, "pairs", value=[[1, i / 9, 2, 2] for i in range(69)]),
+    "a phase that runs": set_in(S, "phase", value="dragging"),
+    "a phase that there is not": set_in(S, "phase", value="asleep"),
+    "a negative seed": set_in(S, "seed", value=-1),
+    "a yes for a seed": set_in(S, "seed", value=True),
+    "a model that is not a name": set_in(S, "model", value=["a"]),
+    "a size that is none": set_in(S, "image_size", value=[0, 16]),
+    "a mask of another size": set_tensor(
+        S, "mask", value=torch.frombuffer(bytearray(zlib.compress(bytes(9))), dtype=torch.uint8)
+    ),
+    "a mask that is a bomb": set_tensor(
+        S, "mask", value=torch.frombuffer(bytearray(zlib.compress(bytes(10**7))), dtype=torch.uint8)
+    ),
+    "templates of two lengths": set_tensor(S, "drag", "templates", 0, value=torch.zeros(3)),
+    "fewer handles than templates": set_in(S, "drag", "handles", value=[]),
+    "an optimiser of something else": set_in(S, "drag", "adam", value={"step": "t0"}),
+    "a crop without a side": set_in(S, "photo", "crop", value=[1, 1, 0, 0]),
+    "a picture of floats": set_tensor(S, "photo", "shown", value=torch.zeros(32, 16, 3)),
+    "a picture of another size": set_tensor(S, "photo", "shown", value=torch.zeros(8, 8, 3, dtype=torch.uint8)),
+    "a history of another model": set_in("past", 0, "image_size", value=[32, 32]),
+    "settings of lists": set_in("settings", value={"a": [1]}),
+    "no session": set_in(S, value=None),
+}
+
+
+@pytest.mark.parametrize("change", BAD.values(), ids=BAD)
+def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
+    path = doctored(change)
+    with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: ."):
+        project.load(path)
+
+
+def test_other_files_are_refused_by_name(tmp_path):
+    path = tmp_path / "a.draggan"
+    with pytest.raises(FileNotFoundError, match=r"a\.draggan"):
+        project.load(path)
+    for content in (b"", b"hello" * 9, b"\xff" * 16, b"\x80\x04cposix\nsystem\n."):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.draggan is not a session"):
+            project.load(path)
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(ValueError, match="another kind of safetensors file"):
+        project.load(path)
+
+
+def test_it_fits_its_own_model_only(generator, edited):
+    project.check_fits(Project(edited, ""), generator)
+    with pytest.raises(ValueError, match="made with another model"):
+        project.check_fits(Project(edited, ""), tiny_generator(32))
+    photo = replace(edited.photo, delta=Delta({WEIGHT: torch.zeros(8, 8, dtype=torch.float16)}))
+    with pytest.raises(ValueError, match=rf"{WEIGHT} has shape \(8, 8\)"):
+        project.check_fits(Project(replace(edited, photo=photo), ""), generator)
+
+
+def test_a_changed_generator_shares_what_stays_and_leaves_the_first_alone(generator):
+    before = {name: t.clone() for name, t in generator.state_dict().items()}
+    latent = generator.latent(1)
+    picture = generator.render(latent)
+    change = Delta({WEIGHT: torch.full((8, 8, 3, 3), 0.25, dtype=torch.float16)})
+    new = delta.changed(generator, change)
+    assert not torch.equal(new.render(latent), picture)
+    assert torch.equal(generator.render(latent), picture)
+    for name, t in new.state_dict().items():
+        assert torch.equal(generator.state_dict()[name], before[name])
+        assert (t.data_ptr() == generator.state_dict()[name].data_ptr()) == (name != WEIGHT), name
+    whole = Generator(generator.config, {n: t.clone() for n, t in new.state_dict().items()})
+    assert torch.allclose(new.render(latent), whole.render(latent), atol=1e-6), "what depends on a weight follows it"
+    assert torch.equal(delta.changed(generator, Delta({})).render(latent), picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("synthesis.b64.conv1.weight", torch.zeros(8, 8, 3, 3), "which this generator does not have"),
+        ("mapping.w_avg", torch.zeros(12), "which this generator does not have"),
+        (WEIGHT, torch.zeros(8, 8, 1, 1), r"shape \(8, 8, 1, 1\)"),
+        (WEIGHT, torch.full((8, 8, 3, 3), float("inf")), "damaged"),
+    ],
+)
+def test_a_delta_of_something_else_is_refused(generator, name, change, message):
+    with pytest.raises(ValueError, match=message):
+        delta.changed(generator, Delta({name: change.half()}))
