@@ -192,8 +192,9 @@ def track(features: Features, handles: Tensor, templates: Tensor, half_width: fl
     for i, template in enumerate(templates):  # one by one, because the features of all candidates at once are large
         places = handles[i] + offsets  # (K, 2)
         distance = (features.of(i).sample(places[None])[0] - template).abs().sum(dim=1)  # (K,)
-        found.append(places[distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()])
-    return torch.stack(found)
+        nearest = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()
+        found.append(places.index_select(0, nearest[None]))  # as an index it would be read, which waits for it
+    return torch.cat(found)
 
 
 def _drag(
@@ -220,36 +221,40 @@ def _drag(
 
     held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
     targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
-    places, templates = _references(start, pairs)
+    places, known = _references(start, pairs)
+    templates, kept = None, ()  # (N, C); the same as a state keeps them
     first = index = start.index
     while True:
         with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
             features = around(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
             looked, handles = places, to_tensor(places, base)
-            templates = _completed(templates, features.detach(), handles)
+            if templates is None:
+                templates = _completed(known, features.detach(), handles)
+                kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
             handles = track(features.detach(), handles, templates, r2)
             loss = motion_supervision(features, handles, targets, r1)
             if held:
                 loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
-        places = to_points(handles)
+        now, found, said, *averages = _read(torch.stack(ws, dim=1), handles, loss, *means.values())
+        places = to_points(found)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
-        if not math.isfinite(loss.item()):
+        if not math.isfinite(said):
             raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
         state = DragState(
             index=index,
-            latent=torch.stack(ws, dim=1).detach().cpu(),  # (1, num_ws, w_dim)
+            latent=now,  # (1, num_ws, w_dim)
             origin=start.origin,
             starts=tuple(pair.handle for pair in pairs),
             looked=looked,
             handles=places,
-            templates=tuple(template.to("cpu", copy=True) for template in templates),  # not views of one tensor
-            adam={name: t.cpu() for name, t in means.items()},
+            templates=kept,
+            adam=dict(zip(means, averages, strict=True)),
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
         shown = _ForwardPass(generator, state.latent, features.trunk if quick is generator else None)
-        yield DragStep(state.latent, places, distances, loss.item(), arrived, last, state, shown)
+        yield DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
         shown.trunk = None
         if last:
             return
@@ -272,6 +277,13 @@ def gradients() -> Iterator[None]:
         yield
 
 
+def _read(*tensors: Tensor) -> list[Tensor]:
+    """Copies of small tensors of one type, on the CPU: an accelerator is waited for once."""
+    flat = torch.cat([t.detach().flatten().to(tensors[0]) for t in tensors]).cpu()
+    parts = flat.split([t.numel() for t in tensors])
+    return [part.reshape(t.shape).clone() for part, t in zip(parts, tensors, strict=True)]
+
+
 def _start(latent: Tensor) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
     return DragState(0, latent.cpu(), latent.cpu(), (), (), (), (), {})
@@ -285,10 +297,8 @@ def _references(start: DragState, pairs: tuple[DragPair, ...]) -> tuple[tuple[Po
     return places, tuple(None if i is None else start.templates[i] for i in rows)
 
 
-def _completed(templates: Sequence[Tensor | None] | Tensor, features: Features, handles: Tensor) -> Tensor:
+def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:
     """The templates, (N, C); those still unknown are what lies at the handles now."""
-    if isinstance(templates, Tensor):
-        return templates
     now = features.sample(handles[:, None])[:, 0]  # (N, C)
     return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
 

@@ -58,8 +58,8 @@ def to_points(points: Tensor) -> tuple[Point, ...]:
 
 def disc(radius: float, like: Tensor) -> Tensor:
     """Offsets to the pixels nearer than `radius`; the centre itself always. (K, 2)"""
-    offsets = square(radius, like)
-    return offsets[(offsets.norm(dim=1) < radius) | (offsets == 0).all(dim=1)]
+    offsets = square(radius, torch.empty(0))  # chosen on the CPU: the number of them would be waited for elsewhere
+    return offsets[(offsets.norm(dim=1) < radius) | (offsets == 0).all(dim=1)].to(like)
 
 
 def square(half_width: float, like: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ expectation and costs as little as a few more handles.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,11 @@ class Held:
     resolution: int  # of the block whose map it is
     reference: Tensor  # (1, C, h, w): F0
     fixed: Tensor  # (1, 1, h, w): 1 - M, the part of each cell that must not change, in [0, 1]
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """`fixed` on the CPU, where tiles are chosen: an accelerator would be waited for at every step."""
+        return self.fixed.cpu()
 
     def loss(self, features: Tensor) -> Tensor:
         """The mean over map and channels of |F - F0| (1 - M). features (1, C, h, w)."""
@@ -53,7 +59,7 @@ class Held:
         height, width = self.fixed.shape[2:]
         down, right = torch.randint(TILE, (2,), generator=rng).tolist()
         tops, lefts = range(-down, height, TILE), range(-right, width, TILE)
-        padded = F.pad(self.fixed, (right, -(width + right) % TILE, down, -(height + down) % TILE))
+        padded = F.pad(self._places, (right, -(width + right) % TILE, down, -(height + down) % TILE))
         held = F.max_pool2d(padded, TILE)[0, 0].flatten() > 0  # one a tile
         corners = [(top, left) for top in tops for left in lefts]
         return [corners[i] for i in torch.randperm(len(corners), generator=rng).tolist() if held[i]]
