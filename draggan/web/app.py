@@ -3,21 +3,25 @@
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from gradio import themes
+from starlette.middleware import Middleware
 
 from draggan.cache import ModelCache
 from draggan.engine import DragConfig
 from draggan.models import step_size
 from draggan.web import canvas
 from draggan.web.handlers import Handlers
+from draggan.web.limits import REQUEST_BYTES, BodyLimit
+from draggan.web.presence import Places
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
+IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away; after an hour where its tab is closed
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto }
@@ -44,15 +48,27 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 7860  # the next free one if it is taken
     share: bool = False
+    auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (user, password); none: the page is open to all
+    max_users: int = 100  # tabs that are open at once; others wait
+    root_path: str = ""  # where a reverse proxy shows the page: /edit
+    max_upload: int = 4 << 30  # bytes of a model file that a user sends
+
+    def __post_init__(self) -> None:
+        if self.root_path and not self.root_path.startswith(("/", "http://", "https://")):
+            raise ValueError(f"root path {self.root_path!r}: write /edit, or a whole address (http://..)")
+        if self.max_users < 1:
+            raise ValueError(f"max_users is {self.max_users}: at least 1 tab must be let in")
+        if self.max_upload < 1:
+            raise ValueError(f"max_upload is {self.max_upload}: it must be at least 1 byte")
 
 
-def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
-    """The page. `model`, a name or a file, is the one shown first."""
-    do = Handlers(models, device, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"))
+def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blocks:
+    """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
+    do = Handlers(models, device, ThreadPoolExecutor(max_workers=1, thread_name_prefix="network"), Places(max_users))
     do.rehearse(model)
     defaults = DragConfig()
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
-        state = gr.State()
+        state = gr.State(time_to_live=IDLE_SECONDS)
         gr.Markdown(ABOUT)
         with gr.Row(equal_height=False, elem_id="work"):
             with gr.Column(scale=1, min_width=280):
@@ -86,7 +102,8 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(do.stay, **quiet)
-        page.load(do.start, [menu, seed, psi], shown, **quiet)
+        arriving = page.load(do.arrive, None, view, **quiet)
+        arriving.success(do.start, [menu, seed, psi], shown, **quiet)
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         menu.change(step_size, menu, lr, **quiet)
@@ -110,13 +127,16 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         server_name=config.host,
         server_port=free_port(config.host, config.port),
         share=config.share,
+        auth=list(config.auth) or None,
+        root_path=config.root_path.rstrip("/"),
         theme=themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
         css=CSS,
         footer_links=[],
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,
-        max_file_size="4gb",
+        max_file_size=config.max_upload,
+        app_kwargs={"middleware": [Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES)]},
         enable_monitoring=False,
     )
     return address

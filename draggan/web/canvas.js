@@ -19,7 +19,7 @@ const outbox = []; // edits that wait for the answer to the one before
 let edits = 0; // how many were sent
 let asked = null; // the view of the last 'look'
 
-const busy = () => ['dragging', 'loading'].includes(props.marks.phase);
+const busy = () => ['dragging', 'loading', 'waiting'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
@@ -144,7 +144,7 @@ function show() {
   bar.value = progress ?? 0;
   if (line.textContent !== status) line.textContent = status;
   points();
-  if (props.view !== marked.view && asked !== marked.view) {
+  if (!busy() && props.view !== marked.view && asked !== marked.view) {
     asked = marked.view;
     trigger('look');
   }

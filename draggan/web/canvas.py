@@ -59,6 +59,11 @@ def update(
     return gr.update(**changes)
 
 
+def note(status: str) -> dict[str, Any]:
+    """Words on a canvas that has no picture yet."""
+    return gr.update(marks=marks(None, status))
+
+
 def picture(session: Session, image: bytes) -> dict[str, Any]:
     """The picture of a session (JPEG) under marks that the canvas has already."""
     return gr.update(image=_data_url("image/jpeg", image), view=_view(session))
@@ -73,7 +78,7 @@ def marks(session: Session | None, status: str) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
         size = {"size": [1, 1], "view": None}
-        return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": status}
+        return {**size, "handles": [], "targets": [], "pending": None, "phase": "waiting", "status": status}
     height, width = session.image_size
     return {
         "picture": session.number,

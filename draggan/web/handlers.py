@@ -1,7 +1,8 @@
 """What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..).
 
-All work on the network goes through one worker thread, a step at a time: tabs that drag at once take turns, and the
-processor never runs two networks against each other.
+All work on the network goes through one worker thread, a step or a picture at a time, first come, first served: each
+tab waits for one piece of work of every other tab at most, and the processor never runs two networks against each
+other. Models are loaded beside it, in the thread of the tab that wants one.
 """
 
 import asyncio
@@ -28,9 +29,12 @@ from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
 from draggan.table import MODELS
 from draggan.web import canvas, words
+from draggan.web.presence import Drags, Places
 
-FRAME_SECONDS = 1 / 15  # between two frames; and drawing them takes at most a third of the time
+FRAME_SECONDS = 1 / 15  # between two answers of a drag
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
+WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
+ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
 EXPECTED = (ValueError, OSError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
 
 
@@ -48,12 +52,14 @@ def told(handler: Callable) -> Callable:
 
 
 class Handlers:
-    """The handlers of one page: its models, the device they run on, and the worker that runs them."""
+    """The handlers of one page: its models, the device they run on, the worker that runs them, and who may come."""
 
-    def __init__(self, models: ModelCache, device: str, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, models: ModelCache, device: str, worker: ThreadPoolExecutor, places: Places) -> None:
         self._models = models
         self._device = device
         self._worker = worker
+        self._places = places
+        self._drags = Drags()
 
     def rehearse(self, model: str) -> None:
         """A step of a drag that nobody sees, on the worker: libraries prepare themselves when they are first used."""
@@ -72,15 +78,27 @@ class Handlers:
         """The first picture of a tab. -> what `shown` gives"""
         return self._drawn(None, model, seed, truncation_psi)
 
-    async def stay(self) -> AsyncIterator[None]:
-        """Runs as long as the tab is open, so that its stream of answers is never closed.
+    async def stay(self, request: gr.Request) -> AsyncIterator[None]:
+        """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
 
         Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
         its answer waits for the next edit.
         """
-        while True:
-            yield
-            await asyncio.sleep(STAY_SECONDS)
+        tab = str(request.session_hash)
+        self._places.enter(tab)
+        try:
+            while True:
+                yield
+                await asyncio.sleep(STAY_SECONDS)
+        finally:
+            self._places.leave(tab)
+
+    async def arrive(self, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
+        """Ends when the tab has a place. -> canvas"""
+        yield gr.skip()
+        while (before := self._places.before(str(request.session_hash))) != 0:
+            yield canvas.note(words.waiting(before, self._places.most)) if before else gr.skip()
+            await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
 
     @told
     def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
@@ -106,7 +124,8 @@ class Handlers:
             yield model, *shown(replace(session, phase="loading"), status=f"Loading {Path(model).name} ...")
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
-            yield session.model, *shown(session)
+            if session is not None:
+                yield session.model, *shown(session)
             _tell(error)
 
     def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
@@ -128,50 +147,69 @@ class Handlers:
             edited = canvas.edited(session, event)
         except EXPECTED as error:
             gr.Warning(words.explain(error))
+            if session is None:
+                return session, gr.update(answered=event.number), *4 * [gr.skip()]
             edited = session
         return shown(edited, answered=event.number, repaint=event.kind in ("undo", "redo"))
 
     @told
     def look(self, session: Session) -> dict[str, Any]:
         """The picture of a session. -> canvas"""
+        _must_be_here(session)
         return canvas.picture(session, self._frame(session))
 
     @told
     def save(self, session: Session) -> dict[str, Any]:
         """The picture without points, as a PNG for the browser to keep. -> canvas"""
+        _must_be_here(session)
         said = facts(session.model, session.seed, session.truncation_psi)
-        png = encode(self._run(self._picture, session), said, lossless=True)
+        png = encode(self._picture(session), said, lossless=True)
         return canvas.file(f"{Path(session.model).stem}-seed{session.seed}-step{session.steps}.png", png)
 
     def drag(self, session: Session, lr: float, max_steps: float, space: Space, mask_weight: float) -> Iterator[tuple]:
-        """The drag, frame by frame; what each yield shows belongs together, so stopping keeps the last one."""
+        """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
+
+        Whoever stops keeps the last step that was shown; `stop` brings its picture.
+        """
         kept = session
         try:
             _must_be_free(session)
             config = DragConfig(lr=lr, max_steps=int(max_steps), space=space, mask_weight=mask_weight)
-            steps = session.run(self._run(self._generator, session.model), config)
-            drawing, drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
-            while (step := self._run(next, steps, None)) is not None:
-                moved = step.index > session.steps
-                session = session.advance(step)
-                if not moved and session.phase == "dragging":
-                    yield shown(session)  # the picture is still the one that is shown
-                    continue
-                if session.phase == "dragging" and time.monotonic() - drawn < max(FRAME_SECONDS, 2 * drawing):
-                    continue
-                began = time.monotonic()
-                frame = encode(to_picture(self._run(step.image)), lossless=False)
-                drawn = time.monotonic()
-                drawing = drawn - began
-                kept = session
-                yield shown(session, frame)
+            steps = session.run(self._generator(session.model), config)
+            stepping, drawing, told = 0.0, 0.0, -math.inf  # seconds: steps since the last frame, a frame; when told
+            with self._drags.one():
+                while (timed := self._run(_timed, next, steps, None))[0] is not None:
+                    step, seconds = timed
+                    moved = step.index > session.steps
+                    session = session.advance(step)
+                    stepping += seconds
+                    ended = session.phase != "dragging"
+                    if time.monotonic() - told < FRAME_SECONDS and not ended:
+                        continue
+                    frame = None
+                    if moved and (ended or stepping >= 2 * drawing):
+                        picture, drawing = self._run(_timed, step.image)
+                        frame = encode(to_picture(picture), lossless=False)
+                        stepping, kept = 0.0, session
+                    if moved:
+                        told = time.monotonic()
+                    yield shown(session, frame, words.status(session, self._drags.others))
         except Exception as error:
-            yield shown(kept.stop())
+            if kept is not None:
+                yield shown(kept.stop())
             _tell(error)
 
-    def stop(self, session: Session) -> tuple:
-        """After Stop or an error: the points of the last step kept. -> model, then what `shown` gives"""
-        return session.model, *shown(session.stop())
+    def stop(self, session: Session) -> Iterator[tuple]:
+        """After Stop or an error: the last step kept, with its picture. -> model, then what `shown` gives"""
+        if session is None:
+            yield 7 * (gr.skip(),)
+            return
+        stopped = session.stop()
+        try:
+            yield session.model, *shown(stopped, self._frame(stopped))
+        except EXPECTED as error:
+            yield session.model, *shown(stopped)
+            _tell(error)
 
     def _run(self, work: Callable, *args: Any) -> Any:
         return self._worker.submit(work, *args).result()
@@ -181,14 +219,14 @@ class Handlers:
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         number = 0 if session is None else session.number + 1
-        fresh = self._run(lambda: new_session(self._generator(model), model, int(seed), truncation_psi))
+        fresh = self._run(new_session, self._generator(model), model, int(seed), truncation_psi)
         return shown(replace(fresh, number=number), self._frame(fresh))
 
     def _picture(self, session: Session) -> np.ndarray:
-        return to_picture(self._generator(session.model).render(session.latent))
+        return to_picture(self._run(self._generator(session.model).render, session.latent))
 
     def _frame(self, session: Session) -> bytes:
-        return encode(self._run(self._picture, session), lossless=False)
+        return encode(self._picture(session), lossless=False)
 
 
 def shown(
@@ -212,8 +250,20 @@ def shown(
     )
 
 
-def _must_be_free(session: Session) -> None:
-    if session.busy:
+def _timed(work: Callable, *args: Any) -> tuple[Any, float]:
+    """What some work gives, and the seconds that it took, without the time in which it waited for its turn."""
+    began = time.monotonic()
+    return work(*args), time.monotonic() - began
+
+
+def _must_be_here(session: Session | None) -> None:
+    if session is None:
+        raise ValueError("there is no picture in this tab: wait for the first one, or reload the page")
+
+
+def _must_be_free(session: Session | None) -> None:
+    _must_be_here(session)
+    if session is not None and session.busy:
         raise ValueError("something is running: press Stop first")
 
 
