@@ -48,6 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     web.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     web.add_argument("--port", type=int, default=7860, help="the next free one if it is taken (default: 7860)")
     web.add_argument("--share", action="store_true", help="also make the page public through Gradio's tunnel")
+    web.add_argument(
+        "--auth",
+        action="append",
+        default=[],
+        metavar="USER:PASSWORD",
+        help="who may log in; repeatable, or @FILE with one a line, which keeps passwords out of the process list",
+    )
+    web.add_argument("--max-users", type=int, default=100, help="tabs that may be open; others wait (default: 100)")
+    web.add_argument("--max-upload", default="4gb", metavar="SIZE", help="of a model file (default: 4gb)")
+    web.add_argument("--root-path", default="", metavar="PATH", help="where a reverse proxy shows the page: /edit")
     web.set_defaults(run=_web)
 
     drag = commands.add_parser("drag", help="drag points of a generated picture")
@@ -103,13 +113,23 @@ def _web(args: argparse.Namespace) -> None:
     from draggan.cache import ModelCache
     from draggan.precision import precision_of
     from draggan.web.app import ServerConfig, build, serve
+    from draggan.web.limits import accounts, size
 
+    config = ServerConfig(
+        host=args.host,
+        port=args.port,
+        share=args.share,
+        auth=accounts(args.auth),
+        max_users=args.max_users,
+        max_upload=size(args.max_upload),
+        root_path=args.root_path,
+    )
     device = str(models.pick_device(args.device))
     models.fetch(args.model, args.checkpoints)
     cache = ModelCache(folder=args.checkpoints, precision=args.precision)
     generator = cache.load(args.model, device)
-    page = build(cache, device, args.model)
-    address = serve(page, ServerConfig(args.host, args.port, args.share))
+    page = build(cache, device, args.model, config.max_users)
+    address = serve(page, config)
     if not address.rstrip("/").endswith(f":{args.port}"):
         print(f"Port {args.port} is taken.")
     threads = f"{torch.get_num_threads()} threads, " if device == "cpu" else ""

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
@@ -28,11 +28,13 @@ NOBODY = "http://127.0.0.1:9"  # a proxy that does not answer
 
 
 @contextmanager
-def serving(folder: Path, port: int, proxy: str = NOBODY, **variables: str) -> Iterator[str]:
+def serving(
+    folder: Path, port: int, proxy: str = NOBODY, options: Sequence[str] = (), **variables: str
+) -> Iterator[str]:
     """`python -m draggan.web`, run in a folder of its own; all that leaves this machine goes to `proxy`. -> address"""
     env = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     env |= {"http_proxy": proxy, "https_proxy": proxy, "PYTHONUNBUFFERED": "1", **variables}
-    command = [sys.executable, "-m", "draggan.web", "--device", "cpu", "--port", str(port)]
+    command = [sys.executable, "-m", "draggan.web", "--device", "cpu", "--port", str(port), *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=folder, env=env, **pipes) as server:
         try:

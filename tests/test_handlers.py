@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,13 @@ from PIL import Image
 from draggan.download import DownloadError
 from draggan.render import to_picture
 from draggan.transfer import Progress
+from draggan.web import handlers
 from draggan.web.canvas import read_mask
 from draggan.web.handlers import Handlers
+from draggan.web.keep import Keep
 from draggan.web.network import Network
+from draggan.web.presence import Places
+from draggan.web.starts import Starts
 from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
 
@@ -37,7 +42,7 @@ def network(generator):
 
 @pytest.fixture
 def do(network):
-    return Handlers(network)
+    return Handlers(network, Places(10))
 
 
 class Shelf:
@@ -133,20 +138,21 @@ def test_clicks_become_marks(do):
     assert do.edit(session, event("clear"))[1]["marks"]["handles"] == []
 
 
-def test_a_drag_shows_frames_that_belong_to_their_session(do, generator):
+def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeypatch):
+    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     shown = list(do.drag(session, *SETTINGS))
     assert "image" not in shown[0][1], "at first the picture is the one that is shown already"
     assert torch.equal(shown[0][0].latent, session.latent)
-    assert len(shown) > 1
+    assert [now.steps for now, *_ in shown] == [0, 1, 2, 3, 4]
+    assert all("image" in shown[i][1] for i in (1, -1))
     for now, canvas, drag, stop, *_ in shown:
-        if now.steps > 0:
+        if "image" in canvas:
             expected = to_picture(generator.render(now.latent)).astype(int)
             assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
         assert canvas["marks"]["handles"] == [[p.x, p.y] for p in now.handles]
         assert drag["interactive"] is (now.phase != "dragging")
         assert stop["interactive"] is (now.phase == "dragging")
-    assert shown[0][0].steps == 0
     assert shown[-1][0].phase == "limit"
     assert shown[-1][0].steps == 4
     assert shown[-1][2]["value"].key == "Continue"
@@ -158,7 +164,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     running = do.drag(session, *SETTINGS)
     kept = next(running)[0]
     running.close()
-    _, stopped, canvas, drag, *_ = do.stop(kept)
+    [(_, stopped, canvas, drag, *_)] = do.stop(kept)
     assert stopped.phase == "stopped"
     assert "Stopped at step 0" in spoken(canvas)
     assert canvas["marks"]["view"] == do.look(stopped, event("look", original=False))["image"]["view"], (
@@ -216,7 +222,7 @@ def test_stop_while_a_model_comes_goes_back(do):
     running = do.choose(session, "far", 4, 0.7)
     kept = next(running)[1]
     running.close()
-    model, stopped, canvas, *_ = do.stop(kept)
+    [(model, stopped, canvas, *_)] = do.stop(kept)
     assert (model, stopped.model, stopped.phase, stopped.pending) == ("tiny", "tiny", "ready", session.pending)
     assert canvas["marks"]["phase"] == "ready"
 
@@ -227,6 +233,105 @@ def test_a_sent_file_joins_the_menu(do):
     assert menu["value"] == "/tmp/x/mine.pkl"
     assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
     assert session.model == "/tmp/x/mine.pkl"
+
+
+def test_whoever_stops_gets_the_picture_of_the_last_step(do, network, generator, monkeypatch):
+    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(network, "timed", lambda work, *args: (work(*args), 1.0 if work is next else 100.0))
+    running = do.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    shown = [next(running) for _ in range(4)]
+    running.close()
+    assert ["image" in canvas for _, canvas, *_ in shown] == [False, True, False, False], "frames are rare: they cost"
+    [(_, stopped, canvas, *_)] = do.stop(shown[-1][0])
+    assert (stopped.steps, stopped.phase) == (3, "stopped")
+    expected = to_picture(generator.render(stopped.latent)).astype(int)
+    assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
+    assert canvas["image"]["view"] == canvas["marks"]["view"]
+
+
+def test_stop_without_memory_for_the_picture_still_stops(do, generator, monkeypatch):
+    dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
+
+    def failing(latent):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(generator, "render", failing)
+    shown = []
+    with pytest.raises(gr.Error, match="Out of memory"):
+        iter_all(do.stop(dragging), shown)
+    assert shown[-1][1].phase == "stopped"
+
+
+def test_a_tab_waits_for_one_turn_of_each_other(do, network):
+    """Turns that begin between the moment a tab asks for one and the moment it gets it."""
+    begun, overtaken = [], []
+    submit = network._worker.submit
+
+    def counted(work, *args):
+        asked = len(begun)
+
+        def turn():
+            overtaken.append(len(begun) - asked)
+            begun.append(work)
+            return work(*args)
+
+        return submit(turn)
+
+    network._worker = SimpleNamespace(submit=counted)
+    sessions = [clicked(do, do.start("tiny", seed, 1.0)[0], (5, 6), (40, 30)) for seed in range(5)]
+    with ThreadPoolExecutor(max_workers=6) as tabs:
+        drags = [tabs.submit(list, do.drag(session, *SETTINGS)) for session in sessions]
+        drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
+        assert all(drag.result() for drag in drags)
+    assert 2 <= max(overtaken) <= 5, "each of the 5 others may have one turn before"
+
+
+def test_models_are_loaded_beside_the_worker(do, network):
+    loaded = []
+    load = network._models.load
+
+    def seen(name, device):
+        loaded.append(threading.current_thread().name)
+        return load(name, device)
+
+    network._models.load = seen
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    list(do.drag(session, *SETTINGS))
+    iter_all(do.choose(session, "far", 4, 0.7), [])
+    assert set(loaded) == {threading.current_thread().name}
+
+
+def test_without_a_picture_everything_says_so(do, network, warned):
+    keep, starts = Keep(network), Starts(network)
+    for call in (
+        lambda: do.draw(None, 1, 0.7),
+        lambda: do.style(None, 1, 0.7, 6),
+        lambda: do.look(None, event("look", original=False)),
+        lambda: list(do.drag(None, *SETTINGS)),
+        lambda: list(do.choose(None, "far", 1, 0.7)),
+        lambda: keep.picture(None, False),
+        lambda: keep.both(None, False),
+        lambda: keep.latent(None),
+        lambda: list(keep.video(None, False)),
+        lambda: starts.seeds(None, 0.7),
+    ):
+        with pytest.raises(gr.Error, match="no picture in this tab: wait for the first one, or reload the page"):
+            call()
+    session, canvas, *_ = do.edit(None, click(1, 2))
+    assert (session, canvas["answered"]) == (None, 7)
+    assert "reload the page" in warned[0]
+    assert list(do.stop(None)) == [7 * (gr.skip(),)]
+
+
+def test_the_status_of_a_drag_counts_the_others(do):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    first, second, third = (do.drag(session, *SETTINGS) for _ in range(3))
+    assert "too" not in spoken(next(first)[1])
+    assert spoken(next(second)[1]).endswith("px to go. 1 other drag too: each waits its turn.")
+    assert spoken(next(third)[1]).endswith("px to go. 2 others drag too: each waits its turn.")
+    second.close()
+    third.close()
+    assert "too" not in spoken(next(first)[1])
 
 
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):

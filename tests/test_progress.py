@@ -1,10 +1,10 @@
-"""When a drag is given up: synthetic ways of handles, and a real one whose mask allows nothing."""
+"""When a drag is given up."""
 
 from dataclasses import dataclass
 
 import pytest
 
-from draggan.progress import until_stuck
+from draggan.progress import Patience
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,11 @@ class Step:
 
 def ends(ways, patience=10):
     """The step at which a drag of these distances ends, and whether it was given up there."""
-    found = list(until_stuck((Step(i, distances) for i, distances in enumerate(ways)), patience))
-    assert all(not stuck for _, stuck in found[:-1])
-    return found[-1][0].index, found[-1][1]
+    judge = Patience(patience)
+    for index, distances in enumerate(ways):
+        if judge.lost(Step(index, distances)):
+            return index, True
+    return index, False
 
 
 def test_a_drag_that_goes_on_is_not_given_up():
@@ -47,5 +49,5 @@ def test_patience_starts_anew_with_each_gain():
 
 
 def test_a_drag_that_ends_by_itself_is_not_given_up():
-    steps = [Step(i, (5.0,), last=i == 10) for i in range(11)]
-    assert list(until_stuck(steps, 10))[-1] == (steps[-1], False)
+    judge = Patience(10)
+    assert not any(judge.lost(Step(i, (5.0,), last=i == 10)) for i in range(11))

@@ -2,11 +2,12 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from gradio import themes
+from starlette.middleware import Middleware
 
 from draggan.cache import ModelCache
 from draggan.models import step_size
@@ -14,13 +15,16 @@ from draggan.web import canvas, settings, starts
 from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
+from draggan.web.limits import REQUEST_BYTES, BodyLimit
 from draggan.web.network import Network
+from draggan.web.presence import Places
 from draggan.web.starts import Starts
 from draggan.web.words import say
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
+IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away; after an hour where its tab is closed
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
@@ -48,15 +52,27 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 7860  # the next free one if it is taken
     share: bool = False
+    auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (user, password); none: the page is open to all
+    max_users: int = 100  # tabs that are open at once; others wait
+    root_path: str = ""  # where a reverse proxy shows the page: /edit
+    max_upload: int = 4 << 30  # bytes of a model file that a user sends
+
+    def __post_init__(self) -> None:
+        if self.root_path and not self.root_path.startswith(("/", "http://", "https://")):
+            raise ValueError(f"root path {self.root_path!r}: write /edit, or a whole address (http://..)")
+        if self.max_users < 1:
+            raise ValueError(f"max_users is {self.max_users}: at least 1 tab must be let in")
+        if self.max_upload < 1:
+            raise ValueError(f"max_upload is {self.max_upload}: it must be at least 1 byte")
 
 
-def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
-    """The page. `model`, a name or a file, is the one shown first."""
+def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blocks:
+    """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
-    do, keep, start = Handlers(network), Keep(network), Starts(network)
+    do, keep, start = Handlers(network, Places(max_users)), Keep(network), Starts(network)
     with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
-        state, offered = gr.State(), gr.State(())
+        state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))
         with gr.Row(equal_height=False, elem_id="work"):
             with gr.Column(scale=1, min_width=280):
@@ -65,7 +81,7 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
                 file = gr.UploadButton(say("Open a model file"), file_types=FORMATS, elem_id="file", size="sm")
                 with gr.Row():
                     seed = gr.Number(
-                        value=6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), min_width=80
+                        6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), elem_id="seed", min_width=80
                     )
                     psi = gr.Slider(0, 1, value=0.7, step=0.05, label=say("Truncation psi"), min_width=140)
                 with gr.Row():
@@ -108,7 +124,9 @@ def build(models: ModelCache, device: str, model: str) -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(do.stay, **quiet)
-        page.load(do.start, [menu, seed, psi], shown, **quiet).then(start.examples, None, [offered, gallery], **quiet)
+        arriving = page.load(do.arrive, None, view, **quiet)
+        drawing = arriving.success(do.start, [menu, seed, psi], shown, **quiet)
+        drawing.then(start.examples, None, [offered, gallery], **quiet)
 
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
@@ -154,6 +172,8 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         server_name=config.host,
         server_port=free_port(config.host, config.port),
         share=config.share,
+        auth=list(config.auth) or None,
+        root_path=config.root_path.rstrip("/"),
         theme=themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
         css=CSS,
         footer_links=[],
@@ -161,7 +181,8 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,
-        max_file_size="4gb",
+        max_file_size=config.max_upload,
+        app_kwargs={"middleware": [Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES)]},
         enable_monitoring=False,
     )
     return address

@@ -25,13 +25,13 @@ const outbox = []; // edits that wait for the answer to the one before
 let edits = 0; // how many were sent
 let asked = null; // the view of the last 'look'
 
-const busy = () => ['dragging', 'loading'].includes(props.marks.phase);
+const busy = () => ['dragging', 'loading', 'waiting'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
 // What the page says, in the browser's language.
 const words = navigator.language.startsWith('zh') ? props.words : {};
-const say = ({ text, values = {} }) => (words[text] ?? text).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const say = ({ text, values = {} }) => (words[text] ?? text).replaceAll(/\{(?<name>\w+)\}/gu, (_, name) => values[name]);
 
 function translate() {
   const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
@@ -170,7 +170,7 @@ function show() {
   if (line.textContent !== say(task.status)) line.textContent = say(task.status);
   points();
   panels();
-  if (props.image.view !== view && asked !== view) {
+  if (!busy() && props.image.view !== view && asked !== view) {
     asked = view;
     trigger('look', { original: view !== start && !originals.has(start) });
   }
@@ -204,19 +204,19 @@ function panels() {
     });
     return row;
   }));
-  if (!handles.length) {
+  if (handles.length === 0) {
     const hint = say({ text: 'No points yet. Press on the picture and draw to where it should go.' });
     list.append(make('li', { className: 'hint' }, hint));
   }
-  if (phase === 'dragging' || way.length) trace(steps, Math.max(...away, 0));
+  if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
 }
 
 // The distance of the farthest handle, step by step.
 function trace(steps, far) {
   const { handles, phase } = props.marks;
   const last = way.at(-1);
-  if (!handles.length || phase === 'ready' || (last && steps < last[0])) way = [];
-  if (handles.length && phase !== 'ready' && (!way.length || steps > way.at(-1)[0])) way.push([steps, far]);
+  if (handles.length === 0 || phase === 'ready' || (last && steps < last[0])) way = [];
+  if (handles.length > 0 && phase !== 'ready' && (way.length === 0 || steps > way.at(-1)[0])) way.push([steps, far]);
   graph.toggleAttribute('hidden', way.length < 2);
   if (way.length < 2) return;
   const [first, end, top] = [way[0][0], way.at(-1)[0], Math.max(...way.map(([, y]) => y), 1)];
@@ -356,7 +356,7 @@ const painting = () => ['paint', 'hold', 'erase'].includes(tool);
 
 // A first stroke of what must stay lets all the rest move.
 function prime() {
-  if (tool !== 'hold' || pen.getImageData(0, 0, layer.width, layer.height).data.some((value) => value)) return;
+  if (tool !== 'hold' || pen.getImageData(0, 0, layer.width, layer.height).data.some(Boolean)) return;
   pen.globalCompositeOperation = 'source-over';
   pen.fillStyle = 'white';
   pen.fillRect(0, 0, layer.width, layer.height);

@@ -78,6 +78,11 @@ def picture(session: Session, image: bytes, original: bytes | None = None) -> di
     return gr.update(**changes)
 
 
+def note(status: Said) -> dict[str, Any]:
+    """Words on a canvas that has no picture yet."""
+    return gr.update(marks=marks(None, status))
+
+
 def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:
     """A file for the user to keep. kind: its media type."""
     return gr.update(file={"name": name, "url": data_url(kind, raw)})
@@ -92,7 +97,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
         size = {"size": [1, 1], "view": None, "start": None, "steps": 0}
-        return {**size, "handles": [], "targets": [], "pending": None, "phase": "ready", "status": asdict(status)}
+        return {**size, "handles": [], "targets": [], "pending": None, "phase": "waiting", "status": asdict(status)}
     height, width = session.image_size
     return {
         "picture": session.number,

@@ -15,37 +15,54 @@ import numpy as np
 from draggan.engine import DragStep
 from draggan.geometry import Point
 from draggan.models import available_models
-from draggan.progress import until_stuck
+from draggan.progress import Patience
 from draggan.render import encode, thumbnail, to_picture
 from draggan.session import Session
 from draggan.table import MODELS
 from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
 from draggan.web.network import Network
+from draggan.web.presence import Drags, Places
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
-from draggan.web.telling import EXPECTED, tell, told, warn
+from draggan.web.telling import EXPECTED, must_be_here, tell, told, warn
 
-FRAME_SECONDS = 1 / 15  # between two frames; and drawing them takes at most a third of the time
+FRAME_SECONDS = 1 / 15  # between two answers of a drag
 AIM_STEPS = 3  # steps towards one place of the pointer, at least
+WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
+ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
 
 
 class Handlers:
-    """The handlers of one page."""
+    """The handlers of one page: the network behind it, and who is on it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, places: Places) -> None:
         self._network = network
+        self._places = places
+        self._drags = Drags()
         self._aims = Aims()
 
-    async def stay(self) -> AsyncIterator[None]:
-        """Runs as long as the tab is open, so that its stream of answers is never closed.
+    async def stay(self, request: gr.Request) -> AsyncIterator[None]:
+        """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
 
         Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
         its answer waits for the next edit.
         """
-        while True:
-            yield
-            await asyncio.sleep(STAY_SECONDS)
+        tab = str(request.session_hash)
+        self._places.enter(tab)
+        try:
+            while True:
+                yield
+                await asyncio.sleep(STAY_SECONDS)
+        finally:
+            self._places.leave(tab)
+
+    async def arrive(self, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
+        """Ends when the tab has a place. -> canvas"""
+        yield gr.skip()
+        while (before := self._places.before(str(request.session_hash))) != 0:
+            yield canvas.note(words.waiting(before, self._places.most)) if before else gr.skip()
+            await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
 
     @told
     def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
@@ -81,16 +98,12 @@ class Handlers:
             for progress in self._network.download(model):
                 status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
                 yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
-            yield (
-                model,
-                *shown(
-                    replace(session, phase="loading"),
-                    status=words.Said("Loading {model} ...", {"model": Path(model).name}),
-                ),
-            )
+            loading = words.Said("Loading {model} ...", {"model": Path(model).name})
+            yield model, *shown(replace(session, phase="loading"), status=loading)
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
-            yield session.model, *shown(session)
+            if session is not None:
+                yield session.model, *shown(session)
             tell(error)
 
     def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
@@ -112,6 +125,8 @@ class Handlers:
             edited = canvas.edited(session, event)
         except EXPECTED as error:
             warn(error)
+            if session is None:
+                return session, gr.update(answered=event.number), *4 * [gr.skip()]
             edited = session
         repaint = event.kind in ("undo", "redo", "back")
         return shown(edited, answered=event.number, repaint=repaint)
@@ -119,31 +134,42 @@ class Handlers:
     @told
     def look(self, session: Session, event: gr.EventData) -> dict[str, Any]:
         """The picture of a session, and where it is asked for that as drawn, which edits are compared to. -> canvas"""
+        must_be_here(session)
         original = encode(self._network.picture(session, session.start), lossless=False) if event.original else None
         return canvas.picture(session, self._network.frame(session), original)
 
     def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
-        """The drag, frame by frame; what each yield shows belongs together, so stopping keeps the last one.
+        """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
 
+        Whoever stops keeps the last step that was shown; `stop` brings its picture.
         controls: as `settings.config` reads them.
         """
         kept = session
         try:
             _must_be_free(session)
             session = replace(session, config=settings.config(controls))
-            frames = _Frames()
-            for step, stuck in until_stuck(self._steps(session)):
-                moved = step.index > session.steps
-                session = session.advance(step, stuck)
-                if not moved and session.busy:
-                    yield shown(session)  # the picture is still the one that is shown
-                elif not session.busy or frames.due():
-                    picture = frames.draw(self._network, step)
-                    session = session if session.busy else session.keep(thumbnail(picture))
-                    kept = session
-                    yield shown(session, encode(picture, lossless=False), strip=not session.busy)
+            frames, patience = _Frames(self._network), Patience()
+            with self._drags.one():
+                for step, seconds in self._network.steps(session):
+                    moved = step.index > session.steps
+                    session = session.advance(step, stuck=patience.lost(step))
+                    frames.spend(seconds)
+                    if session.busy and not frames.turn():
+                        continue
+                    frame = None
+                    if moved and (not session.busy or frames.due()):
+                        picture = frames.draw(step)
+                        session = session if session.busy else session.keep(thumbnail(picture))
+                        frame, kept = encode(picture, lossless=False), session
+                    if moved:
+                        frames.shown()
+                    status = words.status(session, self._drags.others)
+                    yield shown(session, frame, status, strip=not session.busy)
+                    if session.phase == "stuck":
+                        break
         except Exception as error:
-            yield shown(kept.stop())
+            if kept is not None:
+                yield shown(kept.stop())
             tell(error)
 
     def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
@@ -152,28 +178,30 @@ class Handlers:
         try:
             _must_be_free(session)
             session, index = canvas.pulled(replace(session, config=settings.config(controls)), event)
-            frames, steps, taken, sign = _Frames(), iter(()), 0, time.monotonic()
-            while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
-                if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
-                    session, taken = session.aimed(index, aim.at), 0
-                    steps = self._steps(session)
-                step = next(steps, None)
-                taken += 1
-                if step is None:
-                    time.sleep(FRAME_SECONDS)
-                else:
-                    moved = step.index > session.steps
-                    session = replace(session.advance(step), phase="dragging")
-                    if moved and frames.due():
-                        picture = frames.draw(self._network, step)
-                        kept, sign = session, time.monotonic()
-                        yield shown(session, encode(picture, lossless=False))
-                if time.monotonic() - sign > 1:  # a tab that is gone is noticed when it is written to
-                    sign = time.monotonic()
-                    yield shown(session)
+            frames, steps, taken = _Frames(self._network), iter(()), 0
+            with self._drags.one():
+                while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
+                    if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
+                        session, taken = session.aimed(index, aim.at), 0
+                        steps = self._network.steps(session)
+                    step, seconds = next(steps, (None, 0.0))
+                    taken += 1
+                    frame = None
+                    if step is None:
+                        time.sleep(FRAME_SECONDS)
+                    else:
+                        moved = step.index > session.steps
+                        session = replace(session.advance(step), phase="dragging")
+                        frames.spend(seconds)
+                        if moved and frames.turn() and frames.due():
+                            frame, kept = encode(frames.draw(step), lossless=False), session
+                    if frame or frames.silent():
+                        frames.shown()
+                        yield shown(session, frame)
             yield self._kept(session.stop())
         except Exception as error:
-            yield shown(kept.stop())
+            if kept is not None:
+                yield shown(kept.stop())
             tell(error)
         finally:
             self._aims.forget(tab)
@@ -208,20 +236,17 @@ class Handlers:
             for dragged in self.drag(session, *drag):
                 yield start.seed, session.model, *dragged
 
-    def stop(self, session: Session) -> tuple:
-        """After Stop or an error: the last step kept. -> model, then what `shown` gives"""
-        session = session.stop()
+    def stop(self, session: Session) -> Iterator[tuple]:
+        """After Stop or an error: the last step kept, with its picture. -> model, then what `shown` gives"""
+        if session is None:
+            yield 7 * (gr.skip(),)
+            return
+        stopped = session.stop()
         try:
-            stopped = self._kept(session) if session.phase == "stopped" else shown(session)
-        except EXPECTED:  # what failed may be the network itself
-            stopped = shown(session)
-        return session.model, *stopped
-
-    def _steps(self, session: Session) -> Iterator[DragStep]:
-        """The steps of a drag, each taken on the worker."""
-        steps = self._network.run(lambda: session.run(self._network.generator(session.model)))
-        while (step := self._network.run(next, steps, None)) is not None:
-            yield step
+            yield session.model, *(self._kept(stopped) if stopped.phase == "stopped" else shown(stopped))
+        except EXPECTED as error:  # what failed may be the network itself
+            yield session.model, *shown(stopped)
+            tell(error)
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         fresh = self._network.draw(model, int(seed), truncation_psi)
@@ -238,20 +263,34 @@ class Handlers:
 
 
 class _Frames:
-    """When a running drag shows its next frame: not too often, and not so that drawing takes most of the time."""
+    """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most."""
 
-    def __init__(self) -> None:
-        self._took, self._drawn = 0.0, -math.inf  # seconds that the last frame took, and when it was done
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
+        self._told = -math.inf
+
+    def spend(self, seconds: float) -> None:
+        """A step took so long."""
+        self._stepping += seconds
+
+    def turn(self) -> bool:
+        return time.monotonic() - self._told >= FRAME_SECONDS
+
+    def silent(self) -> bool:
+        """Whether nothing was said for so long that a tab that is gone would not be noticed."""
+        return time.monotonic() - self._told > 1
 
     def due(self) -> bool:
-        return time.monotonic() - self._drawn >= max(FRAME_SECONDS, 2 * self._took)
+        return self._stepping >= 2 * self._drawing
 
-    def draw(self, network: Network, step: DragStep) -> np.ndarray:
-        began = time.monotonic()
-        picture = to_picture(network.run(step.image))
-        self._drawn = time.monotonic()
-        self._took = self._drawn - began
-        return picture
+    def draw(self, step: DragStep) -> np.ndarray:
+        image, self._drawing = self._network.timed(step.image)
+        self._stepping = 0.0
+        return to_picture(image)
+
+    def shown(self) -> None:
+        self._told = time.monotonic()
 
 
 def shown(
@@ -276,6 +315,7 @@ def shown(
     )
 
 
-def _must_be_free(session: Session) -> None:
-    if session.busy:
+def _must_be_free(session: Session | None) -> None:
+    must_be_here(session)
+    if session is not None and session.busy:
         raise ValueError("something is running: press Stop first")

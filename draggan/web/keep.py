@@ -14,7 +14,7 @@ from draggan.render import encode, facts, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
 from draggan.web.network import Network
-from draggan.web.telling import told
+from draggan.web.telling import must_be_here, told
 from draggan.web.words import Said
 
 HOLD = 10  # frames for which a video stands still at its end
@@ -31,12 +31,14 @@ class Keep:
     @told
     def picture(self, session: Session, points: bool) -> dict[str, Any]:
         """The picture as a PNG, without points unless they are asked for."""
+        must_be_here(session)
         picture = self._dotted(session, self._network.picture(session), points)
         return canvas.file(_name(session, "png"), "image/png", encode(picture, _facts(session), lossless=True))
 
     @told
     def both(self, session: Session, points: bool) -> dict[str, Any]:
         """The picture as it was drawn and as it is now, side by side."""
+        must_be_here(session)
         before = self._network.picture(session, session.start)
         if points:
             before = with_points(before, [pair.handle for pair in session.pairs], _targets(session))
@@ -48,6 +50,7 @@ class Keep:
     @told
     def latent(self, session: Session) -> dict[str, Any]:
         """The latent now and as drawn, as safetensors with what they belong to."""
+        must_be_here(session)
         tensors = {"latent": session.latent.clone(), "start": session.start.clone()}
         raw = safetensors.torch.save(tensors, metadata=_facts(session))
         return canvas.file(_name(session, "safetensors"), "application/octet-stream", raw)
@@ -65,6 +68,7 @@ class Keep:
     def _film(
         self, session: Session, points: bool, kind: str, fit: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[dict[str, Any]]:
+        must_be_here(session)
         frames = session.film.frames
         if len(frames) < 2:
             raise ValueError("there is no way to show yet: drag the picture first")

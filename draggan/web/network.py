@@ -1,18 +1,20 @@
 """The network behind the page: models on their device, and the one worker that runs them.
 
-A step at a time: tabs that drag at once take turns, and the processor never runs two networks against each other.
+A step or a picture at a time, first come, first served: each tab waits for one piece of work of every other tab at
+most, and the processor never runs two networks against each other. Models are loaded beside it, in the thread of the
+tab that wants one.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from draggan.cache import ModelCache
-from draggan.engine import DragConfig
+from draggan.engine import DragConfig, DragStep
 from draggan.geometry import DragPair, Point
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
@@ -32,22 +34,37 @@ class Network:
         """`work(*args)` on the worker, when it is its turn."""
         return self._worker.submit(work, *args).result()
 
+    def timed(self, work: Callable, *args: Any) -> tuple[Any, float]:
+        """What some work gives, and the seconds that it took, without the time in which it waited for its turn."""
+
+        def run() -> tuple[Any, float]:
+            began = time.monotonic()
+            return work(*args), time.monotonic() - began
+
+        return self.run(run)
+
+    def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
+        """The steps of a session's drag, each taken on the worker, with the seconds that it took."""
+        steps = session.run(self.generator(session.model))
+        while (timed := self.timed(next, steps, None))[0] is not None:
+            yield timed
+
     def download(self, model: str) -> Iterator[Progress]:
         """Brings a model's file, where it is not here yet."""
         return self._models.download(model)
 
     def generator(self, model: str) -> Generator:
-        """The model, loaded where it is not yet. To be called on the worker."""
+        """The model, loaded where it is not yet."""
         return self._models.load(model, self._device)
 
     def draw(self, model: str, seed: int, truncation_psi: float) -> Session:
         """A picture of a seed."""
-        return self.run(lambda: new_session(self.generator(model), model, seed, truncation_psi))
+        return self.run(new_session, self.generator(model), model, seed, truncation_psi)
 
     def picture(self, session: Session, latent: Tensor | None = None) -> np.ndarray:
         """The picture of a session, or of another latent (1, num_ws, w_dim) of its model. -> (H, W, 3) uint8"""
         latent = session.latent if latent is None else latent
-        return self.run(lambda: to_picture(self.generator(session.model).render(latent)))
+        return to_picture(self.run(self.generator(session.model).render, latent))
 
     def frame(self, session: Session) -> bytes:
         """The picture of a session for the screen: a JPEG."""
@@ -56,11 +73,13 @@ class Network:
     def rehearse(self, model: str) -> None:
         """A step of a drag that nobody sees, on the worker: libraries prepare themselves when they are first used."""
 
+        generator = self.generator(model)
+
         def step() -> None:
-            session = new_session(self.generator(model), model, seed=0, truncation_psi=0.7)
+            session = new_session(generator, model, seed=0, truncation_psi=0.7)
             height, width = session.image_size
             session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
-            for step in replace(session, config=DragConfig(max_steps=1)).run(self.generator(model)):
+            for step in session.run(generator, DragConfig(max_steps=1)):
                 step.image()
 
         self._worker.submit(step)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import gradio as gr
 import torch
 
+from draggan.session import Session
 from draggan.web import words
 
 EXPECTED = (ValueError, OSError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
@@ -46,3 +47,9 @@ def warn(error: Exception) -> None:
     if not isinstance(error, EXPECTED):
         raise error
     gr.Warning(words.explain(error))
+
+
+def must_be_here(session: Session | None) -> None:
+    """Raises ValueError where a tab has no picture: before its first one, and after a restart of the server."""
+    if session is None:
+        raise ValueError("there is no picture in this tab: wait for the first one, or reload the page")

@@ -26,8 +26,8 @@ def say(text: str) -> Any:
     return I18nData(text)
 
 
-def status(session: Session) -> Said:
-    """One line about where a session stands and what to do next."""
+def status(session: Session, others: int = 0) -> Said:
+    """One line about where a session stands and what to do next. others: drags that run beside it."""
     if session.pending is not None:
         return Said("Now click the place where that point should go.")
     if not session.pairs:
@@ -36,7 +36,13 @@ def status(session: Session) -> Said:
     values = {"step": session.steps, "far": f"{farthest:.1f}"}
     match session.phase:
         case "dragging":
-            return Said("Step {step}: {far} px to go", values)
+            going = "Step {step}: {far} px to go"
+            if others == 1:
+                return Said(going + ". 1 other drag too: each waits its turn.", values)
+            return Said(
+                going + ". {others} others drag too: each waits its turn." if others else going,
+                values | {"others": others},
+            )
         case "arrived":
             return Said("Arrived after {step} steps.", values)
         case "limit":
@@ -58,6 +64,15 @@ def _advice(session: Session) -> str:
     if len(session.pairs) > 1:
         return "The points may pull against each other: move or remove one."
     return "This model may go no further that way: choose a nearer target, or more moving layers."
+
+
+def waiting(before: int, most: int) -> Said:
+    """What a tab reads that has no place yet. before: how many tabs have to go first; most: places that there are."""
+    text = (
+        "All {most} places are taken, and {before} before you wait too: leave this tab open, it goes on by itself as "
+        "soon as there is a place."
+    )
+    return Said(text, {"most": most, "before": before - 1})
 
 
 def explain(error: BaseException) -> str:

@@ -1,0 +1,90 @@
+"""What a server takes: who may log in, and how large a request may be. Knows nothing of gradio."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_BYTES = 16 << 20  # of a request that is no upload; the largest is a mask
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+class BodyLimit:
+    """Refuses, with status 413, each request whose body is larger than it may be.
+
+    uploads: bytes of a request that brings files; all others may have `REQUEST_BYTES`.
+    """
+
+    def __init__(self, app: ASGIApp, uploads: int) -> None:
+        self._app = app
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = self._uploads if scope["path"].rstrip("/").endswith("/upload") else REQUEST_BYTES
+        said = f"The request is larger than the {most} bytes that this server takes.\n"
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > most:
+            await PlainTextResponse(said, 413)(scope, receive, send)
+            return
+        come = 0
+
+        async def counted() -> Message:
+            nonlocal come
+            message = await receive()
+            come += len(message.get("body", b""))
+            if come > most:
+                raise HTTPException(413, said)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+def accounts(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(user, password) of each `user:password`, or of each line of `@FILE`; # begins a line that says nothing.
+
+    Raises ValueError, which never holds what was given: it may be a password.
+    """
+    found: dict[str, str] = {}
+    for where, text in _numbered(values):
+        user, colon, password = text.partition(":")
+        user = user.strip()
+        if not (user and colon and password):
+            raise ValueError(f"{where}: write user:password, neither of them empty")
+        if user in found:
+            raise ValueError(f"{where}: there is a user of that name already")
+        found[user] = password
+    return tuple(found.items())
+
+
+def _numbered(values: Sequence[str]) -> list[tuple[str, str]]:
+    """Where each account was given, and the account."""
+    given = []
+    for number, value in enumerate(values, 1):
+        if not value.startswith("@"):
+            given.append((f"--auth number {number}", value))
+            continue
+        path = Path(value[1:])
+        lines = [(f"{path}, line {n}", line) for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+        kept = [(where, line) for where, line in lines if line.strip() and not line.startswith("#")]
+        if not kept:
+            raise ValueError(f"{path} has no line: write one user:password a line")
+        given += kept
+    return given
+
+
+def size(text: str) -> int:
+    """Bytes of "500mb", "4gb" or a plain number; kB, MB, GB and TB are powers of 1024, as the page counts them.
+
+    Raises ValueError for anything else, and for nothing at all.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?", text.strip(), re.IGNORECASE)
+    value = int(float(found[1]) * UNITS[found[2].lower()]) if found else 0
+    if value < 1:
+        raise ValueError(f"{text!r} is no size: write 500mb or 4gb")
+    return value

@@ -1,0 +1,160 @@
+"""Several users: who is let in, how they share the network, and what becomes of those who leave."""
+
+import asyncio
+import os
+import re
+
+import pytest
+
+from benchmarks.users import growth, simulate, waits
+from benchmarks.visitor import Refused, Visitor, client, wait_for
+from draggan.cache import ModelCache
+from draggan.web import app
+from draggan.web.app import ServerConfig
+from draggan.web.limits import accounts, size
+from draggan.web.presence import Drags, Places
+
+
+def test_tabs_wait_in_the_order_in_which_they_came():
+    places = Places(2)
+    for tab in "abcd":
+        places.enter(tab)
+    assert [places.before(tab) for tab in "abcde"] == [0, 0, 1, 2, None]
+    places.enter("a")
+    places.leave("b")
+    places.leave("nobody")
+    assert [places.before(tab) for tab in "acd"] == [0, 0, 1]
+    places.enter("b")
+    assert places.before("b") == 2
+
+
+def test_drags_are_counted_as_long_as_they_last():
+    drags = Drags()
+    with drags.one():
+        with drags.one():
+            assert drags.others == 1
+        assert drags.others == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["secret"], "--auth number 1: write user:password"),
+        (["a:b", ":secret"], "--auth number 2: write user:password"),
+        (["secret:"], "--auth number 1: write user:password"),
+        (["a:secret", "a:secret"], "--auth number 2: there is a user of that name already"),
+    ],
+)
+def test_bad_accounts_are_told_without_what_was_given(values, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as told:
+        accounts(values)
+    assert "secret" not in str(told.value)
+
+
+def test_accounts_come_from_files_too(tmp_path):
+    path = tmp_path / "users"
+    path.write_text("# comment\n\n ann :a:b \nbob:#1\n")
+    assert accounts(["eve:e", f"@{path}"]) == (("eve", "e"), ("ann", "a:b "), ("bob", "#1"))
+    path.write_text("ann:a\nsecret\n")
+    with pytest.raises(ValueError, match="line 2: write user:password") as told:
+        accounts([f"@{path}"])
+    assert "secret" not in str(told.value)
+    path.write_text("# nobody\n")
+    with pytest.raises(ValueError, match="has no line"):
+        accounts([f"@{path}"])
+    with pytest.raises(FileNotFoundError):
+        accounts(["@no-such-file"])
+    assert "secret" not in repr(ServerConfig(auth=(("ann", "secret"),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [("4gb", 4 << 30), ("500 MB", 500 << 20), ("1.5kb", 1536), ("2G", 2 << 30), ("12", 12), ("7b", 7)],
+)
+def test_sizes(text, bytes_):
+    assert size(text) == bytes_
+
+
+@pytest.mark.parametrize("text", ["", "big", "-1mb", "0", "4 gigs", "1e9"])
+def test_bad_sizes_are_told(text):
+    with pytest.raises(ValueError, match="is no size: write 500mb or 4gb"):
+        size(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("root_path", "edit", "root path 'edit': write /edit"),
+        ("max_users", 0, "max_users is 0"),
+        ("max_upload", 0, "max_upload is 0"),
+    ],
+)
+def test_bad_limits_are_told(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        ServerConfig(**{field: value})
+
+
+async def dragging(tab: Visitor) -> None:
+    """Sets a pair that is far apart."""
+    await tab.until("ready")
+    await tab.edit("pair", at=[111, 170], to=[220, 100])
+
+
+def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address):
+    async def run() -> None:
+        async with client() as http, Visitor(http, address) as tab:
+            await dragging(tab)
+            async with Visitor(http, address) as other:
+                await dragging(other)
+                drag = tab.drag()
+                other_drag = other.drag()
+                await anext(other_drag)
+                await anext(drag)
+                async for _ in drag:
+                    if "1 other drag too: each waits its turn." in tab.status:
+                        break
+            left = tab.steps
+            async for _ in drag:
+                if "too" not in tab.status:
+                    break
+            assert tab.steps - left <= 20, "the drag of the tab that was closed went on"
+            await tab.stop()
+
+    asyncio.run(run())
+
+
+def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):
+    class Shelf(ModelCache):
+        def load(self, name_or_path, device="auto"):
+            return plush
+
+    monkeypatch.setattr(app, "IDLE_SECONDS", 1)
+    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
+    here = app.serve(page, ServerConfig(port=17940))
+
+    async def run() -> None:
+        async with client() as http, Visitor(http, here) as tab:
+            await tab.until("ready")
+            await wait_for(lambda: not any(s.state_data for s in page.app.state_holder.session_data.values()), 20)
+            await tab.edit("click", at=[10, 10])
+            assert tab.marks["pending"] is None
+            with pytest.raises(Refused, match="reload the page"):
+                await tab.fire("draw", "click")
+
+    try:
+        asyncio.run(run())
+    finally:
+        page.close()
+
+
+def test_a_few_simulated_users_see_no_error_and_only_their_own(address, capsys):
+    async def run():
+        return await simulate(address, os.getpid(), users=4, seconds=8, pause=0.2, every=2)
+
+    log, readings = asyncio.run(run())
+    assert not log.errors
+    assert log.done["drags undone"] >= 4
+    assert all(log.steps[user] > 0 for user in range(4))
+    assert all(wait.fair > 0 for wait in waits(log))
+    assert growth(readings) == pytest.approx(growth(readings))
+    assert "| 2 |" in capsys.readouterr().out
