@@ -123,6 +123,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
     """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
     for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # else it sums up its last 10,000 events after each event
     _, address, _ = page.queue(default_concurrency_limit=None).launch(
         server_name=config.host,
         server_port=free_port(config.host, config.port),
@@ -135,6 +136,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,
+        state_session_capacity=TASKS // 2,  # tabs whose picture is kept: those that can be open, or the last that were
         max_file_size=config.max_upload,
         app_kwargs={"middleware": [Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES)]},
         enable_monitoring=False,
