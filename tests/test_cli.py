@@ -55,6 +55,11 @@ def test_drag_takes_a_mask(tmp_path, capsys):
         (["image", "--device", "tpu9", "--out", "a.png"], "tpu9"),
         (["image", "--device", "cuda:77", "--out", "a.png"], "no device 'cuda:77'"),
         (["image", "--seed", "-5", "--out", "a.png"], "seed -5"),
+        (["web", "--auth", "secret"], "--auth number 1: write user:password"),
+        (["web", "--auth", "@users"], "users"),
+        (["web", "--max-users", "0"], "max_users is 0"),
+        (["web", "--max-upload", "big"], "'big' is no size"),
+        (["web", "--root-path", "edit"], "root path 'edit': write /edit"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
@@ -63,6 +68,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_p
     said = capsys.readouterr().err.strip()
     assert message in said
     assert "\n" not in said
+    assert "secret" not in said
     assert not list(tmp_path.iterdir())
 
 

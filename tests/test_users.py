@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from benchmarks.users import growth, simulate, waits
+from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.cache import ModelCache
 from draggan.web import app
@@ -155,6 +155,24 @@ def test_a_few_simulated_users_see_no_error_and_only_their_own(address, capsys):
     assert not log.errors
     assert log.done["drags undone"] >= 4
     assert all(log.steps[user] > 0 for user in range(4))
-    assert all(wait.fair > 0 for wait in waits(log))
-    assert growth(readings) == pytest.approx(growth(readings))
-    assert "| 2 |" in capsys.readouterr().out
+    assert len(waits(log)) == len(log.turns)
+    assert len(readings) == 4
+    report(log, readings, users=4)
+    said = capsys.readouterr().out
+    assert "errors: 0" in said
+    assert "waits of more than twice the fair share: " in said
+
+
+def test_waits_are_measured_against_the_fair_share():
+    log = Log(until=0)
+    log.crowd = [(0.0, 2)]
+    log.turns = [(1.0, 1), (2.0, 1), (3.0, 1), (4.0, 1)]  # three of one user, then one of the other
+    log.waits = [(0.0, 4.0, 1), (2.0, 3.0, 1)]
+    unlucky, lucky = waits(log)
+    assert (unlucky.seconds, unlucky.fair, unlucky.times) == (4, 2, 2)
+    assert (lucky.seconds, lucky.fair, lucky.times) == (1, 2, 0.5)
+
+
+def test_growth_is_that_of_the_second_half():
+    readings = [Reading(60.0 * i, megabytes, 0, 0, 0) for i, megabytes in enumerate((100, 200, 210, 220))]
+    assert growth(readings) == pytest.approx(10)

@@ -24,6 +24,8 @@ from draggan.web.words import say
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
+# Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
+UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away; after an hour where its tab is closed
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
@@ -168,6 +170,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
     """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
     for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
+    os.environ |= UNCOUNTED
     _, address, _ = page.queue(default_concurrency_limit=None).launch(
         server_name=config.host,
         server_port=free_port(config.host, config.port),
@@ -181,6 +184,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,
+        state_session_capacity=TASKS // 2,  # tabs whose picture is kept: those that can be open, or the last that were
         max_file_size=config.max_upload,
         app_kwargs={"middleware": [Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES)]},
         enable_monitoring=False,
