@@ -1,4 +1,4 @@
-"""The two 3 x 3 convolutions of the network, with gradients for their input alone.
+"""The two 3 x 3 convolutions of the network, made for weights that have no gradient.
 
 On a CPU, small maps are multiplied as one matrix: reading the weights is what they cost, and the library's convolutions
 rearrange the weights at each call. Everything else is the library's.
@@ -34,6 +34,8 @@ def arranged(weight: Tensor, up: bool) -> Tensor:
 
 
 def _as_matrix(x: Tensor, weight: Tensor) -> bool:
+    if weight.requires_grad:  # the matrix has gradients for its input alone
+        return False
     return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= SMALL
 
 
