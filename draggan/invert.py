@@ -17,10 +17,9 @@ from torch import Tensor
 from draggan.engine import gradients
 from draggan.perceptual import Perceptual, find_weights
 from draggan.stylegan2.generator import Generator, Trunk
-from draggan.survey import Survey, begin
+from draggan.survey import BATCH, Survey, begin
 
 Stage = Literal["search", "refine", "fit"]
-BATCH = 32  # latents drawn at once
 SQUARES = 30.0  # weight of the mean squared difference
 COARSEST = 16  # pixels of the longer side of the smallest pictures that are compared
 
