@@ -1,4 +1,4 @@
-"""The command line: `draggan web`, `drag`, `image`, `models`. The only module that prints.
+"""The command line: `draggan web`, `drag`, `image`, `invert`, `models`. The only module that prints.
 
 Imports torch only where it works with it, so that help comes at once.
 """
@@ -14,8 +14,14 @@ from draggan.threads import use_free_cores
 
 if TYPE_CHECKING:
     from draggan.geometry import DragPair
+    from draggan.invert import InversionConfig
+    from draggan.picture import Crop, Picture
+    from draggan.session import Session
+    from draggan.stylegan2.generator import Generator
+    from draggan.survey import Survey
 
 PROG = "draggan"
+MODEL = "plush-256"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,8 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     drag.add_argument("--mask-weight", type=float, default=20.0, help="lambda of the paper (default: 20)")
     drag.set_defaults(run=_drag)
 
+    drag.add_argument("--session", type=Path, help="drag this .draggan file's picture instead of a seed's")
+    drag.add_argument("--paste-into", type=Path, metavar="PICTURE", help="write that whole picture with the edit in it")
+
     image = commands.add_parser("image", help="generate a picture")
     image.set_defaults(run=_image)
+
+    invert = commands.add_parser("invert", help="find the latent of a picture of your own, for `drag --session`")
+    invert.add_argument("picture", type=Path, help="a picture, or a folder of them; those that are done are left out")
+    invert.add_argument("--crop", metavar="X,Y,SIDE[,DEGREES]", help="centre, longer side and turn, in pixels")
+    invert.add_argument("--steps", type=int, help="steps at full size (default: 150)")
+    invert.add_argument("--no-tuning", action="store_true", help="leave the model's weights as they are")
+    invert.add_argument("--out", type=Path, required=True, help="the .draggan file, or the folder of the files")
+    invert.set_defaults(run=_invert)
 
     models = commands.add_parser("models", help="list, fetch, verify, remove or convert models")
     models.set_defaults(run=_list)
@@ -87,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("names", nargs="+", metavar="FILE" if name == "convert" else "NAME")
         action.set_defaults(run=run)
 
-    for command in (web, drag, image):
-        command.add_argument("--model", default="plush-256", help="a name of the table or a file (default: plush-256)")
+    for command in (web, drag, image, invert):
+        command.add_argument("--model", default=MODEL, help=f"a name of the table or a file (default: {MODEL})")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     for command in (web, drag):
         command.add_argument(
@@ -97,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
             default="auto",
             help="in which drags multiply; pictures stay fp32 (default: auto, bf16 where this machine is faster in it)",
         )
-    for command in (web, drag, image, models):
+    for command in (web, drag, image, invert, models):
         command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
     for command in (drag, image):
         command.add_argument("--seed", type=int, default=1)
@@ -139,31 +156,35 @@ def _web(args: argparse.Namespace) -> None:
 
 def _image(args: argparse.Namespace) -> None:
     from draggan import models
-    from draggan.render import to_picture
+    from draggan.render import encode, facts, to_picture
 
     _check_out(args.out, (".png",))
     generator = models.load(args.model, args.device, args.checkpoints)
-    latent = generator.latent(args.seed, args.psi)
-    _save(args, to_picture(generator.render(latent)))
+    picture = to_picture(generator.render(generator.latent(args.seed, args.psi)))
+    args.out.write_bytes(encode(picture, facts(args.model, args.seed, args.psi), lossless=True))
 
 
 def _drag(args: argparse.Namespace) -> None:
-    import torch
+    from dataclasses import replace
+
     from tqdm import tqdm
 
-    from draggan import models, render
-    from draggan.engine import DragConfig, drag
+    from draggan import models, paste, render
+    from draggan.engine import DragConfig
 
     pairs = [_pair(text) for text in args.pair]
     _check_out(args.out, (".png",))
     if args.video:
         _check_out(args.video, render.VIDEOS)
-    lr = args.lr if args.lr is not None else models.step_size(args.model)
+    session, generator = _begun(args)
+    lr = args.lr if args.lr is not None else models.step_size(session.model)
     config = DragConfig(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
-    generator = models.load(args.model, args.device, args.checkpoints, args.precision)
-    mask = None if args.mask is None else torch.from_numpy(render.read_mask(args.mask, generator.image_size))
+    session = replace(session, pairs=tuple(pairs))
+    if args.mask:
+        session = session.with_mask(render.read_mask(args.mask, generator.image_size))
+    whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = [pair.target for pair in pairs]
-    steps = drag(generator, generator.latent(args.seed, args.psi), pairs, mask, config)
+    steps = session.run(generator, config)
     frames, step = [], None
     with tqdm(steps, total=args.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:
@@ -172,11 +193,131 @@ def _drag(args: argparse.Namespace) -> None:
                 picture = render.to_picture(step.image())
                 frames.append(render.with_points(picture, step.handles, targets) if args.points else picture)
     assert step is not None, "a drag yields at least one step"
-    _save(args, render.to_picture(step.image()))
+    picture, said = render.to_picture(step.image()), render.facts(session.model, session.seed, session.truncation_psi)
+    if session.photo:
+        said = render.photo_facts(session.model)
+    if whole:
+        assert session.photo is not None, "checked with the picture"
+        before = generator.render(session.start)
+        picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
+    args.out.write_bytes(render.encode(picture, said, lossless=True))
     if args.video:
         render.write_video(args.video, frames)
     how = "arrived" if step.arrived else "not there yet"
     print(f"{how} after {step.index} steps, farthest handle {max(step.distances):.1f} px from its target: {args.out}")
+
+
+def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
+    """What `drag` begins with: a seed's picture, or a file's, and the generator that makes it."""
+    from draggan import delta, models, project
+    from draggan.session import new_session
+
+    if args.session is None:
+        if args.paste_into:
+            raise ValueError("--paste-into needs --session: the file that `draggan invert` made of that picture")
+        generator = models.load(args.model, args.device, args.checkpoints, args.precision)
+        return new_session(generator, args.model, args.seed, args.psi), generator
+    saved = project.load(args.session)
+    session = saved.session.clear_points()
+    generator = models.load(session.model, args.device, args.checkpoints, args.precision)
+    project.check_fits(saved, generator)
+    if session.photo and session.photo.delta:
+        generator = delta.changed(generator, session.photo.delta)
+    return session, generator
+
+
+def _whole(path: Path, session: "Session") -> "Picture":
+    """The picture that a session was made from."""
+    import numpy as np
+
+    from draggan.picture import cut, read_picture
+    from draggan.render import to_picture
+
+    if session.photo is None:
+        raise ValueError("--paste-into: the session was not made from a picture")
+    picture = read_picture(path)
+    if not np.array_equal(to_picture(cut(picture, session.photo.crop, session.image_size)), session.photo.shown):
+        raise ValueError(f"{path} is not the picture that the session was made from")
+    return picture
+
+
+def _invert(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from PIL import Image
+
+    from draggan import models, project
+    from draggan.download import hash_file
+    from draggan.invert import InversionConfig
+
+    if args.picture.is_dir():
+        args.out.mkdir(exist_ok=True)
+        known = Image.registered_extensions()
+        files = sorted(p for p in args.picture.iterdir() if p.is_file() and p.suffix.lower() in known)
+        jobs = [(p, args.out / f"{p.name}.draggan") for p in files]
+        jobs = [(path, out) for path, out in jobs if not out.exists()]
+    else:
+        _check_out(args.out, (".draggan",))
+        jobs = [(args.picture, args.out)]
+    config = InversionConfig() if args.steps is None else replace(InversionConfig(), steps=args.steps)
+    crop = None if args.crop is None else _crop(args.crop)
+    generator = models.load(args.model, args.device, args.checkpoints)
+    digest = hash_file(models.find(args.model, args.checkpoints))
+    survey, failed = None, []
+    for path, out in jobs:
+        try:
+            session, survey = _inverted(path, crop, args.model, generator, config, survey, not args.no_tuning)
+        except ValueError as error:
+            if not args.picture.is_dir():
+                raise
+            failed.append(path.name)
+            print(f"{PROG}: {error}", file=sys.stderr)
+        else:
+            project.save(out, project.Project(session, digest))
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(jobs)} pictures could not be used: {', '.join(failed)}")
+
+
+def _inverted(
+    path: Path,
+    crop: "Crop | None",
+    model: str,
+    generator: "Generator",
+    config: "InversionConfig",
+    survey: "Survey | None",
+    tuning: bool,
+) -> "tuple[Session, Survey]":
+    """A picture as a session, and what is known of the generator for the next one."""
+    from tqdm import tqdm
+
+    from draggan.invert import invert
+    from draggan.photo import Photo
+    from draggan.picture import cut, read_picture, whole_crop
+    from draggan.render import to_picture
+    from draggan.session import photo_session
+    from draggan.tuning import tune
+
+    picture = read_picture(path)
+    crop = crop or whole_crop(picture.size, generator.image_size)
+    wanted = cut(picture, crop, generator.image_size)
+    step = delta = None
+    with tqdm(invert(generator, wanted, config, survey), desc=path.name, unit="step", disable=None) as bar:
+        for step in bar:
+            bar.total = step.total
+            bar.set_postfix_str(step.stage)
+    assert step is not None, "an inversion yields at least one step"
+    said = f"{step.psnr():.1f} dB"
+    if tuning:
+        tuned = None
+        with tqdm(tune(generator, step.latent, wanted), desc=path.name, unit="step", disable=None) as bar:
+            for tuned in bar:
+                bar.total = tuned.total
+                bar.set_postfix_str(f"tuning, {tuned.psnr:.1f} dB")
+        assert tuned is not None, "a tuning yields at least one step"
+        delta, said = tuned.delta(), f"{said}, tuned {tuned.psnr:.1f} dB"
+    print("; ".join([f"{path.name}: {said}", f"compared by {' and '.join(step.losses)}", *picture.notes]))
+    photo = Photo(crop, to_picture(wanted), delta)
+    return photo_session(generator, model, step.latent, photo), step.survey
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -239,15 +380,18 @@ def _pair(text: str) -> "DragPair":
     return DragPair(handle, target)
 
 
+def _crop(text: str) -> "Crop":
+    from draggan.picture import Crop
+
+    try:
+        return Crop(*map(float, text.split(",")))
+    except (ValueError, TypeError):
+        raise ValueError(f"--crop {text!r} is not X,Y,SIDE or X,Y,SIDE,DEGREES, such as 320,240,400,-5") from None
+
+
 def _check_out(path: Path, endings: tuple[str, ...]) -> None:
     """Raises before the work where the result could not be written."""
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.absolute().parent}")
-
-
-def _save(args: argparse.Namespace, picture) -> None:
-    from draggan.render import encode, facts
-
-    args.out.write_bytes(encode(picture, facts(args.model, args.seed, args.psi), lossless=True))

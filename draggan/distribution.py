@@ -15,6 +15,7 @@ class Distribution:
     def __init__(self, generator: Generator) -> None:
         w = draw(generator, SAMPLES).double()  # (N, w_dim)
         self.mean = w.mean(dim=0)
+        self.deviation = w.std(dim=0)  # (w_dim,)
         variances, self.axes = torch.linalg.eigh(torch.cov((w - self.mean).T))
         self.spread = variances.clamp(min=LEAST * variances.mean().item()).sqrt()
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from draggan.engine import gradients
 from draggan.perceptual import Perceptual, find_weights
 from draggan.stylegan2.generator import Generator, Trunk
-from draggan.survey import Survey, begin
+from draggan.survey import BATCH, Survey, begin
 
 Stage = Literal["search", "refine", "fit"]
-BATCH = 32  # latents drawn at once
+SQUARES = 30.0  # weight of the mean squared difference
 COARSEST = 16  # pixels of the longer side of the smallest pictures that are compared
 
 
@@ -57,7 +57,7 @@ class InversionStep:
     index: int  # steps taken, of all stages
     total: int  # steps that there will be
     latent: Tensor  # (1, num_ws, w_dim), on the CPU
-    losses: tuple[str, ...]  # what is compared: "pyramid", and "VGG16" where its weights are on this machine
+    losses: tuple[str, ...]  # what is compared: "pyramid", "squares", and "VGG16" where its weights are here
     survey: Survey = field(repr=False)  # hand it to `invert` for the next picture of the same generator
     _shown: "_Reconstruction" = field(repr=False)
 
@@ -116,10 +116,7 @@ def invert(
 def _invert(
     generator: Generator, picture: Tensor, config: InversionConfig, survey: Survey | None
 ) -> Iterator[InversionStep]:
-    losses: dict[str, tuple[float, Loss]] = {"pyramid": (1.0, pyramid)}
-    weights = find_weights()
-    if config.perceptual and weights:
-        losses["VGG16"] = (config.perceptual, Perceptual(weights, generator.device))
+    losses = comparisons(config.perceptual, generator.device)
     seen = survey or begin(generator)
     missing = max(0, math.ceil((config.samples - len(seen.latents)) / BATCH))
     index, total = 0, missing + config.refinements + config.steps
@@ -203,6 +200,14 @@ def _descend(
                 adam.step()
 
 
+def comparisons(perceptual: float, device: torch.device) -> dict[str, tuple[float, Loss]]:
+    """What pictures are compared by, by name: a weight and a function. VGG16 only where its weights are here."""
+    found: dict[str, tuple[float, Loss]] = {"pyramid": (1.0, pyramid), "squares": (SQUARES, squares)}
+    if perceptual and (weights := find_weights()):
+        found["VGG16"] = (perceptual, Perceptual(weights, device))
+    return found
+
+
 def pyramid(image: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of the pictures and of their gradients, summed over halved sizes down to 16 pixels.
 
@@ -215,6 +220,11 @@ def pyramid(image: Tensor, target: Tensor) -> Tensor:
         if max(difference.shape[2:]) <= COARSEST or min(difference.shape[2:]) < 2:
             return total
         difference = F.avg_pool2d(difference, 2)
+
+
+def squares(image: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of what is shown, as in PSNR. image (N, 3, H, W), target (1 or N, 3, H, W) -> (N,)."""
+    return (image.clamp(-1, 1) - target).square().mean(dim=(1, 2, 3))
 
 
 def psnr(image: Tensor, target: Tensor) -> float:

@@ -18,6 +18,7 @@ from draggan.geometry import Point
 
 SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
 LARGEST = 100_000_000  # pixels: 300 MB in memory
+FACE = ((0.375, 0.472), (0.625, 0.472), (0.5, 0.75))  # eyes and mouth in pictures of faces: parts of width, height
 GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -110,6 +111,21 @@ def whole_crop(picture_size: tuple[int, int], image_size: tuple[int, int]) -> Cr
     height, width = picture_size
     scale = min(height / image_size[0], width / image_size[1])
     return Crop((width - 1) / 2, (height - 1) / 2, scale * max(image_size))
+
+
+def face_crop(eyes: tuple[Point, Point], mouth: Point) -> Crop:
+    """The crop that frames a face as FFHQ's are framed (Karras et al. 2019, appendix A), from three places on it.
+
+    eyes: the left one in the picture first; mouth: the middle between its corners. In pixels of the picture.
+    """
+    (left, right), across = eyes, (eyes[1].x - eyes[0].x, eyes[1].y - eyes[0].y)
+    middle = Point((left.x + right.x) / 2, (left.y + right.y) / 2)
+    down = (mouth.x - middle.x, mouth.y - middle.y)
+    side = max(4 * math.hypot(*across), 3.6 * math.hypot(*down))
+    turn = math.atan2(
+        across[1] - down[0], across[0] + down[1]
+    )  # of the line of the eyes and of the one across the nose
+    return Crop(middle.x + 0.1 * down[0], middle.y + 0.1 * down[1], side, math.degrees(turn))
 
 
 def cut(picture: Picture, crop: Crop, image_size: tuple[int, int]) -> Tensor:

@@ -63,6 +63,14 @@ def facts(model: str, seed: int, truncation_psi: float) -> dict[str, str]:
     }
 
 
+def photo_facts(model: str) -> dict[str, str]:
+    """What a saved picture says of itself that was made from a picture of one's own."""
+    return {
+        "Model": Path(model).name,
+        "Comment": "AI-edited: a picture changed by dragging points in a StyleGAN2 model",
+    }
+
+
 def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
     """A picture file as a mask: (H, W) bool, True where it is white. Raises ValueError where it is of another size."""
     try:

@@ -269,3 +269,8 @@ def new_session(generator: Generator, model: str, seed: int, truncation_psi: flo
     class_index = 0 if generator.config.c_dim else None
     latent = generator.latent(seed, truncation_psi, class_index=class_index)
     return Session(model, seed, truncation_psi, generator.image_size, start=latent, latent=latent)
+
+
+def photo_session(generator: Generator, model: str, latent: Tensor, photo: Photo) -> Session:
+    """A picture of one's own, turned into a latent (1, num_ws, w_dim), without points. `seed` says nothing of it."""
+    return Session(model, 0, 1.0, generator.image_size, start=latent, latent=latent, photo=photo)

@@ -11,6 +11,7 @@ from draggan.stylegan2.generator import Generator
 
 SEARCHED, REFINED = 32, 64  # resolutions of the small pictures that are compared, and that are fitted
 CORRECTED = 8  # whole pictures from which the colours of the small ones are corrected
+BATCH = 32  # latents drawn at once by those who draw little by little
 SEED = 1  # of the latents
 
 

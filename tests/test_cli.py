@@ -1,5 +1,7 @@
 """The command line: what it writes, what it says, how it ends."""
 
+import functools
+import re
 import subprocess
 import sys
 
@@ -8,8 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from draggan import models, project
 from draggan.cli import main
+from draggan.download import hash_file
+from draggan.invert import InversionConfig
 from draggan.render import to_picture
+from draggan.tuning import TuningConfig, tune
 
 PAIR = "183,145:178,145"
 
@@ -40,6 +46,66 @@ def test_drag_takes_a_mask(tmp_path, capsys):
     assert "64 x 64 pixels, the picture 256 x 256" in capsys.readouterr().err
 
 
+@pytest.fixture
+def photo(tmp_path, plush):
+    """A picture file that the model nearly made, with something around it."""
+    pixels = np.full((300, 320, 3), 90, dtype=np.uint8)
+    pixels[20:276, 30:286] = to_picture(plush.render(plush.latent(3, 0.7)))
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A reconstruction of few steps."""
+    few = InversionConfig(samples=32, candidates=2, refinements=2, steps=3)
+    monkeypatch.setattr("draggan.invert.InversionConfig", lambda: few)
+    monkeypatch.setattr("draggan.tuning.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
+
+
+def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
+    file, out = tmp_path / "photo.draggan", tmp_path / "edited.png"
+    crop = ["--crop", "157.5,147.5,256", "--device", "cpu"]
+    assert main(["invert", str(photo), *crop, "--out", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert re.match(r"photo.png: \d+\.\d dB, tuned \d+\.\d dB; compared by pyramid and squares$", said.strip())
+    saved = project.load(file)
+    assert saved.model_sha256 == hash_file(models.find("plush-256"))
+    assert saved.session.photo.delta.nbytes > 0
+    drag = ["drag", "--session", str(file), "--pair", PAIR, "--max-steps", "2", "--device", "cpu", "--out", str(out)]
+    assert main(drag) == 0
+    with Image.open(out) as picture:
+        assert picture.size == (256, 256)
+        assert picture.text["Comment"].startswith("AI-edited")
+        assert "Seed" not in picture.text
+    assert main([*drag, "--paste-into", str(photo)]) == 0
+    with Image.open(out) as picture:
+        assert picture.size == (320, 300)
+        assert picture.text["Comment"].startswith("AI-edited")
+        before = np.asarray(Image.open(photo))
+        assert np.array_equal(np.asarray(picture)[:20], before[:20])
+    Image.fromarray(before[::-1]).save(photo)
+    assert main([*drag, "--paste-into", str(photo)]) == 2
+    assert "is not the picture that the session was made from" in capsys.readouterr().err
+
+
+def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "b.png").write_bytes(photo.read_bytes())
+    (folder / "a.jpg").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("not even the name of one")
+    command = ["invert", str(folder), "--no-tuning", "--steps", "2", "--device", "cpu", "--out", str(out)]
+    assert main(command) == 2
+    said = capsys.readouterr()
+    assert "1 of 2 pictures could not be used: a.jpg" in said.err
+    assert [p.name for p in out.iterdir()] == ["b.png.draggan"]
+    assert project.load(out / "b.png.draggan").session.photo.delta is None
+    (folder / "a.jpg").unlink()
+    assert main(command) == 0
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -54,6 +120,12 @@ def test_drag_takes_a_mask(tmp_path, capsys):
         (["image", "--model", "no.pkl", "--out", "a.png"], "no.pkl"),
         (["image", "--device", "tpu9", "--out", "a.png"], "tpu9"),
         (["image", "--device", "cuda:77", "--out", "a.png"], "no device 'cuda:77'"),
+        (["drag", "--pair", PAIR, "--session", "no.draggan", "--out", "a.png"], "no.draggan"),
+        (["drag", "--pair", PAIR, "--paste-into", "a.jpg", "--out", "a.png"], "--paste-into needs --session"),
+        (["invert", "no.jpg", "--out", "a.draggan"], "no such file: no.jpg"),
+        (["invert", "no.jpg", "--out", "a.png"], "a.png: the name must end in .draggan"),
+        (["invert", "no.jpg", "--crop", "1,2", "--out", "a.draggan"], "--crop '1,2' is not X,Y,SIDE"),
+        (["invert", "no.jpg", "--steps", "0", "--out", "a.draggan"], "steps is 0"),
         (["image", "--seed", "-5", "--out", "a.png"], "seed -5"),
         (["web", "--auth", "secret"], "--auth number 1: write user:password"),
         (["web", "--auth", "@users"], "users"),

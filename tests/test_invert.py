@@ -10,7 +10,7 @@ from torchvision.models import vgg16
 
 from draggan import perceptual
 from draggan.distribution import Distribution, draw
-from draggan.invert import InversionConfig, invert, psnr, pyramid
+from draggan.invert import InversionConfig, comparisons, invert, psnr, pyramid
 from draggan.survey import begin
 from tests.networks import tiny_generator
 
@@ -45,9 +45,13 @@ def test_each_step_is_the_best_so_far_and_says_how_far_it_is(steps, picture):
     assert [s.index for s in steps] == list(range(1, 28))
     assert {s.total for s in steps} == {27}
     assert [s.last for s in steps] == [False] * 26 + [True]
-    losses = [pyramid(s.image(), picture).item() + SHORT.prior * mean_square(s) for s in steps[7:]]
+    losses = [compared(s.image(), picture) + SHORT.prior * mean_square(s) for s in steps[7:]]
     assert all(b <= a + 1e-5 for a, b in pairwise(losses))
     assert steps[-1].psnr() > steps[0].psnr()
+
+
+def compared(image, picture):
+    return sum(weight * compare(image, picture).item() for weight, compare in comparisons(0, image.device).values())
 
 
 def mean_square(step):
@@ -121,15 +125,15 @@ def save(layers, path):
 
 
 def test_vgg16_is_used_where_its_weights_are_and_it_is_said(generator, picture, tmp_path, monkeypatch, steps, layers):
-    assert steps[-1].losses == ("pyramid",)
+    assert steps[-1].losses == ("pyramid", "squares")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = tmp_path / "hub" / "checkpoints" / perceptual.FILE
     path.parent.mkdir(parents=True)
     save(layers, path)
     survey = steps[-1].survey
     *_, last = invert(generator, picture, replace(SHORT, steps=2), survey)
-    assert last.losses == ("pyramid", "VGG16")
-    assert next(invert(generator, picture, replace(SHORT, perceptual=0.0), survey)).losses == ("pyramid",)
+    assert last.losses == ("pyramid", "squares", "VGG16")
+    assert next(invert(generator, picture, replace(SHORT, perceptual=0.0), survey)).losses == ("pyramid", "squares")
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match="is not torchvision's VGG16: remove it"):
         next(invert(generator, picture, SHORT))

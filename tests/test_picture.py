@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from draggan.picture import Crop, Picture, cut, read_picture, to_tensor, whole_crop
+from draggan.geometry import Point
+from draggan.picture import FACE, Crop, Picture, cut, face_crop, read_picture, to_tensor, whole_crop
 from draggan.render import to_picture
 
 SIZE = (70, 90)  # height, width
@@ -196,6 +197,15 @@ def test_beyond_the_border_the_border_goes_on():
 def test_a_crop_is_finite(numbers):
     with pytest.raises(ValueError, match="must be finite"):
         Crop(*numbers)
+
+
+@pytest.mark.parametrize("angle", [0, 20, -35])
+def test_a_face_is_framed_with_eyes_and_mouth_where_the_models_have_them(angle):
+    crop = Crop(200, 150, 180, angle)
+    marks = np.array([(x * 100 - 0.5, y * 100 - 0.5, 1) for x, y in FACE]) @ crop.matrix((100, 100)).T
+    left, right, mouth = (Point(*mark) for mark in marks)
+    found = face_crop((left, right), mouth)
+    assert (found.x, found.y, found.side, found.angle) == pytest.approx((200, 150, 180, angle), abs=0.5)
 
 
 def test_pixels_and_tensors_are_each_others_inverse(colours):

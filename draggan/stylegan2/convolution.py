@@ -1,4 +1,4 @@
-"""The two 3 x 3 convolutions of the network, with gradients for their input alone.
+"""The two 3 x 3 convolutions of the network, made for weights that have no gradient.
 
 They multiply in the type that the weight is kept in; what comes out is again of the type of what went in.
 
@@ -39,6 +39,8 @@ def arranged(weight: Tensor, up: bool) -> Tensor:
 
 
 def _as_matrix(x: Tensor, weight: Tensor, small: int) -> bool:
+    if weight.requires_grad:  # the matrix has gradients for its input alone
+        return False
     return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= small
 
 

@@ -1,0 +1,93 @@
+"""An edited crop put back into the whole picture: only what the edit changed; every other pixel stays as it is."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from draggan.picture import Crop, Picture, sample, to_tensor
+
+LEAST = 4 / 127.5  # change of a pixel, of 2, that counts at all: as much as JPEG adds
+BLUR = 4 / 256  # of the crop's longer side: over so much, changes and errors are averaged
+SEAM = 8 / 256  # likewise: width of the seam
+
+
+def paste(picture: Picture, crop: Crop, shown: np.ndarray, before: Tensor, after: Tensor) -> np.ndarray:
+    """The whole picture with an edit of its crop. -> (H, W, 3) uint8
+
+    shown (h, w, 3) uint8: what the crop holds, as `cut` made it; before, after (1, 3, h, w) in [-1, 1]: the model's
+    reconstruction of it and its edit. Where `changed` is 0 the pixels are the picture's own, bit for bit.
+    """
+    size = (before.shape[2], before.shape[3])
+    seam = changed(shown, before, after) * _border(picture, crop, size)  # (1, 1, h, w)
+    top, left, bottom, right = crop.bounds(size, picture.size, margin=1)
+    fine = max(1, math.ceil(max(size) / crop.side))  # samples a pixel, along each side
+    across, down = (
+        (np.arange((end - start) * fine) + 0.5) / fine - 0.5 + start for start, end in ((left, right), (top, bottom))
+    )
+    x, y = np.meshgrid(across, down)
+    places = np.stack([x, y, np.ones_like(x)], axis=2) @ _inverse(crop.matrix(size)).T  # (H, W, 2), on the crop
+    colours = F.avg_pool2d(sample(after.cpu().float().clamp(-1, 1), places), fine).clamp(-1, 1)
+    weight = F.avg_pool2d(_within(seam, places), fine)
+    own = to_tensor(picture.pixels[top:bottom, left:right])
+    mixed = ((own.lerp(colours, weight) + 1) * 127.5).round().to(torch.uint8)[0].permute(1, 2, 0)  # (H, W, 3)
+    touched = (weight[0, 0] > 0)[..., None]
+    pixels = picture.pixels.copy()
+    pixels[top:bottom, left:right] = np.where(touched, mixed, pixels[top:bottom, left:right])
+    return pixels
+
+
+def changed(shown: np.ndarray, before: Tensor, after: Tensor) -> Tensor:
+    """Where an edit changed more than the reconstruction differs from the picture. -> (1, 1, h, w) in [0, 1]
+
+    Arguments as in `paste`. 1 where it did, falling to 0 over the seam around that.
+    """
+    before, after = before.cpu().float().clamp(-1, 1), after.cpu().float().clamp(-1, 1)
+    side = max(before.shape[2:])
+    blur, reach = max(1, round(BLUR * side / 2)), max(1, round(SEAM * side / 2))
+    change, error = ((a - b).abs().mean(dim=1, keepdim=True) for a, b in ((after, before), (before, to_tensor(shown))))
+    hit = (_box(change, blur) > _box(error, blur).clamp(min=LEAST)).float()
+    wide = F.max_pool2d(hit, 4 * reach + 1, stride=1, padding=2 * reach)
+    return _box(_box(wide, reach), reach).clamp(0, 1) * (F.max_pool2d(wide, 3, 1, 1) > 0)
+
+
+def _box(x: Tensor, reach: int) -> Tensor:
+    """The mean over a square around each pixel, of the part of it that there is."""
+    return F.avg_pool2d(x, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+
+
+def _border(picture: Picture, crop: Crop, size: tuple[int, int]) -> Tensor:
+    """1, falling to 0 at those sides of the crop that lie within the picture. -> (1, 1, h, w)"""
+    height, width = size
+    places, (rows, columns) = crop.places(size), picture.size
+    width_of_seam = max(1, round(SEAM * max(size)))
+    up, aside = torch.arange(height).float(), torch.arange(width).float()
+    ramp = torch.ones(height, width)
+    for edge, distance in (
+        (places[0], up[:, None]),
+        (places[-1], height - 1 - up[:, None]),
+        (places[:, 0], aside[None]),
+        (places[:, -1], width - 1 - aside[None]),
+    ):
+        x, y = edge[:, 0], edge[:, 1]
+        reach = crop.side / max(size) + 1  # so near to the picture's border there is nothing beyond to fit
+        beyond = (x < reach) | (y < reach) | (x > columns - 1 - reach) | (y > rows - 1 - reach)
+        if not beyond.all():
+            ramp = ramp * (distance / width_of_seam).clamp(max=1)
+    return ramp[None, None]
+
+
+def _within(weight: Tensor, places: np.ndarray) -> Tensor:
+    """weight (1, 1, h, w) at places (H, W, 2) by bilinear interpolation, 0 beyond. -> (1, 1, H, W)"""
+    ends = np.array([weight.shape[3], weight.shape[2]])
+    grid = torch.from_numpy((places + 0.5) / ends * 2 - 1).to(weight)[None]
+    inside = (grid.abs() <= 1).all(dim=3)[:, None]
+    return F.grid_sample(weight, grid, mode="bilinear", padding_mode="border", align_corners=False) * inside
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The affine map (2, 3) back."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([back, -back @ matrix[:, 2:]], axis=1)

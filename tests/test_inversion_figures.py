@@ -1,0 +1,86 @@
+"""The measure of inversions: its parts in small, and what it keeps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks import invert as figures
+from benchmarks import make_renders
+from benchmarks.cases import read_cases
+from benchmarks.detector import Detector
+from draggan.invert import InversionConfig, invert
+from draggan.survey import begin
+from draggan.tuning import TuningConfig, tune
+
+FEW = InversionConfig(samples=32, candidates=1, refinements=1, steps=2)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Inversions and tunings of a few steps."""
+    monkeypatch.setattr(figures, "InversionConfig", lambda **_: FEW)
+    monkeypatch.setattr(figures, "invert", lambda g, picture, config=FEW, survey=None: invert(g, picture, FEW, survey))
+    short = TuningConfig(steps=2, anchors=1)
+    monkeypatch.setattr(figures, "tune", lambda g, latent, picture: tune(g, latent, picture, short))
+
+
+@pytest.fixture(scope="module")
+def bench(plush):
+    return figures.Bench(plush, begin(plush), Detector())
+
+
+def test_each_picture_has_its_figures(bench, quick, tmp_path):
+    row = figures.jittered(bench, 1)
+    assert row["PSNR"] > 5
+    assert row["seconds"] > 0
+    Image.fromarray(make_renders.render(make_renders.code(1))).save(tmp_path / "a.webp", lossless=True)
+    row = figures.rendered(bench, tmp_path / "a.webp")
+    assert row["PSNR of others"] > 20
+    assert row["gain"] == pytest.approx(row["PSNR tuned"] - row["PSNR"])
+    assert row["delta MB"] > 0
+
+
+def test_a_drag_is_compared_with_the_same_on_the_models_own_picture(bench, quick, monkeypatch):
+    monkeypatch.setattr(figures, "paper", lambda g, w, pairs, mask, steps: steps_of(g, w, pairs))
+    case = next(case for case in read_cases() if case.kind == "mouth")
+    row = figures.dragged(bench, case)
+    assert row["own"] == pytest.approx(6, abs=6)
+    assert row["PSNR there and back"] == pytest.approx(row["PSNR tuned"], abs=8)
+
+
+def steps_of(generator, latent, pairs):
+    from draggan import DragConfig, drag
+
+    return drag(generator, latent, pairs, None, DragConfig(max_steps=1))
+
+
+def test_a_run_goes_on_where_it_was_cut_off(quick, tmp_path, capsys, monkeypatch):
+    kept = tmp_path / "figures.jsonl"
+    command = ["--parts", "jittered", "--n", "2", "--device", "cpu", "--json", str(kept)]
+    monkeypatch.setattr(figures, "jittered", lambda bench, seed: {"PSNR": float(seed)})
+    figures.main(command)
+    first = capsys.readouterr().out.partition("##")[2]
+    assert "| PSNR | 2 | 90000.50 | 90000.50 | 90000.00 | 90001.00 |" in first
+    assert [json.loads(line)["name"] for line in kept.read_text().splitlines()] == ["90000", "90001"]
+    monkeypatch.setattr(figures, "jittered", lambda bench, seed: pytest.fail("measured again"))
+    figures.main(command)
+    assert capsys.readouterr().out.partition("##")[2] == first
+
+
+def test_renders_are_of_the_scene_that_the_model_knows(plush):
+    """The model was fitted to such pictures: its own of the same code is near."""
+    picture = make_renders.render(make_renders.code(5))
+    own = plush.render(plush.map(make_renders.code(5)))
+    assert picture.shape == (256, 256, 3)
+    far = (torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1 - own[0]).square().mean()
+    other = (torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1 - plush.render(plush.latent(6))[0]).square().mean()
+    assert far < 0.1 * other
+
+
+def test_the_committed_renders_are_of_the_models_size():
+    paths = sorted(figures.RENDERS.glob("*.webp"))
+    assert paths
+    assert all(np.asarray(Image.open(path)).shape == (256, 256, 3) for path in paths)

@@ -1,0 +1,95 @@
+"""An edit goes back into the whole picture, and nothing else changes."""
+
+import numpy as np
+import pytest
+import torch
+
+from draggan.paste import changed, paste
+from draggan.picture import Crop, Picture, cut, to_tensor, whole_crop
+from draggan.render import to_picture
+
+SIZE = (64, 48)
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width].astype(float)
+    waves = [127 + 100 * np.sin(x / 23 + i) * np.cos(y / 19 - i) for i in range(3)]
+    return np.stack(waves, axis=2).astype(np.uint8)
+
+
+def edited(before, where=(slice(20, 30), slice(15, 25))):
+    after = before.clone()
+    after[..., where[0], where[1]] = torch.tensor([1.0, -1.0, 1.0])[:, None, None]
+    return after
+
+
+@pytest.fixture
+def picture():
+    return Picture(smooth(300, 400))
+
+
+CROPS = [
+    Crop(200, 150, 128),
+    Crop(150, 160, 100, 25),
+    Crop(180, 120, 40),
+    Crop(10, 20, 90),
+    whole_crop((300, 400), SIZE),
+]
+
+
+@pytest.mark.parametrize("crop", CROPS, ids=str)
+def test_without_an_edit_every_pixel_stays(picture, crop):
+    shown = to_picture(cut(picture, crop, SIZE))
+    rough = to_tensor(shown) + 0.1 * torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(paste(picture, crop, shown, rough, rough), picture.pixels)
+
+
+@pytest.mark.parametrize("crop", CROPS, ids=str)
+def test_an_edit_arrives_at_its_place_and_all_else_stays(picture, crop):
+    shown = to_picture(cut(picture, crop, SIZE))
+    before = to_tensor(shown)
+    after = edited(before)
+    pixels = paste(picture, crop, shown, before, after)
+    again = cut(Picture(pixels), crop, SIZE)
+    inner = (..., slice(22, 28), slice(17, 23))
+    places = crop.places(SIZE)[20:30, 15:25]
+    if (places >= 0).all():
+        assert (again[inner] - after[inner]).abs().mean() < 0.05
+    different = (pixels != picture.pixels).any(axis=2)
+    ys, xs = np.nonzero(different)
+    assert len(ys) > 0
+    middle, reach = places.reshape(-1, 2).mean(axis=0), 16 * crop.side / 64  # half its diagonal and the seam
+    assert np.hypot(xs - middle[0], ys - middle[1]).max() <= reach + 2
+
+
+def test_the_seam_is_smooth(picture):
+    crop = Crop(200, 150, 128)
+    shown = to_picture(cut(picture, crop, SIZE))
+    weight = changed(shown, to_tensor(shown), edited(to_tensor(shown)))
+    assert weight.max() == 1
+    assert weight.min() == 0
+    assert weight.diff(dim=2).abs().max() <= 0.5
+    assert (weight[..., 20:30, 15:25] == 1).all()
+
+
+def test_a_change_smaller_than_the_reconstructions_error_is_none(picture):
+    crop = Crop(200, 150, 128)
+    shown = to_picture(cut(picture, crop, SIZE))
+    before = to_tensor(shown) + 0.2
+    after = before + 0.1
+    assert changed(shown, before, after).max() == 0
+    assert changed(shown, to_tensor(shown), to_tensor(shown) + 0.1).min() == 1
+
+
+def test_an_edit_at_the_crops_edge_fades_inside_the_picture_and_reaches_its_border(picture):
+    crop = Crop(200, 150, 128)
+    shown = to_picture(cut(picture, crop, SIZE))
+    after = edited(to_tensor(shown), (slice(0, 10), slice(0, 48)))
+    pixels = paste(picture, crop, shown, to_tensor(shown), after)
+    jump = np.abs(pixels[86].astype(int) - pixels[85].astype(int)).max()  # the crop's first row, and the one before
+    assert jump < 30
+    whole = Crop(23.5, 31.5, 64)
+    small = Picture(smooth(*SIZE))
+    shown = to_picture(cut(small, whole, SIZE))
+    pixels = paste(small, whole, shown, to_tensor(shown), edited(to_tensor(shown), (slice(0, 10), slice(0, 48))))
+    assert np.isin(pixels[0], (0, 255)).mean() > 0.95
