@@ -11,12 +11,21 @@ import draggan
 
 ROOT = Path(draggan.__file__).parent
 FLOORS = [  # each may import those above it
-    {"geometry", "memory", "table", "transfer", "stylegan2.convolution", "stylegan2.config", "stylegan2.pickles"},
+    {
+        "engines",
+        "geometry",
+        "memory",
+        "table",
+        "transfer",
+        "stylegan2.convolution",
+        "stylegan2.config",
+        "stylegan2.pickles",
+    },
     {"download", "stylegan2.ops", "stylegan2.arrays"},
     {"stylegan2.generator", "stylegan2.foreign"},
     {"stylegan2.windows", "stylegan2.checkpoint"},
     {"stylegan2.converted", "features", "render"},
-    {"mask", "models"},
+    {"mask", "models", "matching", "leastsquares"},
     {"engine", "fixed"},
     {"kinematics", "session", "cache"},
     {"web"},
