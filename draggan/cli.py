@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from draggan.engines import DEFAULT, ENGINES
 from draggan.memory import keep_freed_memory
 from draggan.threads import use_free_cores
 
@@ -71,10 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     drag.add_argument("--mask", type=Path, help="picture of the same size: white where the picture may change")
     drag.add_argument("--video", type=Path, help="every step as .mp4, .gif or .webp")
     drag.add_argument("--points", action="store_true", help="draw the points into the video")
-    drag.add_argument("--lr", type=float, help="step size (default: the model's)")
-    drag.add_argument("--max-steps", type=int, default=300)
+    about = "; ".join(f"{name}: {engine.help}" for name, engine in ENGINES.items())
+    drag.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT, help=f"{about} (default: {DEFAULT})")
+    drag.add_argument("--lr", type=float, help="step size of the engine draggan (default: the model's)")
+    drag.add_argument("--max-steps", type=int, help="(default: the engine's, 300 or 40)")
     drag.add_argument("--space", choices=("w_plus", "w"), default="w_plus")
-    drag.add_argument("--mask-weight", type=float, default=20.0, help="lambda of the paper (default: 20)")
+    drag.add_argument("--mask-weight", type=float, help="how strongly the mask holds (default: the engine's)")
     drag.set_defaults(run=_drag)
 
     drag.add_argument("--session", type=Path, help="drag this .draggan file's picture instead of a seed's")
@@ -167,26 +170,29 @@ def _image(args: argparse.Namespace) -> None:
 def _drag(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    import torch
     from tqdm import tqdm
 
     from draggan import models, paste, render
-    from draggan.engine import DragConfig
 
     pairs = [_pair(text) for text in args.pair]
     _check_out(args.out, (".png",))
     if args.video:
         _check_out(args.video, render.VIDEOS)
     session, generator = _begun(args)
-    lr = args.lr if args.lr is not None else models.step_size(session.model)
-    config = DragConfig(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
+    engine, lr = ENGINES[args.engine], args.lr
+    if lr is None and args.engine == "draggan":
+        lr = models.step_size(session.model)
+    config = engine.settings(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
     session = replace(session, pairs=tuple(pairs))
     if args.mask:
         session = session.with_mask(render.read_mask(args.mask, generator.image_size))
     whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = [pair.target for pair in pairs]
-    steps = session.run(generator, config)
+    mask = None if session.mask is None else torch.from_numpy(session.mask)
+    steps = engine.drag(generator, session.latent, session.pairs, mask, config)
     frames, step = [], None
-    with tqdm(steps, total=args.max_steps, unit="step", initial=-1, disable=None) as progress:
+    with tqdm(steps, total=config.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:
             progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
             if args.video:

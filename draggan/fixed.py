@@ -1,6 +1,6 @@
-"""What the mask fixes, as rows of a least-squares system: random projections of the change outside it."""
+"""What the mask fixes, as rows of a least-squares system: the change of the features outside it."""
 
-from typing import Protocol
+import math
 
 import torch
 from torch import Tensor
@@ -8,42 +8,50 @@ from torch import Tensor
 from draggan.mask import hold
 from draggan.stylegan2.generator import Generator
 
-ROWS = 8  # new projections a step: each costs a backward pass
-STEPS = 6  # steps whose projections are kept
-COARSEST = 64  # the features of the block of this resolution are enough
-
-
-class _Config(Protocol):
-    @property
-    def moving_layers(self) -> int: ...
-    @property
-    def feature_resolution(self) -> int: ...
+COARSEST = 32  # the features of the block of this resolution say enough
+SEED = 0  # of the projections
 
 
 class FixedRows:
-    """Random +-1 combinations r of (F - F0) (1 - M), and their derivatives, of this step and the last ones.
+    """How much (F - F0) (1 - M) has grown, and random +-1 combinations of it, each with its derivative.
 
-    The sum of the squares of many r is, but for a factor, the squared change outside the mask (Johnson and
-    Lindenstrauss 1984), so a few rows a step stand for the whole map.
+    The first is what the mask is about, and its derivative is exact at every latent; it pulls back what has changed.
+    The combinations foresee what a step would change: the span of their derivatives, taken where the drag began, is
+    where changes come from (a randomised range finder; Halko, Martinsson and Tropp 2011). Depends on its arguments
+    alone, so a drag that goes on finds the same rows.
     """
 
-    def __init__(self, generator: Generator, origin: Tensor, mask: Tensor, config: _Config) -> None:
-        self.generator, self.layers = generator, config.moving_layers
-        self.resolution = min(config.feature_resolution, COARSEST)
+    def __init__(self, generator: Generator, origin: Tensor, mask: Tensor, layers: int, count: int) -> None:
+        """origin (1, num_ws, w_dim); mask (H, W); layers: the moving ones; count: how many combinations."""
+        self.generator, self.layers = generator, layers
+        self.resolution = min(COARSEST, generator.config.resolutions[-1])
         self.held = hold(generator, origin, mask, self.resolution)
-        self.signs = torch.Generator().manual_seed(0)
-        self.kept: list[tuple[Tensor, Tensor]] = []  # projections (K, C h w) as signs, derivatives (K, D)
+        power = self.held.reference.square().mean() * self.held.fixed.sum() * self.held.reference.shape[1]
+        self.scale = 1 / math.sqrt(max(power.item(), 1e-12))  # from now on 1 is a change of the features' own size
+        rng = torch.Generator().manual_seed(SEED)
+        signs = torch.randint(0, 2, (count, self.held.reference.numel()), generator=rng, dtype=torch.int8)
+        self.projections = (2 * signs - 1).to(origin) / math.sqrt(count)  # (R, C h w): their squares add up to |.|^2
+        moving, gap = self._gap(origin)
+        self.rows = torch.cat(
+            [torch.autograd.grad(gap @ row, moving, retain_graph=True)[0] for row in self.projections]
+        )
 
-    def __call__(self, latent: Tensor, moving: int) -> tuple[Tensor, Tensor]:
-        """latent (1, num_ws, w_dim); moving: 1 where the moving layers share one change, else their number.
+    @torch.no_grad()
+    def change(self, latent: Tensor) -> Tensor:
+        """Root mean square of what has changed at a latent (1, num_ws, w_dim), relative to the features. (1,)"""
+        return self._gap(latent)[1].norm()[None]
 
-        -> derivatives (R, moving w_dim) and the projections r (R,) themselves, at this latent.
-        """
-        change = latent.new_zeros(1, moving, latent.shape[2], requires_grad=True)
-        ws = torch.cat([latent[:, : self.layers] + change, latent[:, self.layers :]], dim=1)
-        gap = ((self.generator.trunk(ws, self.resolution).features - self.held.reference) * self.held.fixed).flatten()
-        signs = torch.randint(0, 2, (ROWS, len(gap)), generator=self.signs, dtype=torch.int8) * 2 - 1
-        rows = [torch.autograd.grad(gap @ row.to(gap), change, retain_graph=True)[0].flatten() for row in signs]
-        self.kept = [*self.kept, (signs, torch.stack(rows))][-STEPS:]
-        drifts = [signs.to(gap) @ gap.detach() for signs, _ in self.kept]
-        return torch.cat([rows for _, rows in self.kept]), torch.cat(drifts)
+    def at(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The derivatives (1 + R, L, w_dim) and values (1 + R,) of the change and its combinations."""
+        moving, gap = self._gap(latent)
+        change = (gap.square().sum() + 1e-12).sqrt()
+        (slope,) = torch.autograd.grad(change, moving)
+        gap = gap.detach()
+        return torch.cat([slope, self.rows]), torch.cat([gap.norm()[None], self.projections @ gap])
+
+    def _gap(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """The moving layers (1, L, w_dim), for gradients, and what has changed outside the mask (C h w,)."""
+        moving = latent[:, : self.layers].clone().requires_grad_(torch.is_grad_enabled())
+        ws = torch.cat([moving, latent[:, self.layers :]], dim=1)
+        features = self.generator.trunk(ws, self.resolution).features
+        return moving, ((features - self.held.reference) * self.held.fixed).flatten() * self.scale

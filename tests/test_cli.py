@@ -37,6 +37,15 @@ def test_drag_writes_picture_and_video(tmp_path, capsys):
         assert sum(1 for _ in file.decode(video=0)) == 4
 
 
+def test_drag_takes_an_engine(tmp_path, capsys):
+    out = tmp_path / "a.png"
+    command = ["drag", "--seed", "3", "--pair", PAIR, "--device", "cpu", "--engine", "kinematics", "--out", str(out)]
+    assert main(command) == 0
+    assert "arrived after" in capsys.readouterr().out
+    assert main([*command, "--lr", "1e-3"]) == 2
+    assert "lr is not a setting of this engine" in capsys.readouterr().err
+
+
 def test_drag_takes_a_mask(tmp_path, capsys):
     Image.fromarray(np.full((256, 256), 255, dtype=np.uint8)).save(tmp_path / "m.png")
     out = ["--out", str(tmp_path / "a.png"), "--max-steps", "1", "--device", "cpu"]

@@ -13,6 +13,7 @@ ROOT = Path(draggan.__file__).parent
 FLOORS = [  # each may import those above it
     {
         "adam",
+        "engines",
         "geometry",
         "memory",
         "table",
@@ -28,7 +29,7 @@ FLOORS = [  # each may import those above it
     {"stylegan2.generator"},
     {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "perceptual"},
     {"stylegan2.converted", "features", "precision", "render", "survey", "photo"},
-    {"mask", "models"},
+    {"mask", "models", "matching", "leastsquares"},
     {"engine", "fixed"},
     {"kinematics", "progress", "film", "cache", "invert"},
     {"session"},

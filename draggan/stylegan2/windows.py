@@ -53,15 +53,16 @@ class Windows:
 
 
 def evaluate(generator: Generator, ws: Latents, resolution: int, windows: Windows) -> Tensor:
-    """The features of the block of `resolution` on windows of its map. ws (1, num_ws, w_dim) -> (N, C, s, s).
+    """The features of the block of `resolution` on windows of its map. -> (N, C, s, s)
 
-    The same values as in `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
+    ws (1, num_ws, w_dim), or (N, num_ws, w_dim): a latent of its own for each window. The same values as in
+    `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
     """
     config = generator.config
     levels = _levels(config, resolution, windows)
-    whole, _ = _cheapest(config, levels)
-    x = crop(generator.trunk(ws, config.resolutions[whole]).features, levels[whole])
     layers = generator.layers_of(ws)
+    whole, _ = _cheapest(config, levels, latents=max(len(w) for w in layers))
+    x = crop(generator.trunk(ws, config.resolutions[whole]).features, levels[whole])
     for i in range(whole + 1, len(levels)):
         block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
         x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], levels[i - 1], levels[i], size)
@@ -136,9 +137,9 @@ def _levels(config: GeneratorConfig, resolution: int, windows: Windows) -> list[
     return levels
 
 
-def _cheapest(config: GeneratorConfig, levels: list[Windows]) -> tuple[int, float]:
-    """The last block that is better run whole, and what all of it then costs."""
-    wholes = [_whole_cost(config, i) for i in range(len(levels))]
+def _cheapest(config: GeneratorConfig, levels: list[Windows], latents: int = 1) -> tuple[int, float]:
+    """The last block that is better run whole, once for each latent, and what all of it then costs."""
+    wholes = [latents * _whole_cost(config, i) for i in range(len(levels))]
     windowed = [0.0] + [_window_cost(config, i, levels) for i in range(1, len(levels))]
     totals = [sum(wholes[: i + 1]) + sum(windowed[i + 1 :]) for i in range(len(levels))]
     best = min(range(len(totals)), key=totals.__getitem__)

@@ -1,0 +1,55 @@
+"""Rows of the mask: they measure what changes outside it, and their derivatives say from where."""
+
+import pytest
+import torch
+
+from draggan.fixed import FixedRows
+from tests.networks import tiny_generator
+
+
+@pytest.fixture(scope="module")
+def held():
+    generator = tiny_generator(64).double()
+    origin = generator.latent(1).double()
+    mask = torch.zeros(generator.image_size)
+    mask[:20, 5:] = 1
+    return generator, origin, FixedRows(generator, origin, mask, 6, 64)
+
+
+def some(origin, size):
+    return origin + size * torch.randn(origin.shape, generator=torch.Generator().manual_seed(1), dtype=origin.dtype)
+
+
+def test_nothing_has_changed_where_the_drag_began(held):
+    _, origin, fixed = held
+    assert fixed.change(origin).abs().max() == 0
+
+
+def test_the_change_is_relative_and_its_combinations_have_its_size(held):
+    generator, origin, fixed = held
+    latent = some(origin, 0.3)
+    before, after = (generator.trunk(w, 32).features for w in (origin, latent))
+    outside = fixed.held.fixed.expand_as(before)
+    expected = ((after - before) * outside).norm() / (before.square().mean() * outside.sum()).sqrt()
+    assert fixed.change(latent).item() == pytest.approx(expected.item())
+    _, (change, *combinations) = fixed.at(latent)
+    assert change.item() == pytest.approx(expected.item())
+    assert torch.stack(combinations).norm().item() == pytest.approx(expected.item(), rel=0.3)
+
+
+def test_its_derivative_is_exact_wherever_the_drag_is(held):
+    _, origin, fixed = held
+    latent, way = some(origin, 0.3), some(0 * origin, 1.0)
+    way[:, 6:] = 0
+    rows, _ = fixed.at(latent)
+    measured = (fixed.change(latent + 1e-6 * way) - fixed.change(latent - 1e-6 * way)) / 2e-6
+    torch.testing.assert_close(rows[:1].flatten(1) @ way[0, :6].flatten(), measured, rtol=1e-4, atol=1e-6)
+
+
+def test_the_combinations_have_their_derivatives_where_the_drag_began(held):
+    _, origin, fixed = held
+    way = some(0 * origin, 1.0)
+    way[:, 6:] = 0
+    plus, minus = (fixed.at(origin + sign * 1e-6 * way)[1][1:] for sign in (1, -1))
+    expected = fixed.rows.flatten(1) @ way[0, :6].flatten()
+    torch.testing.assert_close(expected, (plus - minus) / 2e-6, rtol=1e-4, atol=1e-6)

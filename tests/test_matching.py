@@ -1,0 +1,80 @@
+"""Where a handle lies, and how its place moves with the latent: against known shifts and finite differences."""
+
+import pytest
+import torch
+
+from draggan.features import apart, whole
+from draggan.geometry import Point, square, to_tensor
+from draggan.matching import describe, locate, sensitivity, slopes
+from draggan.stylegan2.generator import Trunk
+from tests.networks import tiny_generator
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A generator in double precision, a latent of it, two handles, and the patch they are described by."""
+    generator = tiny_generator(64).double()
+    latent = generator.latent(1).double()
+    return generator, latent, (Point(20.3, 22.6), Point(44.2, 37.7)), square(1, latent) * 1.5
+
+
+def pattern(shift, size=48):
+    """A smooth map, shifted by (dx, dy) pixels. shift (.., 2) -> (1, 4, size, size)"""
+    y, x = torch.meshgrid(torch.arange(size).to(shift), torch.arange(size).to(shift), indexing="ij")
+    dx, dy = shift.unbind(-1)
+    waves = [torch.sin((x - dx) / s) + torch.cos((y - dy) / t) for s, t in ((3, 5), (4, 3), (6, 4), (5, 7))]
+    return torch.stack(waves)[None]
+
+
+def test_what_is_shifted_moves_with_the_shift():
+    latents = torch.zeros(1, 1, 2, dtype=torch.float64, requires_grad=True)  # dx, dy
+    features = whole(Trunk((pattern(latents[0, 0]),)), (48, 48), 1)
+    place = torch.tensor([[24.0, 23.0]], dtype=torch.float64)
+    jacobian, _ = sensitivity(features, place, square(1, place) * 2, latents)
+    torch.testing.assert_close(jacobian[0, :, 0], torch.eye(2, dtype=torch.float64), atol=0.15, rtol=0)
+
+
+def test_the_derivative_agrees_with_finite_differences(exact):
+    generator, latent, places, patch = exact
+    handles = to_tensor(places, latent)
+
+    def features(w):
+        moving = w[:, :6].expand(2, -1, -1).clone().requires_grad_()
+        ws = torch.cat([moving, latent[:, 6:].expand(2, -1, -1)], dim=1)
+        return apart(generator, ws, 64, places, 8), moving
+
+    here, moving = features(latent)
+    jacobian, _ = sensitivity(here, handles, patch, moving)
+    slope = slopes(here.detach(), handles, patch)
+    inverse = torch.linalg.inv(slope @ slope.transpose(1, 2) + 1e-3 * torch.eye(2, dtype=torch.float64)) @ slope
+    for seed in range(3):
+        way = torch.randn(6, latent.shape[2], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        plus, minus = (
+            describe(features(latent[:, :6] + sign * 1e-6 * way)[0], handles[:, None], patch)[:, 0] for sign in (1, -1)
+        )
+        measured = -(inverse @ ((plus - minus) / 2e-6)[:, :, None])[:, :, 0]  # (2, 2)
+        torch.testing.assert_close(jacobian.flatten(2) @ way.flatten(), measured, rtol=1e-4, atol=1e-6)
+
+
+def test_each_handle_has_its_own_gradient(exact):
+    generator, latent, places, _ = exact
+    ws = latent.expand(2, -1, -1).clone().requires_grad_()
+    features = apart(generator, ws, 64, places, 4)
+    everywhere = whole(generator.trunk(latent, 64), generator.image_size, 2)
+    points = to_tensor(places, latent)[:, None]
+    torch.testing.assert_close(features.sample(points), everywhere.sample(points))
+    (gradient,) = torch.autograd.grad(features.sample(points)[0].sum(), ws)
+    assert gradient[0].abs().max() > 0
+    assert gradient[1].abs().max() == 0
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (2.4, -1.3), (-3.0, 3.6)])
+def test_a_moved_pattern_is_found_between_pixels(shift):
+    def moved(dx, dy):
+        return whole(Trunk((pattern(torch.tensor([dx, dy])),)), (48, 48), 1)
+
+    place = torch.tensor([[24.0, 23.0]])
+    patch = square(1, place) * 2
+    template = describe(moved(0.0, 0.0), place[:, None], patch)[:, 0]
+    found = locate(moved(*shift), place, template, patch, 5)
+    torch.testing.assert_close(found, place + torch.tensor([shift]), atol=0.15, rtol=0)
