@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from draggan.engine import DragStep
+    from draggan.engine import DragState, DragStep
 
 DEFAULT = "draggan"
 
@@ -18,11 +18,17 @@ class Engine:
     help: str  # one line
     module: str  # where its `drag` is
     config: str  # the class of its settings there; their defaults are a good start
+    kept: str  # the class of what its drags go on from
 
     @property
     def drag(self) -> "Callable[..., Iterator[DragStep]]":
         """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
         return importlib.import_module(self.module).drag
+
+    @property
+    def state(self) -> "type[DragState]":
+        """What its drags go on from."""
+        return getattr(importlib.import_module(self.module), self.kept)
 
     def settings(self, **given: Any) -> Any:
         """Its config. What is None stays at its default. Raises ValueError for a setting that it does not have."""
@@ -35,11 +41,14 @@ class Engine:
         return config(**given)
 
 
-ENGINES = {
-    "draggan": Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig"),
-    "kinematics": Engine("a few large steps, each solved for: several times faster", "draggan.kinematics",
-                         "KinematicConfig"),
-}  # fmt: skip
+_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState")
+_KINEMATIC = Engine(
+    "a few large steps, each solved for: several times faster",
+    "draggan.kinematics",
+    "KinematicConfig",
+    "KinematicState",
+)
+ENGINES = {"draggan": _PAPER, "kinematics": _KINEMATIC}
 
 
 def engine_of(name: str) -> Engine:

@@ -10,7 +10,7 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from draggan.delta import Delta, check
-from draggan.engine import MAX_PAIRS, DragConfig, DragState
+from draggan.engine import MAX_PAIRS, DragState
+from draggan.engines import engine_of
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
@@ -32,6 +33,8 @@ from draggan.stylegan2.generator import Generator
 VERSION = 1
 DOCUMENT = "document"
 LARGEST_DOCUMENT = 1 << 26  # bytes
+WHOLE = ("waited",)  # fields of an engine's state that count
+OPTIONAL = {"tolerance": int | float, "mask_samples": int}  # settings of an engine that may be None
 LARGEST_THUMBNAIL = 1 << 16  # bytes
 LONGEST = 4096  # characters of a text
 Setting = str | int | float | bool
@@ -146,6 +149,7 @@ class _Writer:
             "drag": None if session.drag is None else self._drag(session.drag),
             "phase": session.phase,
             "number": session.number,
+            "engine": session.engine,
             "config": asdict(session.config),
             "film": self._film(session.film),
             "photo": None if session.photo is None else self._photo(session.photo),
@@ -161,6 +165,7 @@ class _Writer:
             "handles": [_point(p) for p in state.handles],
             "templates": [self._tensor(t) for t in state.templates],
             "adam": {name: self._tensor(t) for name, t in state.adam.items()},
+            "more": {name: _finite(getattr(state, name)) for name in _more(type(state))},
         }
 
     def _film(self, film: Film) -> dict[str, Any]:
@@ -242,10 +247,11 @@ class _Reader:
             pairs=pairs,
             pending=None if d["pending"] is None else _place(d["pending"], image_size),
             packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
-            drag=None if d["drag"] is None else self._drag(d["drag"], latent, image_size),
+            drag=None if d["drag"] is None else self._drag(d["drag"], d["engine"], latent, image_size),
             phase=phase,
             number=_whole(d["number"], "number", 0, 2**53),
-            config=_config(d["config"]),
+            engine=(engine := _text(d["engine"], "engine")),
+            config=_config(engine, d["config"]),
             film=self._film(d["film"], start, image_size),
             photo=None if d["photo"] is None else self._photo(d["photo"], (height, width)),
         )
@@ -253,7 +259,7 @@ class _Reader:
             raise ValueError(f"phase {phase!r} is of something that runs")
         return session
 
-    def _drag(self, d: dict[str, Any], latent: Tensor, image_size: tuple[int, ...]) -> DragState:
+    def _drag(self, d: dict[str, Any], engine: str, latent: Tensor, image_size: tuple[int, ...]) -> DragState:
         own, origin = self._latent(d["latent"]), self._latent(d["origin"])
         starts, looked, handles = (
             tuple(_place(p, image_size) for p in d[name]) for name in ("starts", "looked", "handles")
@@ -273,7 +279,10 @@ class _Reader:
             or adam["exp_avg"].shape != adam["exp_avg_sq"].shape
         ):
             raise ValueError("the optimiser's means of its drag do not belong together")
-        return DragState(_whole(d["index"], "index", 0, 2**53), own, origin, starts, looked, handles, templates, adam)
+        kind = engine_of(engine).state
+        more = {name: _more_of(name, d["more"][name]) for name in _more(kind)}
+        index = _whole(d["index"], "index", 0, 2**53)
+        return kind(index, own, origin, starts, looked, handles, templates, adam, **more)
 
     def _film(self, d: dict[str, Any], start: Tensor, image_size: tuple[int, ...]) -> Film:
         if len(d["frames"]) > FRAMES:
@@ -344,17 +353,38 @@ class _Reader:
         return self._tensors[name]
 
 
-def _config(d: dict[str, Any]) -> DragConfig:
-    """Settings of a drag, each of its own kind."""
-    defaults = asdict(DragConfig())
-    if d.keys() != defaults.keys():
-        raise ValueError("its settings are not those of a drag")
+def _more(kind: type[DragState]) -> list[str]:
+    """What the state of an engine holds beside that of the paper's: numbers."""
+    common = {each.name for each in fields(DragState)}
+    return [each.name for each in fields(kind) if each.name not in common]
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON has it; None: infinite, not known yet."""
+    return None if math.isinf(value) else value
+
+
+def _more_of(name: str, value: Any) -> float:
+    if value is None:
+        return math.inf
+    return _whole(value, name, 0, 2**53) if name in WHOLE else _number(value, name)
+
+
+def _config(engine: str, d: dict[str, Any]) -> Any:
+    """Settings of a drag, each of the kind that it must have."""
+    defaults = engine_of(engine).settings()
+    if d.keys() != asdict(defaults).keys():
+        raise ValueError("its settings are not those of its engine")
     for name, value in d.items():
-        kinds = {"space": str, "lr": float | int, "r1": float | int, "r2": float | int, "mask_weight": float | int}
-        kinds |= {"mask_samples": int | None, "tolerance": float | int | None}
-        if isinstance(value, bool) or not isinstance(value, kinds.get(name, int)):
+        default = getattr(defaults, name)
+        kind: Any = type(default)
+        if name in OPTIONAL:
+            kind = OPTIONAL[name] | None
+        elif isinstance(default, float):
+            kind = int | float
+        if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError(f"its {name} is {str(value)[:50]}")
-    return DragConfig(**d)
+    return type(defaults)(**d)
 
 
 def _point(point: Point) -> list[float]:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep, drag
+from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep
+from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
@@ -45,7 +46,8 @@ class Session:
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
-    config: DragConfig = field(default_factory=DragConfig)  # how the last drag was made
+    engine: str = DEFAULT  # the name of the engine that drags
+    config: Any = field(default_factory=DragConfig)  # how the last drag was made: the engine's settings
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
     photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
@@ -161,13 +163,11 @@ class Session:
     def restyled(self, latent: Tensor, first: int) -> "Session":
         """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""
         start, now = (torch.cat([old[:, :first], latent[:, first:]], dim=1) for old in (self.start, self.latent))
-        pairs = tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
-        return self._edited(start=start, latent=now, pairs=pairs, drag=None, phase="ready", film=Film())
+        return self._edited(start=start, latent=now, pairs=self._rebased(), drag=None, phase="ready", film=Film())
 
     def keep(self, thumbnail: bytes) -> "Session":
         """With a picture more to go back to. The first one stays, of the others the latest."""
-        pairs = tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
-        shot = Shot(replace(self._alone(), pairs=pairs, pending=None, drag=None, phase="ready"), thumbnail)
+        shot = Shot(replace(self._alone(), pairs=self._rebased(), pending=None, drag=None, phase="ready"), thumbnail)
         kept = (*self.shots, shot)
         return replace(self, shots=kept if len(kept) <= SHOTS else (kept[0], *kept[2:]))
 
@@ -196,7 +196,8 @@ class Session:
 
     def advance(self, step: DragStep, stuck: bool = False) -> "Session":
         """The session after a step of its drag; `stuck`: which is given up there."""
-        phase: Phase = "arrived" if step.arrived else "limit" if step.last else "stuck" if stuck else "dragging"
+        stuck = stuck or any(getattr(step, "stuck", ()))
+        phase: Phase = "arrived" if step.arrived else "stuck" if stuck else "limit" if step.last else "dragging"
         film = self.film
         if step.index > self.steps or not film.seen:
             film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
@@ -209,7 +210,13 @@ class Session:
             return self
         return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
-    def run(self, generator: Generator, config: DragConfig | None = None) -> Iterator[DragStep]:
+    def dragged_by(self, engine: str, config: Any) -> "Session":
+        """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
+        if engine == self.engine or self.drag is None:
+            return replace(self, engine=engine, config=config)
+        return replace(self, engine=engine, config=config, pairs=self._rebased(), drag=None, film=self.film)
+
+    def run(self, generator: Generator, config: Any = None) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands; config: None, the session's own.
 
         Raises ValueError when there is nothing to drag.
@@ -217,11 +224,16 @@ class Session:
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
+        drag = engine_of(self.engine).drag
         return drag(generator, self.latent, self.pairs, mask, config or self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":
         """With a change that can be undone."""
         return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
+
+    def _rebased(self) -> tuple[DragPair, ...]:
+        """The pairs with their handles where they lie now."""
+        return tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
 
     def _alone(self) -> "Session":
         return replace(self, past=(), future=(), shots=())

@@ -27,7 +27,7 @@ from draggan.web.starts import Starts
 from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
 
-SETTINGS = (0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0)  # as the controls of the page show them
+SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0)  # as the controls of the page show them
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ class Shelf:
 
 
 def drawn(do):
-    return do.start("tiny", 3, 0.7)[0]
+    return do.start("tiny", 3, 0.7)[3]
 
 
 def event(kind, **data):
@@ -103,7 +103,7 @@ def png_of(mask):
 
 
 def test_draw_shows_the_picture_of_the_seed(do, generator):
-    session, canvas, drag, stop, *_ = do.start("tiny", 3, 0.7)
+    *_, session, canvas, drag, stop, _, _ = do.start("tiny", 3, 0.7)
     expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
@@ -278,7 +278,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(do, network):
         return submit(turn)
 
     network._worker = SimpleNamespace(submit=counted)
-    sessions = [clicked(do, do.start("tiny", seed, 1.0)[0], (5, 6), (40, 30)) for seed in range(5)]
+    sessions = [clicked(do, do.start("tiny", seed, 1.0)[3], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.drag(session, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
@@ -336,7 +336,7 @@ def test_the_status_of_a_drag_counts_the_others(do):
 
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.start("tiny", 9, 1.0)[0], (50, 20), (10, 40))
+    second = clicked(do, do.start("tiny", 9, 1.0)[3], (50, 20), (10, 40))
     alone = [list(do.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.drag(s, *SETTINGS))[-1][0].latent, (first, second)))

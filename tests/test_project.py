@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from draggan import delta, project
 from draggan.delta import Delta
 from draggan.engine import DragConfig
+from draggan.engines import ENGINES
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
@@ -68,6 +69,18 @@ def test_all_of_it_comes_back(edited, tmp_path):
     loaded = project.load(tmp_path / "a.draggan")
     assert (len(loaded.session.past), len(loaded.session.future)) == (5, 1)
     assert differences(saved, loaded) == []
+
+
+def test_a_drag_of_another_engine_goes_on_too(generator, tmp_path):
+    session = new_session(generator, "tiny", seed=3, truncation_psi=0.7).add(DragPair(Point(5, 5), Point(9, 8)))
+    session = session.dragged_by("kinematics", ENGINES["kinematics"].settings(max_steps=1))
+    for step in session.run(generator):
+        session = session.advance(step)
+    project.save(tmp_path / "a.draggan", Project(session, ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert differences(session, loaded) == []
+    (*_, a), (*_, b) = session.run(generator), loaded.run(generator)
+    assert torch.equal(a.latent, b.latent)
 
 
 def test_a_drag_goes_on_as_if_it_had_not_been_saved(generator, edited, tmp_path):

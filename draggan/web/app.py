@@ -23,6 +23,7 @@ from draggan.web.words import say
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
+KEPT = "(model, seed, psi) => [model, seed, psi, sessionStorage.getItem('draggan')]"  # by the tab, until it is closed
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
@@ -80,7 +81,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
             with gr.Column(scale=1, min_width=280):
                 first = do.menu(model)
                 menu = gr.Dropdown(first["choices"], value=model, label=say("Model"), elem_id="model")
-                file = gr.UploadButton(say("Open a model file"), file_types=FORMATS, elem_id="file", size="sm")
+                with gr.Row():
+                    file = gr.UploadButton(say("Open a model file"), file_types=FORMATS, elem_id="file", size="sm")
+                    saved = gr.UploadButton(
+                        say("Open a session"), file_types=[".draggan"], elem_id="open", size="sm", min_width=80
+                    )
                 with gr.Row():
                     seed = gr.Number(
                         6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), elem_id="seed", min_width=80
@@ -112,6 +117,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
                         video = gr.Button(say("Video"), elem_id="video", size="sm", min_width=60)
                         gif = gr.Button(say("GIF"), elem_id="gif", size="sm", min_width=50)
                         latent = gr.Button(say("Latent"), elem_id="latent", size="sm", min_width=60)
+                        session = gr.Button(say("Session"), elem_id="session", size="sm", min_width=60)
             with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
                 with gr.Row(elem_id="actions"):
@@ -127,11 +133,14 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(do.stay, **quiet)
         arriving = page.load(do.arrive, None, view, **quiet)
-        drawing = arriving.success(do.start, [menu, seed, psi], shown, **quiet)
+        kept = gr.Textbox(visible=False)
+        all_of_it = [menu, seed, psi, *shown]
+        drawing = arriving.success(do.start, [menu, seed, psi, kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
+        reading = saved.upload(do.open_session, [state, saved], all_of_it, **alone)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
@@ -144,24 +153,20 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         running = drag.click(do.drag, [state, *controls], shown, **alone)
-        stop.click(None, cancels=[running, pulled, choosing, opening, starting], queue=False)
-        for long in (
-            running,
-            pulled,
-            choosing,
-            opening,
-            starting,
-        ):  # what is cancelled has then ended, and may start again
+        stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting], queue=False)
+        for long in (running, pulled, choosing, opening, reading, starting):  # what is cancelled has ended by then
             long.failure(do.stop, state, [menu, *shown], **quiet)
 
         for button, handler in ((picture, keep.picture), (both, keep.both), (video, keep.video), (gif, keep.gif)):
             button.click(handler, [state, points], view, **alone)
         latent.click(keep.latent, state, view, **alone)
+        session.click(keep.session, state, view, **alone)
+        view.safe(keep.safe, state, view, **quiet, trigger_mode="always_last")
 
-        kept = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")
-        page.load(settings.remembered, kept, controls, **quiet)
+        remembered = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")
+        page.load(settings.remembered, remembered, controls, **quiet)
         menu.change(step_size, menu, controls[settings.STEP], **quiet)
-        gr.on([control.change for control in controls], settings.keep, controls, kept, **quiet)
+        gr.on([control.change for control in controls], settings.keep, controls, remembered, **quiet)
         restore.click(settings.defaults, menu, controls, **quiet)
     return page
 

@@ -167,7 +167,7 @@ function show() {
   element.dataset.phase = phase;
   bar.hidden = task.progress == null;
   bar.value = task.progress ?? 0;
-  if (line.textContent !== say(task.status)) line.textContent = say(task.status);
+  if (!stage.classList.contains('alone') && line.textContent !== say(task.status)) line.textContent = say(task.status);
   points();
   panels();
   if (!busy() && props.image.view !== view && asked !== view) {
@@ -595,10 +595,47 @@ document.addEventListener('keydown', onKey);
 document.addEventListener('keyup', ({ key }) => { if (key === 'c') compare(false); });
 window.addEventListener('blur', () => compare(false));
 
+// What outlives the server ---------------------------------------------------------------------------------------------
+
+let later = 0; // when the browser asks for what it keeps
+let host = null; // which server was last seen
+
+// After a while without a change the browser asks for the session, and keeps it for the case of a new start.
+function keepSoon() {
+  clearTimeout(later);
+  if (!busy()) later = setTimeout(() => trigger('safe'), 1500);
+}
+
+async function meet() {
+  if (!element.isConnected) return;
+  try {
+    const answer = await fetch(new URL('gradio_api/app_id', document.baseURI), { cache: 'no-store' });
+    const { app_id: id } = await answer.json();
+    if (host !== null && id !== host) location.reload(); // another one: it takes what was kept
+    if (host === null || stage.classList.contains('alone')) show();
+    stage.classList.remove('alone');
+    host = id;
+  } catch {
+    stage.classList.add('alone');
+    const text = 'The server does not answer. Your picture, points and mask are kept here, and come back with it.';
+    line.textContent = say({ text });
+  }
+  setTimeout(meet, 3000);
+}
+meet();
+
 // What the server sends ----------------------------------------------------------------------------------------------
 
 watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
+watch('marks', keepSoon);
+watch('kept', () => {
+  try {
+    sessionStorage.setItem('draggan', props.kept);
+  } catch {
+    sessionStorage.removeItem('draggan'); // too large
+  }
+});
 watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;

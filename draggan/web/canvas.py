@@ -37,6 +37,7 @@ def component() -> gr.HTML:
         file=None,
         paint=None,
         original=None,
+        kept=None,
         task={"status": None, "progress": None},
         words=CHINESE,
         strip=[],
@@ -76,6 +77,11 @@ def picture(session: Session, image: bytes, original: bytes | None = None) -> di
     if original is not None:
         changes["original"] = _shown(session.start, original)
     return gr.update(**changes)
+
+
+def safe(kept: str) -> dict[str, Any]:
+    """A session for the browser to keep, as `Handlers.start` takes it back."""
+    return gr.update(kept=kept)
 
 
 def note(status: Said) -> dict[str, Any]:

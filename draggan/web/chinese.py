@@ -38,6 +38,15 @@ CHINESE = {
     "Clear points": "清除控制点",
     "Reset image": "还原图像",
     # settings
+    "Engine": "算法",
+    "draggan: the paper's, many small steps; kinematics: a few large ones, with settings of its own": (
+        "draggan：论文的方法，步子小而多；kinematics：步子大而少，有自己的设置"
+    ),
+    "Open a session": "打开会话",
+    "Session": "会话",
+    "The server does not answer. Your picture, points and mask are kept here, and come back with it.": (
+        "服务器没有响应。您的图像、控制点和蒙版都保存在这里，连接恢复后会一并恢复。"
+    ),
     "Step size": "步长",
     "Larger is faster and less even": "越大越快，也越不平稳",
     "Max steps": "最多步数",

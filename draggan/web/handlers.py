@@ -1,6 +1,7 @@
 """What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..)."""
 
 import asyncio
+import base64
 import math
 import random
 import time
@@ -16,6 +17,7 @@ from draggan.engine import DragStep
 from draggan.geometry import Point
 from draggan.models import available_models
 from draggan.progress import Patience
+from draggan.project import Project, check_fits, load, unpack
 from draggan.render import encode, thumbnail, to_picture
 from draggan.session import Session
 from draggan.table import MODELS
@@ -65,9 +67,36 @@ class Handlers:
             await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
 
     @told
-    def start(self, model: str, seed: float, truncation_psi: float) -> tuple:
-        """The first picture of a tab. -> what `shown` gives"""
-        return self._drawn(None, model, seed, truncation_psi)
+    def start(self, model: str, seed: float, truncation_psi: float, kept: str | None = None) -> tuple:
+        """The first picture of a tab, or what its browser kept of one. -> menu, seed, psi, then what `shown` gives"""
+        if kept:
+            try:
+                session = self._opened(unpack(base64.b64decode(kept)), (model,))
+                return self._seen(session)
+            except EXPECTED as error:
+                warn(error)
+        return self.menu(model), seed, truncation_psi, *self._drawn(None, model, seed, truncation_psi)
+
+    def open_session(self, session: Session, path: str) -> Iterator[tuple]:
+        """A session in a file that the user sends; its model is downloaded where needed.
+
+        -> menu, seed, psi, then what `shown` gives
+        """
+        try:
+            _must_be_free(session)
+            saved = _read(Path(path))
+            self._check_model(saved.session.model, (session.model,))
+            for progress in self._network.download(saved.session.model):
+                status, part = (
+                    words.loading(saved.session.model, progress),
+                    progress.received / (progress.total or math.inf),
+                )
+                yield *3 * (gr.skip(),), *shown(replace(session, phase="loading"), status=status, progress=part)
+            yield self._seen(self._opened(saved, (session.model,)))
+        except Exception as error:
+            if session is not None:
+                yield *3 * (gr.skip(),), *shown(session)
+            tell(error)
 
     @told
     def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
@@ -142,12 +171,12 @@ class Handlers:
         """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
 
         Whoever stops keeps the last step that was shown; `stop` brings its picture.
-        controls: as `settings.config` reads them.
+        controls: as `settings.chosen` reads them.
         """
         kept = session
         try:
             _must_be_free(session)
-            session = replace(session, config=settings.config(controls))
+            session = session.dragged_by(*settings.chosen(controls))
             frames, patience = _Frames(self._network), Patience()
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
@@ -177,7 +206,7 @@ class Handlers:
         kept, tab = session, str(request.session_hash)
         try:
             _must_be_free(session)
-            session, index = canvas.pulled(replace(session, config=settings.config(controls)), event)
+            session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
             frames, steps, taken = _Frames(self._network), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
@@ -248,6 +277,22 @@ class Handlers:
             yield session.model, *shown(stopped)
             tell(error)
 
+    def _check_model(self, model: str, files: tuple[str, ...]) -> None:
+        """A session may name a model of the table, or a file that this tab has already, but no other file here."""
+        if model not in (*available_models(), *files):
+            raise ValueError(f"the session was made with the model file {Path(model).name}: open that file first")
+
+    def _opened(self, saved: Project, files: tuple[str, ...]) -> Session:
+        self._check_model(saved.session.model, files)
+        check_fits(saved, self._network.generator(saved.session.model))
+        return saved.session
+
+    def _seen(self, session: Session) -> tuple:
+        """A whole session that the browser has not seen. -> menu, seed, psi, then what `shown` gives"""
+        session = session if session.shots else session.keep(thumbnail(self._network.picture(session)))
+        parts = shown(session, self._network.frame(session), repaint=True, strip=True)
+        return self.menu(session.model), session.seed, session.truncation_psi, *parts
+
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         fresh = self._network.draw(model, int(seed), truncation_psi)
         if session is not None and session.model == model:
@@ -313,6 +358,14 @@ def shown(
         gr.update(interactive=bool(session.past) and not session.busy),
         gr.update(interactive=bool(session.future) and not session.busy),
     )
+
+
+def _read(path: Path) -> Project:
+    """A session in a file, whose errors name it as the user does."""
+    try:
+        return load(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), path.name)) from error
 
 
 def _must_be_free(session: Session | None) -> None:

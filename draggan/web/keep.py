@@ -1,15 +1,20 @@
 """Files that a user takes away: the picture, before and after, a video of the way, the latent."""
 
+import base64
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import safetensors.torch
 from PIL import Image
 
+from draggan.film import Film
 from draggan.geometry import Point
+from draggan.project import Project, pack
 from draggan.render import encode, facts, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
@@ -54,6 +59,20 @@ class Keep:
         tensors = {"latent": session.latent.clone(), "start": session.start.clone()}
         raw = safetensors.torch.save(tensors, metadata=_facts(session))
         return canvas.file(_name(session, "safetensors"), "application/octet-stream", raw)
+
+    @told
+    def session(self, session: Session) -> dict[str, Any]:
+        """All of it as a file that `Open a session` and `draggan drag --session` read."""
+        must_be_here(session)
+        raw = pack(Project(session, model_sha256=""))
+        return canvas.file(_name(session, "draggan"), "application/octet-stream", raw)
+
+    def safe(self, session: Session) -> dict[str, Any]:
+        """What the browser keeps of a session, in case that the server is started again: all but its history."""
+        if session is None or session.busy:
+            return gr.skip()
+        small = replace(session, past=(), future=(), shots=(), film=Film())
+        return canvas.safe(base64.b64encode(pack(Project(small, model_sha256=""))).decode())
 
     @told
     def video(self, session: Session, points: bool) -> Iterator[dict[str, Any]]:

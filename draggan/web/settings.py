@@ -6,20 +6,25 @@ from typing import Any
 import gradio as gr
 
 from draggan.engine import DragConfig
+from draggan.engines import DEFAULT, ENGINES, engine_of
 from draggan.models import step_size
 from draggan.web.words import say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
-STEP, LAYERS = 0, 3  # which controls these are
+STEP, LAYERS = 1, 4  # which controls these are
+FAST = "kinematics"
+NAMES = ("engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within")
 BLOCKS = (32, 64, 128, 256)
 
 
 def controls(model: str) -> list[Any]:
-    """One control a setting, in the order that `config` reads."""
-    lr, max_steps, space, layers, block, r1, r2, weight, tolerance = values(DragConfig(lr=step_size(model)))
+    """One control a setting, in the order that `chosen` reads."""
+    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance = defaults(model)
+    engines = "draggan: the paper's, many small steps; kinematics: a few large ones, with settings of its own"
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
     held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
     return [
+        gr.Radio(list(ENGINES), value=engine, **_said("Engine", engines)),
         gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, **_said("Step size", "Larger is faster and less even")),
         gr.Slider(1, 1000, max_steps, step=1, **_said("Max steps", "Of one press of Drag it")),
         gr.Radio(["w_plus", "w"], value=space, **_said("Latent space", "w_plus goes farther, w stays more natural")),
@@ -36,42 +41,36 @@ def _said(label: str, info: str) -> dict[str, Any]:
     return {"label": say(label), "info": say(info)}
 
 
-def values(config: DragConfig) -> list[Any]:
-    """What the controls show for a configuration."""
-    radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
-    ends = [config.mask_weight, config.tolerance or 0]
-    return [config.lr, config.max_steps, config.space, config.moving_layers, config.feature_resolution, *radii, *ends]
-
-
-def config(shown: Sequence[Any]) -> DragConfig:
-    """The configuration of what the controls show. Raises ValueError where one is out of range or empty."""
-    names = ("step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within")
-    for name, value in zip(names, shown, strict=True):
-        if value is None:
-            raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
-    lr, max_steps, space, layers, block, r1, r2, weight, tolerance = shown
-    return DragConfig(
-        lr=lr,
-        max_steps=int(max_steps),
-        space=space,
-        moving_layers=int(layers),
-        feature_resolution=int(block),
-        r1=r1 / UNIT,
-        r2=r2 / UNIT,
-        mask_weight=weight,
-        tolerance=tolerance or None,
-    )
-
-
 def defaults(model: str) -> list[Any]:
     """What the controls show for the paper's settings, with the step size of this model."""
-    return values(DragConfig(lr=step_size(model)))
+    paper = DragConfig()
+    radii = [round(r * UNIT, 3) for r in (paper.r1, paper.r2)]
+    first = [DEFAULT, step_size(model), paper.max_steps, paper.space, paper.moving_layers, paper.feature_resolution]
+    return [*first, *radii, paper.mask_weight, paper.tolerance or 0]
+
+
+def chosen(shown: Sequence[Any]) -> tuple[str, Any]:
+    """The engine and its settings. Raises ValueError where one is out of range or empty."""
+    for name, value in zip(NAMES, shown, strict=True):
+        if value is None:
+            raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
+    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance = shown
+    given = {"max_steps": int(max_steps), "space": space, "tolerance": tolerance or None}
+    if engine == DEFAULT:
+        given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block), "mask_weight": weight}
+        given |= {"r1": r1 / UNIT, "r2": r2 / UNIT}
+    return engine, engine_of(engine).settings(**given)
+
+
+def live(shown: Sequence[Any]) -> tuple[str, Any]:
+    """The engine that follows a hand, the fast one, and its settings."""
+    return chosen([FAST, *shown[1:]])
 
 
 def keep(*shown: Any) -> list[Any] | Any:
     """What the browser keeps of the controls; nothing while one of them is out of range."""
     try:
-        config(shown)
+        chosen(shown)
     except (ValueError, TypeError):
         return gr.skip()
     return list(shown)
@@ -80,7 +79,7 @@ def keep(*shown: Any) -> list[Any] | Any:
 def remembered(kept: Any) -> list[Any]:
     """What the controls show of what the browser kept, if it can still be used."""
     try:
-        config(kept)
+        chosen(kept)
     except (ValueError, TypeError):
-        return [gr.skip()] * len(values(DragConfig()))
+        return [gr.skip()] * len(NAMES)
     return list(kept)
