@@ -114,3 +114,13 @@ def test_a_tab_beyond_the_places_waits_and_gets_in(enter, guarded):
     second.close()
     expect(status).to_contain_text("Click a point", timeout=20_000)
     first.close()
+
+
+def test_five_tabs_of_one_browser_work_at_once(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tabs = [Tab(context, address) for _ in range(5)]
+    for seed, tab in enumerate(tabs, start=20):
+        tab.draw(seed)
+    for tab in tabs:
+        tab.close()
+    context.close()

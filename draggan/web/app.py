@@ -27,7 +27,7 @@ KEPT = "(model, seed, psi) => [model, seed, psi, sessionStorage.getItem('draggan
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
-IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away; after an hour where its tab is closed
+IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
@@ -69,12 +69,23 @@ class ServerConfig:
             raise ValueError(f"max_upload is {self.max_upload}: it must be at least 1 byte")
 
 
+class Page(gr.Blocks):
+    """Without Gradio's second stream to each tab, by which it notices that the tab has gone: `Handlers.stay` does.
+
+    A browser opens 6 connections to a server and no more: with two for each tab, the third tab would wait for ever.
+    """
+
+    def get_config_file(self) -> Any:
+        """What the browser is told of the page."""
+        return super().get_config_file() | {"connect_heartbeat": False}
+
+
 def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blocks:
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
     do, keep, start = Handlers(network, Places(max_users)), Keep(network), Starts(network)
-    with gr.Blocks(title="draggan", analytics_enabled=False, fill_width=True) as page:
+    with Page(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))
         with gr.Row(equal_height=False, elem_id="work"):
