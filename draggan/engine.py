@@ -96,7 +96,7 @@ class DragStep:
     def image(self, resolution: int | None = None) -> Tensor:
         """The picture of this step, (1, 3, H, W) in about [-1, 1], without gradients.
 
-        With a `resolution` below the picture's, a preview that costs less: what the blocks up to that one paint.
+        With a `resolution`, a preview that costs less: what the blocks up to that one paint, in the drag's precision.
         Before the drag is asked for its next step, what is known of the network's state is not computed again.
         """
         return self._pass.image(resolution)
@@ -108,10 +108,13 @@ class _ForwardPass:
 
     generator: Generator
     latent: Tensor
-    trunk: Trunk | None
+    trunk: Trunk | None  # of the quick form
 
     def image(self, resolution: int | None) -> Tensor:
-        return self.generator.picture(self.trunk or Trunk(()), self.latent, resolution=resolution)
+        quick = self.generator.quick
+        generator = self.generator if resolution is None else quick
+        trunk = self.trunk if generator is quick else None
+        return generator.picture(trunk or Trunk(()), self.latent, resolution=resolution)
 
 
 def drag(
@@ -253,7 +256,7 @@ def _drag(
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
-        shown = _ForwardPass(generator, state.latent, features.trunk if quick is generator else None)
+        shown = _ForwardPass(generator, state.latent, features.trunk)
         yield DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
         shown.trunk = None
         if last:

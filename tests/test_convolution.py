@@ -12,6 +12,7 @@ from draggan.stylegan2.convolution import arranged, conv3x3, conv_transpose3x3
 def way(request, monkeypatch):
     for name in ("SMALL", "SMALL_UP"):
         monkeypatch.setattr(convolution, name, request.param)
+    monkeypatch.setattr(convolution, "LARGE", 0)
 
 
 def tensors(size, count=2):

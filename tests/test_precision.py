@@ -23,6 +23,8 @@ def test_a_lower_precision_is_that_of_drags_and_not_of_pictures(name, dtype):
     step = next(draggan.drag(lower, latent, PAIR, config=FAST))
     assert torch.equal(step.image(), usual.render(latent))
     assert lower.quick.synthesis.b64.conv1.weight.dtype == dtype
+    preview = step.image(resolution=64)
+    assert 0 < (preview - usual.render(latent)).square().mean() < 1e-3 * usual.render(latent).var()
     features = lower.quick.trunk(latent, 64).features
     assert features.dtype == torch.float32
     expected = usual.trunk(latent, 64).features

@@ -2,8 +2,8 @@
 
 They multiply in the type that the weight is kept in; what comes out is again of the type of what went in.
 
-On a CPU, small maps are multiplied as one matrix: reading the weights is what they cost, and the library's convolutions
-rearrange the weights at each call. Everything else is the library's.
+On a CPU, small maps with large weights are multiplied as one matrix: reading the weights is what they cost, and the
+library's convolutions rearrange them at each call. Everything else is the library's.
 """
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 SMALL = 400  # cells up to which the matrix is faster, measured by `python -m benchmarks.convolution`
 SMALL_UP = 900  # the same before a map is doubled
+LARGE = 1 << 20  # numbers in a weight from which rearranging it is what costs
 
 
 def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
@@ -41,7 +42,8 @@ def arranged(weight: Tensor, up: bool) -> Tensor:
 def _as_matrix(x: Tensor, weight: Tensor, small: int) -> bool:
     if weight.requires_grad:  # the matrix has gradients for its input alone
         return False
-    return x.device.type == "cpu" and weight.shape[2] == 3 and x.shape[0] * x.shape[2] * x.shape[3] <= small
+    cells = x.shape[0] * x.shape[2] * x.shape[3]
+    return x.device.type == "cpu" and weight.shape[2] == 3 and weight.numel() >= LARGE and cells <= small
 
 
 class _Conv3x3(torch.autograd.Function):

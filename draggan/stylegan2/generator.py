@@ -192,10 +192,7 @@ class Generator(nn.Module):
 
     def trunk(self, ws: Latents, resolution: int, noise_mode: NoiseMode = "const") -> Trunk:
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
-        last, layers, maps = self._block(resolution), self._checked(ws, noise_mode), []
-        for i, block in enumerate(self.synthesis.blocks()[: last + 1]):
-            maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
-        return Trunk(tuple(maps))
+        return Trunk(self._maps(self._checked(ws, noise_mode), resolution, noise_mode))
 
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
@@ -237,7 +234,7 @@ class Generator(nn.Module):
             raise ValueError(f"{len(layers[0])} latents: a picture is made of one; `render` takes several")
         maps = trunk.maps[: last + 1]
         if not maps:
-            maps = self.trunk(layers, min(WHOLE, self.config.resolutions[last]), noise_mode).maps
+            maps = self._maps(layers, min(WHOLE, self.config.resolutions[last]), noise_mode)
         blocks = self.synthesis.blocks()[: last + 1]
         colours = [block.torgb(x, w) for block, x, w in zip(blocks, maps, layers[1::2], strict=False)]
         colours += strips.colours(blocks[len(maps) :], maps[-1], layers[2 * len(maps) - 1 :], noise_mode)
@@ -260,6 +257,13 @@ class Generator(nn.Module):
             shape = tuple(ws.shape) if isinstance(ws, Tensor) else (1, len(layers), *layers[0].shape[1:])
             raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
         return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
+
+    def _maps(self, layers: Sequence[Tensor], resolution: int, noise_mode: NoiseMode) -> tuple[Tensor, ...]:
+        """The output of each block up to the one of `resolution`."""
+        maps: list[Tensor] = []
+        for i, block in enumerate(self.synthesis.blocks()[: self._block(resolution) + 1]):
+            maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
+        return tuple(maps)
 
     def _block(self, resolution: int) -> int:
         """The number of the block of `resolution`. Raises ValueError where there is none."""

@@ -45,7 +45,7 @@ def _layer(layer: SynthesisLayer, strips: Iterable[Tensor], w: Tensor, noise_mod
     """Strips of a layer's input (1, in, n, w) -> strips of its output (1, out, n', w'), from the top down."""
     styles = layer.affine(w)  # (1, in)
     scale = ops.demodulation(styles, layer.power) * ops.LRELU_GAIN  # (1, out)
-    weight = layer.weight * styles[0, :, None, None] * scale[0, :, None, None, None]
+    weight = (layer.weight * styles[0, :, None, None] * scale[0, :, None, None, None]).to(layer.weight.dtype)
     bias = layer.bias * ops.LRELU_GAIN
     noise = layer.noise_const * (layer.noise_strength * ops.LRELU_GAIN)  # (h', w')
     above, taken, given = None, 0, 0
@@ -53,10 +53,10 @@ def _layer(layer: SynthesisLayer, strips: Iterable[Tensor], w: Tensor, noise_mod
         taken += x.shape[2]
         x, above = _joined(above, x, last=taken * (2 if layer.up else 1) == len(noise))
         if layer.up:
-            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=(1, 0))  # (1, out, 2 n - 1, 2 w + 1)
-            x = ops.blur(x, gain=4, padding=(0, 1), bias=bias)  # (1, out, 2 n - 4, 2 w)
+            x = F.conv_transpose2d(x.to(weight.dtype), weight.transpose(0, 1), stride=2, padding=(1, 0))
+            x = ops.blur(x.to(bias.dtype), gain=4, padding=(0, 1), bias=bias)  # (1, out, 2 n - 4, 2 w)
         else:
-            x = F.conv2d(x, weight, bias, padding=(0, 1))  # (1, out, n - 2, w)
+            x = F.conv2d(x.to(weight.dtype), weight, bias.to(weight.dtype), padding=(0, 1)).to(bias.dtype)
         rows = slice(given, given + x.shape[2])
         if layer.noisy and noise_mode == "const":
             x += noise[rows]
