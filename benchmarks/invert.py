@@ -181,11 +181,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
     generator = draggan.load("plush-256", args.device)
-    survey, begun = begin(generator), time.perf_counter()
+    begun, survey = time.process_time(), begin(generator)
     if set(args.parts) != {"steps"}:
         while len(survey.latents) < InversionConfig().samples:
             survey = survey.extended(generator, BATCH)
-        print(f"survey of the model, once: {time.perf_counter() - begun:.1f} s")
+        print(f"survey of the model, once: {time.process_time() - begun:.1f} CPU seconds")
     bench = Bench(generator, survey, Detector())
     kept = edits.read(args.json)
     for part in args.parts:

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     drag.add_argument("--mask-weight", type=float, help="how strongly the mask holds (default: the engine's)")
     drag.set_defaults(run=_drag)
 
-    drag.add_argument("--session", type=Path, help="drag this .draggan file's picture instead of a seed's")
+    drag.add_argument("--session", type=Path, help="drag this .draggan file's picture, with its model")
     drag.add_argument("--paste-into", type=Path, metavar="PICTURE", help="write that whole picture with the edit in it")
 
     image = commands.add_parser("image", help="generate a picture")
@@ -216,6 +216,7 @@ def _drag(args: argparse.Namespace) -> None:
 def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
     """What `drag` begins with: a seed's picture, or a file's, and the generator that makes it."""
     from draggan import delta, models, project
+    from draggan.download import hash_file
     from draggan.session import new_session
 
     if args.session is None:
@@ -227,6 +228,8 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
     session = saved.session.clear_points()
     generator = models.load(session.model, args.device, args.checkpoints, args.precision)
     project.check_fits(saved, generator)
+    if saved.model_sha256 != hash_file(models.find(session.model, args.checkpoints)):
+        print(f"{PROG}: {args.session} was made with another file of {session.model}", file=sys.stderr)
     if session.photo and session.photo.delta:
         generator = delta.changed(generator, session.photo.delta)
     return session, generator

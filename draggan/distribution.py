@@ -1,4 +1,4 @@
-"""Where the latents of a generator are: the normal distribution nearest to that of w (Zhu et al. 2020, section 3.2)."""
+"""Where the latents of a generator are: the normal distribution nearest to that of w (Zhu et al. 2020)."""
 
 import torch
 from torch import Tensor

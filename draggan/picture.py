@@ -114,7 +114,7 @@ def whole_crop(picture_size: tuple[int, int], image_size: tuple[int, int]) -> Cr
 
 
 def face_crop(eyes: tuple[Point, Point], mouth: Point) -> Crop:
-    """The crop that frames a face as FFHQ's are framed (Karras et al. 2019, appendix A), from three places on it.
+    """The crop that frames a face as those of FFHQ are (Karras et al. 2018, appendix C), from three places on it.
 
     eyes: the left one in the picture first; mouth: the middle between its corners. In pixels of the picture.
     """

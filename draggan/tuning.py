@@ -1,8 +1,8 @@
 """Pivotal tuning (Roich et al. 2021): the last blocks of a generator moved a little, so that a latent makes a picture.
 
 The latent found by `invert` stays, and with it what a drag does; details that no latent has come from the weights. A
-second term keeps the pictures of other latents as they were (their section 3.2). `tune` is a generator over a network
-that it never touches; the result is a `Delta`.
+second term, their locality regularisation, keeps the pictures of other latents as they were. `tune` is a generator over
+a network that it never touches; the result is a `Delta`.
 """
 
 import math
