@@ -336,9 +336,9 @@ def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> tuple[Stuck | N
         if seen.lost[i]:
             return "lost"
         together = ahead(system.of(0, 2 * count), i, 2 * i)
-        if ahead(system, i, 2 * i) < OPPOSED * together:
-            return "mask"
-        return "other handles" if together < OPPOSED * ahead(system.of(2 * i, 2 * i + 2), i, 0) else "limit"
+        if together < OPPOSED * ahead(system.of(2 * i, 2 * i + 2), i, 0):
+            return "other handles"
+        return "mask" if task.held and ahead(system, i, 2 * i) < OPPOSED * together else "limit"
 
     return tuple(reason(i) for i in range(count))
 
