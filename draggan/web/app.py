@@ -17,6 +17,7 @@ from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.limits import REQUEST_BYTES, BodyLimit
 from draggan.web.network import Network
+from draggan.web.own import Own
 from draggan.web.presence import Places
 from draggan.web.starts import Starts
 from draggan.web.words import say
@@ -84,7 +85,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
-    do, keep, start = Handlers(network, Places(max_users)), Keep(network), Starts(network)
+    do, keep, start, own = Handlers(network, Places(max_users)), Keep(network), Starts(network), Own(network)
     with Page(title="draggan", analytics_enabled=False, fill_width=True) as page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))
@@ -110,6 +111,16 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
                     with gr.Row():
                         examples = gr.Button(say("Examples"), elem_id="examples", size="sm", min_width=80)
                         seeds = gr.Button(say("More seeds"), elem_id="seeds", size="sm", min_width=80)
+                with gr.Accordion(say("Your picture"), open=False, elem_id="own"):
+                    gr.Markdown(say("Any photo; it stays on this machine, and is deleted with the tab."))
+                    photo = gr.UploadButton(say("Upload a picture"), file_types=["image"], elem_id="upload", size="sm")
+                    with gr.Group(visible=False) as framing:
+                        tuning = gr.Checkbox(True, label=say("Bring back details (slower)"), elem_id="tuning")
+                        with gr.Row():
+                            reconstruct = gr.Button(
+                                say("Reconstruct"), variant="primary", elem_id="reconstruct", size="sm"
+                            )
+                            cancel = gr.Button(say("Cancel"), elem_id="cancel", size="sm")
                 with gr.Accordion(say("Style"), open=False):
                     gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
@@ -128,6 +139,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
                         video = gr.Button(say("Video"), elem_id="video", size="sm", min_width=60)
                         gif = gr.Button(say("GIF"), elem_id="gif", size="sm", min_width=50)
                         latent = gr.Button(say("Latent"), elem_id="latent", size="sm", min_width=60)
+                        pasted = gr.Button(say("Paste into the picture"), elem_id="pasted", size="sm", min_width=120)
                         session = gr.Button(say("Session"), elem_id="session", size="sm", min_width=60)
             with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
@@ -152,6 +164,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         reading = saved.upload(do.open_session, [state, saved], all_of_it, **alone)
+        framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing]
+        photo.upload(own.upload, [state, photo], [framed, view, framing], **alone)
+        view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
+        cancel.click(own.cancel, state, [framed, *left], **alone)
+        inverting = reconstruct.click(own.reconstruct, [state, framed, tuning], [framed, *left], **alone)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
@@ -164,13 +181,14 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         running = drag.click(do.drag, [state, *controls], shown, **alone)
-        stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting], queue=False)
-        for long in (running, pulled, choosing, opening, reading, starting):  # what is cancelled has ended by then
+        stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting, inverting], queue=False)
+        for long in (running, pulled, choosing, opening, reading, starting, inverting):  # what is cancelled has ended
             long.failure(do.stop, state, [menu, *shown], **quiet)
 
         for button, handler in ((picture, keep.picture), (both, keep.both), (video, keep.video), (gif, keep.gif)):
             button.click(handler, [state, points], view, **alone)
         latent.click(keep.latent, state, view, **alone)
+        pasted.click(keep.pasted, state, view, **alone)
         session.click(keep.session, state, view, **alone)
         view.safe(keep.safe, state, view, **quiet, trigger_mode="always_last")
 

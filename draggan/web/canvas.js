@@ -17,6 +17,7 @@ let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view
 let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
 let way = []; // [step, pixels to go] of the drag that is shown
+let held = null; // where a picture of one's own was last held
 let live = null; // a pull that the picture follows: {gesture, at, sent}
 let gestures = 0;
 const fingers = new Map(); // where each pressed pointer is
@@ -25,7 +26,7 @@ const outbox = []; // edits that wait for the answer to the one before
 let edits = 0; // how many were sent
 let asked = null; // the view of the last 'look'
 
-const busy = () => ['dragging', 'loading', 'waiting'].includes(props.marks.phase);
+const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
@@ -84,7 +85,7 @@ function post(edit) {
 function transmit() {
   const [edit] = outbox;
   if (!edit) return;
-  trigger('edit', edit);
+  trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit);
   setTimeout(() => settle(edit.number), 10_000); // an answer that was lost holds up nothing for ever
 }
 
@@ -443,6 +444,53 @@ function download(href, name) {
   Object.assign(document.createElement('a'), { href, download: name }).click();
 }
 
+// A picture of one's own: moved, enlarged and turned before it is reconstructed ---------------------------------------
+
+const framing = () => props.marks.phase === 'framing';
+
+function reframe(change) {
+  if (outbox.length > 1) return; // the server is behind: what comes now would only follow later
+  post({ kind: 'frame', right: 0, down: 0, larger: 1, turn: 0, ...change });
+}
+
+stage.addEventListener('pointermove', (event) => {
+  if (!framing() || event.buttons !== 1 || !held) return;
+  const [x, y] = place(event);
+  const [right, down] = [x - held[0], y - held[1]];
+  if (Math.hypot(right, down) < 1 || outbox.length > 1) return;
+  held = [x, y];
+  reframe({ right, down });
+});
+stage.addEventListener('pointerdown', (event) => { held = place(event); });
+stage.addEventListener('wheel', (event) => {
+  if (!framing()) return;
+  event.preventDefault();
+  const by = event.deltaY || event.deltaX; // Shift makes some browsers scroll sideways
+  reframe(event.shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / 600) });
+}, { passive: false });
+
+// Files that are dropped or pasted go the way of the button.
+function receive([picture]) {
+  const field = document.querySelector('#own input[type=file]');
+  if (!field || !picture?.type.startsWith('image/')) return false;
+  const files = new DataTransfer();
+  files.items.add(picture);
+  field.files = files.files;
+  field.dispatchEvent(new Event('change', { bubbles: true }));
+  return true;
+}
+for (const kind of ['dragover', 'drop']) {
+  stage.addEventListener(kind, (event) => {
+    event.preventDefault();
+    if (kind === 'drop') receive(event.dataTransfer.files);
+  });
+}
+function onPaste(event) {
+  if (!element.isConnected) document.removeEventListener('paste', onPaste);
+  else if (receive(event.clipboardData.files)) event.preventDefault();
+}
+document.addEventListener('paste', onPaste);
+
 // Pointer ------------------------------------------------------------------------------------------------------------
 
 stage.addEventListener('pointerdown', (event) => {
@@ -537,9 +585,9 @@ find('.unmask').addEventListener('click', () => remask(() => pen.clearRect(0, 0,
 find('.load').addEventListener('click', () => file.click());
 file.addEventListener('change', loadMask);
 find('.keep').addEventListener('click', saveMask);
-find('.in').addEventListener('click', () => magnify(1.5));
-find('.out').addEventListener('click', () => magnify(1 / 1.5));
-find('.fit').addEventListener('click', () => pan(1, 0, 0));
+for (const [which, act] of [['.in', () => magnify(1.5)], ['.out', () => magnify(1 / 1.5)], ['.fit', () => pan(1, 0, 0)]]) {
+  find(which).addEventListener('click', act);
+}
 comparer.addEventListener('pointerdown', () => compare(true));
 for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup']) {
   comparer.addEventListener(end, () => compare(false));

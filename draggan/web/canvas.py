@@ -5,7 +5,7 @@ import binascii
 import io
 import time
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,25 @@ def picture(session: Session, image: bytes, original: bytes | None = None) -> di
     if original is not None:
         changes["original"] = _shown(session.start, original)
     return gr.update(**changes)
+
+
+def framing(session: Session, image: bytes, answered: int | None = None) -> dict[str, Any]:
+    """A picture of one's own that is moved, enlarged and turned (JPEG), in place of a session's."""
+    said = Said(
+        "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct."
+    )
+    bare = marks(replace(session, pairs=(), pending=None), said) | {"phase": "framing", "view": "own"}
+    changes: dict[str, Any] = {"marks": bare, "image": {"url": data_url("image/jpeg", image), "view": "own"}}
+    if answered is not None:
+        changes["answered"] = answered
+    return gr.update(**changes)
+
+
+def beside(session: Session, image: bytes, shape: tuple[int, ...], status: Said) -> dict[str, Any]:
+    """Two pictures beside each other (JPEG) of shape (H, W, 3), in place of a session's while something runs."""
+    bare = marks(replace(session, pairs=(), pending=None), status)
+    bare |= {"view": "own", "size": [shape[1], shape[0]], "picture": -1}
+    return gr.update(marks=bare, image={"url": data_url("image/jpeg", image), "view": "own"})
 
 
 def safe(kept: str) -> dict[str, Any]:

@@ -47,6 +47,30 @@ CHINESE = {
     "The server does not answer. Your picture, points and mask are kept here, and come back with it.": (
         "服务器没有响应。您的图像、控制点和蒙版都保存在这里，连接恢复后会一并恢复。"
     ),
+    "Your picture": "您的图片",
+    "Any photo; it stays on this machine, and is deleted with the tab.": "任意照片；只保存在本机，关闭页面后删除。",
+    "Upload a picture": "上传图片",
+    "Reconstruct": "重建",
+    "Cancel": "取消",
+    "Bring back details (slower)": "恢复细节（较慢）",
+    "Paste into the picture": "贴回原图",
+    "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct.": (
+        "拖动移动图片，滚轮缩放，Shift 加滚轮旋转；然后按“重建”。"
+    ),
+    "Reconstructing, step {step} of {steps}: {near} dB": "正在重建，第 {step} 步，共 {steps} 步：{near} dB",
+    "Bringing back details, step {step} of {steps}: {near} dB": (
+        "正在恢复细节，第 {step} 步，共 {steps} 步：{near} dB"
+    ),
+    "Only roughly like your picture ({near} dB): expect a drag to change more than you ask for. Now click a point, "
+    "then where it should go.": (
+        "与您的图片只是大致相似（{near} dB）：拖动时变化可能超出预期。现在点击一点，再点击它应去的位置。"
+    ),
+    "Close to your picture ({near} dB). Now click a point, then where it should go.": (
+        "与您的图片接近（{near} dB）。现在点击一点，再点击它应去的位置。"
+    ),
+    "Nearly the same as your picture ({near} dB). Now click a point, then where it should go.": (
+        "与您的图片几乎相同（{near} dB）。现在点击一点，再点击它应去的位置。"
+    ),
     "Step size": "步长",
     "Larger is faster and less even": "越大越快，也越不平稳",
     "Max steps": "最多步数",

@@ -83,7 +83,7 @@ class Handlers:
         -> menu, seed, psi, then what `shown` gives
         """
         try:
-            _must_be_free(session)
+            must_be_free(session)
             saved = _read(Path(path))
             self._check_model(saved.session.model, (session.model,))
             for progress in self._network.download(saved.session.model):
@@ -101,7 +101,7 @@ class Handlers:
     @told
     def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
         """A new picture of the same model. Undo goes back to the old one."""
-        _must_be_free(session)
+        must_be_free(session)
         return self._drawn(session, session.model, seed, truncation_psi)
 
     def draw_random(self, session: Session, truncation_psi: float) -> tuple:
@@ -112,7 +112,7 @@ class Handlers:
     @told
     def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> tuple:
         """The colours of another seed: its layers from `moving_layers` on."""
-        _must_be_free(session)
+        must_be_free(session)
         other = self._network.draw(session.model, int(seed), truncation_psi)
         styled = session.restyled(other.latent, int(moving_layers))
         return self._kept(styled)
@@ -123,7 +123,7 @@ class Handlers:
         -> model, then what `shown` gives
         """
         try:
-            _must_be_free(session)
+            must_be_free(session)
             for progress in self._network.download(model):
                 status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
                 yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
@@ -150,7 +150,7 @@ class Handlers:
     def edit(self, session: Session, event: gr.EventData) -> tuple:
         """What the user does on the canvas. It is always answered, so that the next edit can be sent."""
         try:
-            _must_be_free(session)
+            must_be_free(session)
             edited = canvas.edited(session, event)
         except EXPECTED as error:
             warn(error)
@@ -175,7 +175,7 @@ class Handlers:
         """
         kept = session
         try:
-            _must_be_free(session)
+            must_be_free(session)
             session = session.dragged_by(*settings.chosen(controls))
             frames, patience = _Frames(self._network), Patience()
             with self._drags.one():
@@ -205,7 +205,7 @@ class Handlers:
         """A drag whose target is where the pointer is, until it is let go: see `aim`."""
         kept, tab = session, str(request.session_hash)
         try:
-            _must_be_free(session)
+            must_be_free(session)
             session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
             frames, steps, taken = _Frames(self._network), iter(()), 0
             with self._drags.one():
@@ -250,7 +250,7 @@ class Handlers:
         start = offered[event.index]
         psi, *drag = controls
         try:
-            _must_be_free(session)
+            must_be_free(session)
             if start.pairs and session.model != EXAMPLE_MODEL:
                 drawn = self._drawn(session, EXAMPLE_MODEL, start.seed, EXAMPLE_PSI)
             else:
@@ -368,7 +368,8 @@ def _read(path: Path) -> Project:
         raise ValueError(str(error).replace(str(path), path.name)) from error
 
 
-def _must_be_free(session: Session | None) -> None:
+def must_be_free(session: Session | None) -> None:
+    """Raises ValueError where a tab has no picture, or something runs in it."""
     must_be_here(session)
     if session is not None and session.busy:
         raise ValueError("something is running: press Stop first")

@@ -14,8 +14,9 @@ from PIL import Image
 
 from draggan.film import Film
 from draggan.geometry import Point
+from draggan.paste import paste
 from draggan.project import Project, pack
-from draggan.render import encode, facts, side_by_side, with_points, write_video
+from draggan.render import encode, facts, photo_facts, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
 from draggan.web.network import Network
@@ -61,6 +62,18 @@ class Keep:
         return canvas.file(_name(session, "safetensors"), "application/octet-stream", raw)
 
     @told
+    def pasted(self, session: Session) -> dict[str, Any]:
+        """The whole picture of one's own with the edit in it, as a PNG; where nothing changed its own pixels."""
+        must_be_here(session)
+        photo = session.photo
+        if photo is None or photo.picture is None:
+            raise ValueError("there is no picture to paste into: upload one under Your picture first")
+        render = self._network.generator_of(session).render
+        before, after = self._network.run(render, session.start), self._network.run(render, session.latent)
+        whole = paste(photo.picture, photo.crop, photo.shown, before, after)
+        return canvas.file(_name(session, "png", "pasted"), "image/png", encode(whole, _facts(session), lossless=True))
+
+    @told
     def session(self, session: Session) -> dict[str, Any]:
         """All of it as a file that `Open a session` and `draggan drag --session` read."""
         must_be_here(session)
@@ -71,7 +84,8 @@ class Keep:
         """What the browser keeps of a session, in case that the server is started again: all but its history."""
         if session is None or session.busy:
             return gr.skip()
-        small = replace(session, past=(), future=(), shots=(), film=Film())
+        photo = session.photo and replace(session.photo, picture=None)  # too large for a browser to keep
+        small = replace(session, past=(), future=(), shots=(), film=Film(), photo=photo)
         return canvas.safe(base64.b64encode(pack(Project(small, model_sha256=""))).decode())
 
     @told
@@ -119,6 +133,8 @@ def _targets(session: Session) -> list[Point]:
 
 
 def _facts(session: Session) -> dict[str, str]:
+    if session.photo is not None:
+        return photo_facts(session.model)
     return facts(session.model, session.seed, session.truncation_psi)
 
 

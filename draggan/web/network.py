@@ -8,18 +8,23 @@ tab that wants one.
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
 
 from draggan.cache import ModelCache
+from draggan.delta import Delta, changed
 from draggan.engine import DragConfig, DragStep
 from draggan.geometry import DragPair, Point
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
+from draggan.survey import Survey
 from draggan.transfer import Progress
+
+Step = TypeVar("Step")
 
 
 class Network:
@@ -29,6 +34,8 @@ class Network:
         self._models = models
         self._device = device
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
+        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise with its generator
 
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""
@@ -43,9 +50,14 @@ class Network:
 
         return self.run(run)
 
+    def each(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """What an iterator gives, each on the worker."""
+        while (step := self.run(next, steps, None)) is not None:
+            yield step
+
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
         """The steps of a session's drag, each taken on the worker, with the seconds that it took."""
-        steps = session.run(self.generator(session.model))
+        steps = session.run(self.generator_of(session))
         while (timed := self.timed(next, steps, None))[0] is not None:
             yield timed
 
@@ -57,6 +69,16 @@ class Network:
         """The model, loaded where it is not yet."""
         return self._models.load(model, self._device)
 
+    def generator_of(self, session: Session) -> Generator:
+        """The model of a session, with the weights that were changed for its picture."""
+        generator = self.generator(session.model)
+        if session.photo is None or session.photo.delta is None:
+            return generator
+        delta = session.photo.delta
+        if delta not in self._changed:
+            self._changed[delta] = changed(generator, delta)
+        return self._changed[delta]
+
     def draw(self, model: str, seed: int, truncation_psi: float) -> Session:
         """A picture of a seed."""
         return self.run(new_session, self.generator(model), model, seed, truncation_psi)
@@ -64,7 +86,7 @@ class Network:
     def picture(self, session: Session, latent: Tensor | None = None) -> np.ndarray:
         """The picture of a session, or of another latent (1, num_ws, w_dim) of its model. -> (H, W, 3) uint8"""
         latent = session.latent if latent is None else latent
-        return to_picture(self.run(self.generator(session.model).render, latent))
+        return to_picture(self.run(self.generator_of(session).render, latent))
 
     def frame(self, session: Session) -> bytes:
         """The picture of a session for the screen: a JPEG."""

@@ -9,6 +9,8 @@ from gradio.i18n import I18nData
 from draggan.session import Session
 from draggan.transfer import Progress
 
+CLOSE, VERY_CLOSE = 28, 34  # dB
+
 
 @dataclass(frozen=True)
 class Said:
@@ -64,6 +66,30 @@ def _advice(session: Session) -> str:
     if len(session.pairs) > 1:
         return "The points may pull against each other: move or remove one."
     return "This model may go no further that way: choose a nearer target, or more moving layers."
+
+
+def reconstructing(step: int, steps: int, near: float) -> Said:
+    """How far an inversion is. near: PSNR in dB."""
+    return Said("Reconstructing, step {step} of {steps}: {near} dB", _near(step, steps, near))
+
+
+def tuning(step: int, steps: int, near: float) -> Said:
+    """How far a tuning is. near: PSNR in dB."""
+    return Said("Bringing back details, step {step} of {steps}: {near} dB", _near(step, steps, near))
+
+
+def reconstructed(near: float) -> Said:
+    """How like its original a reconstruction is, in words. near: PSNR in dB."""
+    like = "Only roughly like your picture ({near} dB): expect a drag to change more than you ask for."
+    if near >= CLOSE:
+        like = "Close to your picture ({near} dB)."
+    if near >= VERY_CLOSE:
+        like = "Nearly the same as your picture ({near} dB)."
+    return Said(f"{like} Now click a point, then where it should go.", {"near": f"{near:.1f}"})
+
+
+def _near(step: int, steps: int, near: float) -> dict[str, Any]:
+    return {"step": step, "steps": steps, "near": f"{near:.1f}"}
 
 
 def waiting(before: int, most: int) -> Said:
