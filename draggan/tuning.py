@@ -28,7 +28,7 @@ WEIGHTS = ("conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias", "torgb.we
 class TuningConfig:
     """How far to move the weights."""
 
-    steps: int = 80
+    steps: int = 120
     lr: float = 1e-2  # largest step size of Adam; weights have a standard deviation of about 1
     first_block: int = 64  # resolution of the first block that is tuned; of a smaller generator the last
     locality: float = 0.5  # weight of what keeps other pictures as they were
