@@ -145,20 +145,10 @@ class Session:
 
     def redrawn(self, fresh: "Session") -> "Session":
         """Another picture of the same model instead of this one, to which undo goes back."""
-        number = 1 + max(session.number for session in (self, *self.past, *self.future))
-        names = (
-            "seed",
-            "truncation_psi",
-            "start",
-            "latent",
-            "pairs",
-            "pending",
-            "packed_mask",
-            "drag",
-            "phase",
-            "film",
-        )
-        return self._edited(number=number, **{name: getattr(fresh, name) for name in names})
+        others = (self, *self.past, *self.future, *(shot.session for shot in self.shots))
+        number = 1 + max(session.number for session in others)
+        past = _kept((*self.past, self._alone()))
+        return replace(fresh, number=number, engine=self.engine, config=self.config, past=past, shots=self.shots)
 
     def restyled(self, latent: Tensor, first: int) -> "Session":
         """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""

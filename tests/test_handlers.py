@@ -16,6 +16,7 @@ from PIL import Image
 
 from draggan.download import DownloadError
 from draggan.render import to_picture
+from draggan.session import Session
 from draggan.transfer import Progress
 from draggan.web import handlers
 from draggan.web.canvas import read_mask
@@ -378,18 +379,17 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     assert canvas["marks"]["phase"] == "ready"
 
 
-def test_out_of_memory_keeps_the_last_frame(do, generator, monkeypatch):
+def test_out_of_memory_keeps_the_last_frame(do, monkeypatch):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    trunk, calls = generator.trunk, []
+    advanced, shown = Session.advance, []
 
-    def failing(*args):
-        calls.append(args)
-        if len(calls) == 6:
+    def failing(session, step, stuck=False):
+        if any(now.steps for now, *_ in shown):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return trunk(*args)
+        return advanced(session, step, stuck)
 
-    monkeypatch.setattr(generator, "trunk", failing)
-    shown = []
+    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(Session, "advance", failing)
     with pytest.raises(gr.Error, match=r"Out of memory\. Nothing is lost"):
         shown.extend(iter_all(do.drag(session, *SETTINGS), shown))
     assert shown[-1][0].phase == "stopped"

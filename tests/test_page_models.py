@@ -71,7 +71,7 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     tab.pair((100, 100), (120, 100))
     before = tab.frame()
     choose(tab, "stylegan2-cat")
-    expect(tab.status).to_contain_text(re.compile(r"Downloading stylegan2-cat: \d+ % of "), timeout=20_000)
+    expect(tab.status).to_contain_text(re.compile(r"Downloading stylegan2-cat: \d+ % / "), timeout=20_000)
     bar = tab.page.get_by_role("progressbar", name="Download")
     expect(bar).to_be_visible()
     assert tab.frame() == before

@@ -115,6 +115,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
                     gr.Markdown(say("Any photo; it stays on this machine, and is deleted with the tab."))
                     photo = gr.UploadButton(say("Upload a picture"), file_types=["image"], elem_id="upload", size="sm")
                     with gr.Group(visible=False) as framing:
+                        effort = gr.Slider(10, 400, 150, step=10, label=say("Steps"), elem_id="effort")
                         tuning = gr.Checkbox(True, label=say("Bring back details (slower)"), elem_id="tuning")
                         with gr.Row():
                             reconstruct = gr.Button(
@@ -168,7 +169,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         photo.upload(own.upload, [state, photo], [framed, view, framing], **alone)
         view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
         cancel.click(own.cancel, state, [framed, *left], **alone)
-        inverting = reconstruct.click(own.reconstruct, [state, framed, tuning], [framed, *left], **alone)
+        inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)

@@ -198,11 +198,7 @@ function panels() {
     const row = make('li', {}, `${index + 1}`, make('span', { className: 'away' }, `${far.toFixed(1)} px`), close);
     row.classList.toggle('there', far <= 2);
     row.classList.toggle('chosen', selected?.index === index);
-    row.addEventListener('click', () => {
-      selected = { index, end: 'target' };
-      stage.focus({ preventScroll: true });
-      show();
-    });
+    row.addEventListener('click', () => { selected = { index, end: 'target' }; stage.focus({ preventScroll: true }); show(); });
     return row;
   }));
   if (handles.length === 0) {
@@ -470,24 +466,24 @@ stage.addEventListener('wheel', (event) => {
 }, { passive: false });
 
 // Files that are dropped or pasted go the way of the button.
-function receive([picture]) {
-  const field = document.querySelector('#own input[type=file]');
-  if (!field || !picture?.type.startsWith('image/')) return false;
+async function receive(event) {
+  event.preventDefault();
+  const [picture] = (event.dataTransfer ?? event.clipboardData).files;
+  const field = () => document.querySelector('#own input[type=file]');
+  if (!field()) document.querySelector('#own button').click(); // what is folded up is not there
+  for (let i = 0; i < 40 && !field(); i += 1) await new Promise((done) => { setTimeout(done, 50); });
   const files = new DataTransfer();
   files.items.add(picture);
-  field.files = files.files;
-  field.dispatchEvent(new Event('change', { bubbles: true }));
-  return true;
+  field().files = files.files;
+  field().dispatchEvent(new Event('change', { bubbles: true }));
 }
-for (const kind of ['dragover', 'drop']) {
-  stage.addEventListener(kind, (event) => {
-    event.preventDefault();
-    if (kind === 'drop') receive(event.dataTransfer.files);
-  });
-}
+const brings = ({ files }) => files[0]?.type.startsWith('image/');
+
+stage.addEventListener('dragover', (event) => event.preventDefault());
+stage.addEventListener('drop', (event) => { if (brings(event.dataTransfer)) receive(event); });
 function onPaste(event) {
   if (!element.isConnected) document.removeEventListener('paste', onPaste);
-  else if (receive(event.clipboardData.files)) event.preventDefault();
+  else if (brings(event.clipboardData)) receive(event);
 }
 document.addEventListener('paste', onPaste);
 
@@ -552,10 +548,7 @@ function cancel() {
   stroke = grip = draft = null;
   points();
 }
-stage.addEventListener('pointercancel', (event) => {
-  fingers.delete(event.pointerId);
-  cancel();
-});
+stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); cancel(); });
 stage.addEventListener('wheel', (event) => {
   if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), ...onStage(event.clientX, event.clientY));
   else if (zoom.scale > 1) pan(zoom.scale, zoom.x - event.deltaX, zoom.y - event.deltaY);

@@ -50,6 +50,7 @@ CHINESE = {
     "Your picture": "您的图片",
     "Any photo; it stays on this machine, and is deleted with the tab.": "任意照片；只保存在本机，关闭页面后删除。",
     "Upload a picture": "上传图片",
+    "Steps": "步数",
     "Reconstruct": "重建",
     "Cancel": "取消",
     "Bring back details (slower)": "恢复细节（较慢）",

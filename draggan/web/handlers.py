@@ -187,7 +187,7 @@ class Handlers:
                         continue
                     frame = None
                     if moved and (not session.busy or frames.due()):
-                        picture = frames.draw(step)
+                        picture = frames.draw(step, max(session.image_size) if session.busy else None)
                         session = session if session.busy else session.keep(thumbnail(picture))
                         frame, kept = encode(picture, lossless=False), session
                     if moved:
@@ -223,7 +223,7 @@ class Handlers:
                         session = replace(session.advance(step), phase="dragging")
                         frames.spend(seconds)
                         if moved and frames.turn() and frames.due():
-                            frame, kept = encode(frames.draw(step), lossless=False), session
+                            frame, kept = encode(frames.draw(step, max(session.image_size)), lossless=False), session
                     if frame or frames.silent():
                         frames.shown()
                         yield shown(session, frame)
@@ -329,8 +329,9 @@ class _Frames:
     def due(self) -> bool:
         return self._stepping >= 2 * self._drawing
 
-    def draw(self, step: DragStep) -> np.ndarray:
-        image, self._drawing = self._network.timed(step.image)
+    def draw(self, step: DragStep, preview: int | None) -> np.ndarray:
+        """The picture of a step: a preview of that resolution, in the precision of the drag; None: in full."""
+        image, self._drawing = self._network.timed(step.image, preview)
         self._stepping = 0.0
         return to_picture(image)
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from draggan.delta import Delta
-from draggan.invert import invert
+from draggan.geometry import Point
+from draggan.invert import InversionConfig, invert
 from draggan.photo import Photo
-from draggan.picture import Crop, Picture, cut, read_picture, whole_crop
-from draggan.render import encode, side_by_side, thumbnail, to_picture
+from draggan.picture import FACE, Crop, Picture, cut, read_picture, whole_crop
+from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.tuning import tune
 from draggan.web import canvas, words
@@ -76,7 +77,7 @@ class Own:
         """Back to the picture of before. -> framing, then what `_left` gives"""
         return None, *_left(shown(session))
 
-    def reconstruct(self, session: Session, framing: Framing | None, tuning: bool) -> Iterator[tuple]:
+    def reconstruct(self, session: Session, framing: Framing | None, steps: float, tuning: bool) -> Iterator[tuple]:
         """The latent that makes the framed picture, and with tuning the weights; then it is the tab's picture.
 
         -> framing, then what `_left` gives
@@ -89,8 +90,8 @@ class Own:
             original, generator = to_picture(wanted), self._network.generator(session.model)
             busy = replace(session, phase="loading")
             step, delta = None, None
-            steps = invert(generator, wanted, survey=self._network.surveys.get(generator))
-            for step in self._network.each(steps):
+            config = InversionConfig(steps=int(steps))
+            for step in self._network.each(invert(generator, wanted, config, self._network.surveys.get(generator))):
                 if step.index % EVERY == 0 or step.last:
                     image, near = self._network.run(step.image), self._network.run(step.psnr)
                     yield framing, *_watched(busy, original, image, words.reconstructing(step.index, step.total, near))
@@ -129,7 +130,13 @@ class Own:
 
 
 def _cut(session: Session, framing: Framing) -> bytes:
-    return encode(to_picture(cut(framing.picture, framing.crop, session.image_size)), lossless=False)
+    """The framed part as a JPEG; for models of faces with marks where these have their eyes and mouth."""
+    picture = to_picture(cut(framing.picture, framing.crop, session.image_size))
+    if "ffhq" in session.model.lower():
+        height, width = session.image_size
+        places = [Point(x * width - 0.5, y * height - 0.5) for x, y in FACE]
+        picture = with_points(picture, places, places)
+    return encode(picture, lossless=False)
 
 
 def _framed(session: Session, framing: Framing) -> tuple:

@@ -1,0 +1,131 @@
+"""A picture of one's own in a real browser: framed, reconstructed, dragged, pasted back, kept."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.browser import Tab
+from tests.test_page_canvas import until
+
+RENDERS = Path(__file__).parent.parent / "benchmarks" / "renders"
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A render of the scene somewhere in a larger picture, which the model did not make."""
+    whole = Image.new("RGB", (500, 400), (90, 120, 160))
+    whole.paste(Image.open(next(RENDERS.glob("*.webp"))).convert("RGB"), (120, 70))
+    path = tmp_path_factory.mktemp("photos") / "holiday.png"
+    whole.save(path)
+    return path
+
+
+def upload(tab, path):
+    if not tab.page.locator("#upload").is_visible():
+        tab.page.get_by_text("Your picture", exact=True).click()
+    tab.page.locator("#own input[type=file]").set_input_files(path)
+
+
+def reconstruct(tab, steps=10):
+    tab.page.get_by_label("number input for Steps").fill(str(steps))
+    tab.page.get_by_label("number input for Steps").blur()
+    tab.page.get_by_label("Bring back details").uncheck()
+    tab.page.click("#reconstruct")
+    expect(tab.status).to_contain_text("Reconstructing, step", timeout=60_000)
+
+
+def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
+    before = tab.frame()
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    framed = tab.frame()
+    assert framed != before
+    tab.page.mouse.move(*tab.place(128, 128))
+    tab.page.mouse.wheel(0, -380)
+    until(tab, lambda: tab.frame() != framed)
+    larger = tab.frame()
+    tab.page.mouse.down()
+    tab.page.mouse.move(*tab.place(130, 138), steps=3)
+    tab.page.mouse.up()
+    until(tab, lambda: tab.frame() != larger)
+    assert tab.points() == []
+    reconstruct(tab)
+    expect(tab.page.locator("#stop")).to_be_enabled()
+    expect(tab.status).to_contain_text("like your picture (", timeout=120_000)
+    expect(tab.page.locator("#reconstruct")).to_be_hidden()
+    tab.pair((128, 150), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(3)
+    tab.stop()
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click("#pasted")
+    raw = coming.value.path().read_bytes()
+    pasted, own = (np.asarray(Image.open(p).convert("RGB")) for p in (io.BytesIO(raw), photo))
+    assert pasted.shape == own.shape
+    changed = (pasted != own).any(axis=2)
+    assert 0 < changed.mean() < 0.5
+    assert not changed[:40].any(), "what lies outside the frame is the picture's own"
+    assert "AI-edited" in Image.open(io.BytesIO(raw)).text["Comment"]
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click("#session")
+    assert coming.value.suggested_filename.endswith(".draggan")
+    while tab.page.locator("#undo").is_enabled():
+        tab.page.click("#undo")
+        tab.page.wait_for_timeout(300)
+    until(tab, lambda: tab.frame() == before)
+
+
+def test_stop_and_cancel_go_back(tab, photo):
+    before = tab.frame()
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    reconstruct(tab, steps=400)
+    tab.page.click("#stop")
+    expect(tab.page.locator("#stop")).to_be_disabled(timeout=20_000)
+    until(tab, lambda: tab.frame() == before)
+    upload(tab, photo.with_name("holiday.png"))
+    tab.page.click("#cancel")
+    until(tab, lambda: tab.frame() == before)
+    expect(tab.page.locator("#reconstruct")).to_be_hidden()
+    tab.pair((111, 170), (150, 150))
+
+
+def test_two_users_at_once_get_their_own(browser, address, tab, photo, tmp_path):
+    mirrored = tmp_path / "mirrored.png"
+    Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+    other = Tab(browser, address)
+    for each, path in ((tab, photo), (other, mirrored)):
+        upload(each, path)
+        expect(each.status).to_contain_text("Move your picture", timeout=20_000)
+        reconstruct(each)
+    for each in (tab, other):
+        expect(each.status).to_contain_text("like your picture (", timeout=180_000)
+    assert tab.frame() != other.frame()
+    other.close()
+
+
+def test_a_dropped_file_that_is_no_picture_is_told(tab, tmp_path):
+    before = tab.frame()
+    bad = tmp_path / "broken.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n nonsense")
+    upload(tab, bad)
+    expect(tab.page.get_by_text("broken.png is damaged")).to_be_visible(timeout=20_000)
+    assert tab.frame() == before
+
+
+def test_a_picture_can_be_pasted_from_the_clipboard(tab, photo):
+    before = tab.frame()
+    tab.page.evaluate(
+        """async (bytes) => {
+          const files = new DataTransfer();
+          files.items.add(new File([new Uint8Array(bytes)], 'copied.png', { type: 'image/png' }));
+          document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: files, bubbles: true }));
+        }""",
+        list(photo.read_bytes()),
+    )
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    until(tab, lambda: tab.frame() != before)
