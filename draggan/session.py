@@ -187,7 +187,9 @@ class Session:
     def advance(self, step: DragStep, stuck: bool = False) -> "Session":
         """The session after a step of its drag; `stuck`: which is given up there."""
         stuck = stuck or any(getattr(step, "stuck", ()))
-        phase: Phase = "arrived" if step.arrived else "stuck" if stuck else "limit" if step.last else "dragging"
+        phase: Phase = "stuck" if stuck else "dragging"
+        if step.last:
+            phase = "arrived" if step.arrived else "stuck" if stuck else "limit"
         film = self.film
         if step.index > self.steps or not film.seen:
             film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))

@@ -159,6 +159,17 @@ def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeyp
     assert shown[-1][2]["value"].key == "Continue"
 
 
+def test_another_engine_goes_on_from_where_the_handles_lie(do):
+    session = list(do.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    after = list(do.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
+    assert (session.engine, after.engine) == ("draggan", "kinematics")
+    assert after.pairs[0].handle == session.handles[0]
+    assert after.phase in ("arrived", "stuck", "limit")
+    assert len(after.past) == len(session.past) + 1, "one drag is one edit"
+    back = list(do.drag(after, *SETTINGS))[-1][0]
+    assert back.pairs[0].handle == after.handles[0]
+
+
 def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     whole = list(do.drag(session, *SETTINGS))[-1][0]

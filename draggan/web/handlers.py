@@ -194,7 +194,7 @@ class Handlers:
                         frames.shown()
                     status = words.status(session, self._drags.others)
                     yield shown(session, frame, status, strip=not session.busy)
-                    if session.phase == "stuck":
+                    if not session.busy:
                         break
         except Exception as error:
             if kept is not None:
