@@ -151,6 +151,7 @@ class _Writer:
             "number": session.number,
             "engine": session.engine,
             "config": asdict(session.config),
+            "loss": session.loss,
             "film": self._film(session.film),
             "photo": None if session.photo is None else self._photo(session.photo),
         }
@@ -252,6 +253,7 @@ class _Reader:
             number=_whole(d["number"], "number", 0, 2**53),
             engine=(engine := _text(d["engine"], "engine")),
             config=_config(engine, d["config"]),
+            loss=_number(d["loss"], "loss"),
             film=self._film(d["film"], start, image_size),
             photo=None if d["photo"] is None else self._photo(d["photo"], (height, width)),
         )

@@ -48,6 +48,7 @@ class Session:
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     engine: str = DEFAULT  # the name of the engine that drags
     config: Any = field(default_factory=DragConfig)  # how the last drag was made: the engine's settings
+    loss: float = 0.0  # of the last step of the drag
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
     photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
@@ -193,7 +194,7 @@ class Session:
         film = self.film
         if step.index > self.steps or not film.seen:
             film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
-        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film}
+        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film, "loss": step.loss}
         return replace(self, **changes) if self.phase == "dragging" else self._edited(**changes)
 
     def stop(self) -> "Session":

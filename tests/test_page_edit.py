@@ -21,7 +21,7 @@ def rows(tab):
 def way(tab):
     """The places of the graph's line."""
     path = tab.page.locator("#canvas .graph path")
-    return path.get_attribute("d").count("L") + 1 if path.count() else 0
+    return path.last.get_attribute("d").count("L") + 1 if path.count() else 0
 
 
 def download(tab, button):
@@ -47,6 +47,21 @@ def test_points_are_listed_with_their_distance(tab):
     expect(rows(tab)).to_have_count(1)
     tab.page.keyboard.press("Control+z")
     expect(rows(tab)).to_have_count(2)
+
+
+def test_the_first_visit_has_a_hint(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = Tab(context, address)
+    hint = tab.page.get_by_text("Press on the nose")
+    expect(hint).to_be_visible()
+    tab.click(100, 100)
+    expect(hint).to_be_hidden()
+    tab.close()
+    again = Tab(context, address)
+    expect(again.status).to_contain_text("lick ")
+    expect(again.page.get_by_text("Press on the nose")).to_be_hidden()
+    again.close()
+    context.close()
 
 
 def test_live_the_picture_follows_the_mouse_until_it_is_let_go(tab):

@@ -75,8 +75,6 @@ function hit(event) {
 
 // Edits go one at a time, so that each is made on top of the answer to the one before ------------------------------------
 
-const unanswered = () => outbox.length > 0;
-
 function post(edit) {
   outbox.push({ ...edit, number: (edits += 1) });
   if (outbox.length === 1) transmit();
@@ -96,11 +94,8 @@ function settle(number) {
 }
 
 // The server's events wait here for the edits made before them.
-window.draggan = {
-  async settled() {
-    while (unanswered()) await new Promise((done) => { setTimeout(done, 10); });
-  },
-};
+const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+window.draggan = { async settled() { while (outbox.length > 0) await pause(10); } };
 
 // Drawing ------------------------------------------------------------------------------------------------------------
 
@@ -169,6 +164,7 @@ function show() {
   bar.hidden = task.progress == null;
   bar.value = task.progress ?? 0;
   if (!stage.classList.contains('alone') && line.textContent !== say(task.status)) line.textContent = say(task.status);
+  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || localStorage.getItem('draggan-seen'));
   points();
   panels();
   if (!busy() && props.image.view !== view && asked !== view) {
@@ -208,18 +204,20 @@ function panels() {
   if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
 }
 
-// The distance of the farthest handle, step by step.
+// The distance of the farthest handle and the loss, step by step.
 function trace(steps, far) {
-  const { handles, phase } = props.marks;
-  const last = way.at(-1);
-  if (handles.length === 0 || phase === 'ready' || (last && steps < last[0])) way = [];
-  if (handles.length > 0 && phase !== 'ready' && (way.length === 0 || steps > way.at(-1)[0])) way.push([steps, far]);
+  const { handles, phase, loss } = props.marks;
+  if (handles.length === 0 || phase === 'ready' || steps < way.at(-1)?.[0]) way = [];
+  if (handles.length > 0 && phase !== 'ready' && !(steps <= way.at(-1)?.[0])) way.push([steps, far, loss]);
   graph.toggleAttribute('hidden', way.length < 2);
   if (way.length < 2) return;
-  const [first, end, top] = [way[0][0], way.at(-1)[0], Math.max(...way.map(([, y]) => y), 1)];
-  const xy = ([x, y]) => `${24 + ((x - first) / (end - first)) * 170} ${62 - (y / top) * 54}`;
-  graph.innerHTML = `<line x1="24" y1="62" x2="196" y2="62"/><path d="M${way.map(xy).join('L')}"/>`
-    + `<text x="0" y="12">${top.toFixed(0)} px</text><text x="14" y="65">0</text>`;
+  const [first, last] = [way[0][0], way.at(-1)[0]];
+  const tops = [1, 2].map((which) => Math.max(...way.map((point) => point[which]), 1e-6));
+  const path = (which) => way.map((point) => [
+    24 + ((point[0] - first) / (last - first)) * 170, 62 - (point[which] / tops[which - 1]) * 54,
+  ].join(' ')).join('L');
+  graph.innerHTML = `<line x1="24" y1="62" x2="196" y2="62"/><path class="loss" d="M${path(2)}"/><path d="M${path(1)}"/>`
+    + `<text x="0" y="12">${tops[0].toFixed(0)} px</text><text x="14" y="65">0</text>`;
 }
 
 function films() {
@@ -284,6 +282,7 @@ function compare(on) {
 
 function send(edit, mark = null) {
   if (busy()) return;
+  localStorage.setItem('draggan-seen', 'yes');
   selected = mark;
   post(edit);
 }
@@ -471,7 +470,7 @@ async function receive(event) {
   const [picture] = (event.dataTransfer ?? event.clipboardData).files;
   const field = () => document.querySelector('#own input[type=file]');
   if (!field()) document.querySelector('#own button').click(); // what is folded up is not there
-  for (let i = 0; i < 40 && !field(); i += 1) await new Promise((done) => { setTimeout(done, 50); });
+  for (let i = 0; i < 40 && !field(); i += 1) await pause(50);
   const files = new DataTransfer();
   files.items.add(picture);
   field().files = files.files;

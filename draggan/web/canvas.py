@@ -121,7 +121,7 @@ def task(status: Said | None, progress: float | None = None) -> dict[str, Any]:
 def marks(session: Session | None, status: Said) -> dict[str, Any]:
     """What lies over the picture, as JSON."""
     if session is None:
-        size = {"size": [1, 1], "view": None, "start": None, "steps": 0}
+        size = {"size": [1, 1], "view": None, "start": None, "steps": 0, "loss": 0}
         return {**size, "handles": [], "targets": [], "pending": None, "phase": "waiting", "status": asdict(status)}
     height, width = session.image_size
     return {
@@ -134,6 +134,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "start": _view(session.start),
         "phase": session.phase,
         "steps": session.steps,
+        "loss": session.loss,
         "status": asdict(status),
     }
 

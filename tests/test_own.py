@@ -1,0 +1,131 @@
+"""A picture of one's own on the page, without a browser."""
+
+import base64
+import io
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from draggan.cache import ModelCache
+from draggan.geometry import Point
+from draggan.picture import Picture, cut, whole_crop
+from draggan.render import to_picture
+from draggan.web.aims import Aim, Aims
+from draggan.web.keep import Keep
+from draggan.web.network import Network
+from draggan.web.own import Framing, Own
+from tests.networks import tiny_generator
+
+SIZE = (64, 64)
+
+
+class Shelf(ModelCache):
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def load(self, name_or_path, device="auto"):
+        return self.generator
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Network(Shelf(tiny_generator(64)), "cpu")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    noise = np.random.RandomState(0).randint(0, 256, (9, 12, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((120, 90), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+MOVES = st.tuples(st.floats(-99, 99), st.floats(-99, 99), st.floats(0.2, 5), st.floats(-360, 360))
+
+
+@given(st.lists(MOVES, max_size=6))
+def test_however_it_is_moved_there_is_a_picture_in_the_frame(moves):
+    picture = Picture(np.zeros((90, 120, 3), dtype=np.uint8))
+    framing = Framing(picture, whole_crop(picture.size, SIZE))
+    for move in moves:
+        framing = framing.moved(*move, SIZE)
+    assert cut(picture, framing.crop, SIZE).shape == (1, 3, *SIZE)
+
+
+def test_what_lies_under_the_pointer_moves_with_it():
+    pixels = np.zeros((90, 120, 3), dtype=np.uint8)
+    pixels[40:43, 60:63] = 255
+    framing = Framing(Picture(pixels), whole_crop((90, 120), SIZE)).moved(0, 0, 1.5, 20, SIZE)
+
+    def spot(framing):
+        grey = to_picture(cut(framing.picture, framing.crop, SIZE))[..., 0].astype(float)
+        rows, columns = np.indices(grey.shape)
+        return np.array([(columns * grey).sum(), (rows * grey).sum()]) / grey.sum()
+
+    moved = framing.moved(6, -4, 1, 0, SIZE)
+    assert spot(moved) - spot(framing) == pytest.approx([6, -4], abs=0.3)
+
+
+def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
+    own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
+    pixels = np.asarray(Image.open(photo))
+    framing, canvas, group = own.upload(session, str(photo))
+    assert not photo.exists(), "what was sent is deleted as soon as it is read"
+    assert group["visible"]
+    assert canvas["marks"]["phase"] == "framing"
+    event = SimpleNamespace(right=2, down=1, larger=1.2, turn=5, number=4)
+    framing, canvas = own.frame(session, framing, event)
+    assert canvas["answered"] == 4
+    *_, last = own.reconstruct(session, framing, 10, True)
+    left, edited, canvas, *_ = last
+    assert left is None
+    assert "like your picture" in canvas["marks"]["status"]["text"]
+    assert edited.photo.delta.nbytes > 0
+    assert len(edited.past) == 1
+    base, own_weights = network.generator("tiny"), network.generator_of(edited)
+    assert own_weights is network.generator_of(edited)
+    assert not torch.equal(base.render(edited.start), own_weights.render(edited.start))
+    assert network.generator_of(edited.undo()) is base
+    name, raw = unpacked(keep.pasted(edited))
+    assert name.endswith("-pasted.png")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(raw))), pixels), "nothing was edited"
+    with pytest.raises(gr.Error, match="no picture to paste into"):
+        keep.pasted(session)
+
+
+def unpacked(update):
+    return update["file"]["name"], base64.b64decode(update["file"]["url"].partition(",")[2])
+
+
+def test_what_cannot_be_done_is_told(network, tmp_path):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    with pytest.raises(gr.Error, match=r"empty\.png is empty"):
+        own.upload(session, str(empty))
+    assert not empty.exists()
+    shown = []
+    with pytest.raises(gr.Error, match="no picture to reconstruct"):
+        shown.extend(own.reconstruct(session, None, 10, False))
+    event = SimpleNamespace(right=2, down=1, larger=1.2, turn=5, number=4)
+    assert own.frame(session, None, event)[1]["answered"] == 4
+
+
+def test_aims_belong_to_a_tab_and_a_pull():
+    aims, here = Aims(), Aim(Point(1, 2))
+    aims.put("a", 1, here)
+    aims.put("b", 1, Aim(Point(3, 4), done=True))
+    assert aims.get("a", 1) is here
+    assert aims.get("a", 2) is None
+    aims.put("a", 2, here)
+    assert aims.get("a", 1) is None, "earlier pulls are forgotten"
+    aims.forget("a")
+    assert aims.get("a", 2) is None
+    assert aims.get("b", 1).done

@@ -1,0 +1,42 @@
+"""The controls of a drag, and the configuration that they make."""
+
+import pytest
+
+from draggan.engine import DragConfig
+from draggan.kinematics import KinematicConfig
+from draggan.web import settings
+
+
+def test_the_paper_s_settings_are_shown_and_read_back():
+    shown = settings.defaults("plush-256")
+    assert settings.chosen(shown) == ("draggan", DragConfig())
+    assert len(settings.controls("plush-256")) == len(shown)
+    assert [c.value for c in settings.controls("plush-256")] == shown
+    assert settings.chosen(settings.defaults("stylegan2-cat"))[1].lr == 1e-3
+
+
+def test_the_other_engine_keeps_its_own_settings():
+    engine, config = settings.chosen(["kinematics", 0.1, 77, "w", 6, 128, 3, 12, 20, 3])
+    assert engine == "kinematics"
+    assert config == KinematicConfig(max_steps=77, space="w", tolerance=3)
+    assert settings.live(settings.defaults("plush-256"))[0] == "kinematics"
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_an_empty_control_is_named(place):
+    shown = settings.defaults("plush-256")
+    shown[place] = None
+    with pytest.raises(ValueError, match=f"{settings.NAMES[place]} is empty: give it a value, or press Reset"):
+        settings.chosen(shown)
+
+
+@pytest.mark.parametrize("kept", [None, [], "text", [None] * 10, ["draggan", -1, 1, "w", 1, 1, 1, 1, 1, 1], [1] * 11])
+def test_what_a_browser_kept_is_used_only_where_it_can_be(kept):
+    assert all(isinstance(change, dict) for change in settings.remembered(kept))
+    assert len(settings.remembered(kept)) == 10
+
+
+def test_what_a_browser_keeps_comes_back():
+    shown = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2]
+    assert settings.remembered(settings.keep(*shown)) == shown
+    assert isinstance(settings.keep("draggan", 7, 3, "v", 5, 64, 4, 11, 0, 2), dict), "not kept while it is wrong"
