@@ -68,7 +68,7 @@ class Shelf:
 
 
 def drawn(do):
-    return do.start("tiny", 3, 0.7)[3]
+    return do.start("tiny", 3, 0.7)[13]
 
 
 def event(kind, **data):
@@ -290,7 +290,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(do, network):
         return submit(turn)
 
     network._worker = SimpleNamespace(submit=counted)
-    sessions = [clicked(do, do.start("tiny", seed, 1.0)[3], (5, 6), (40, 30)) for seed in range(5)]
+    sessions = [clicked(do, do.start("tiny", seed, 1.0)[13], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.drag(session, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
@@ -348,7 +348,7 @@ def test_the_status_of_a_drag_counts_the_others(do):
 
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.start("tiny", 9, 1.0)[3], (50, 20), (10, 40))
+    second = clicked(do, do.start("tiny", 9, 1.0)[13], (50, 20), (10, 40))
     alone = [list(do.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.drag(s, *SETTINGS))[-1][0].latent, (first, second)))

@@ -13,6 +13,8 @@ def kept(tab):
 
 def edited(tab):
     """An edit with a bit of everything. -> its points, its picture, the painted pixels, steps"""
+    tab.page.get_by_text("Drag settings").click()
+    tab.page.get_by_label("Step size").fill("0.003")
     tab.pair((111, 170), (150, 150))
     tab.paint((40, 60), (220, 200))
     tab.page.click("#drag")
@@ -35,6 +37,8 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     other.page.locator("input[type=file][accept='.draggan']").set_input_files(path)
     until(other, lambda: other.frame() == frame and other.points() == points and other.painted() == painted)
     expect(other.page.get_by_label("Seed").first).to_have_value("6")
+    other.page.get_by_text("Drag settings").click()
+    expect(other.page.get_by_label("Step size")).to_have_value("0.003")
     expect(other.page.locator("#canvas .strip button")).to_have_count(2)
     for _ in range(2):
         other.page.keyboard.press("Control+z")

@@ -15,6 +15,18 @@ def test_the_paper_s_settings_are_shown_and_read_back():
     assert settings.chosen(settings.defaults("stylegan2-cat"))[1].lr == 1e-3
 
 
+@pytest.mark.parametrize(
+    "controls",
+    [
+        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 3],
+        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 0],
+        ["kinematics", 2e-3, 77, "w", 6, 128, 3, 12, 20, 3],
+    ],
+)
+def test_a_configuration_is_shown_as_it_was_chosen(controls):
+    assert settings.shown(*settings.chosen(controls), "plush-256") == controls
+
+
 def test_the_other_engine_keeps_its_own_settings():
     engine, config = settings.chosen(["kinematics", 0.1, 77, "w", 6, 128, 3, 12, 20, 3])
     assert engine == "kinematics"

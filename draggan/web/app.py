@@ -158,7 +158,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         page.load(do.stay, **quiet)
         arriving = page.load(do.arrive, None, view, **quiet)
         kept = gr.Textbox(visible=False)
-        all_of_it = [menu, seed, psi, *shown]
+        all_of_it = [*controls, menu, seed, psi, *shown]
         drawing = arriving.success(do.start, [menu, seed, psi, kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 

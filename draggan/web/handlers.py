@@ -68,20 +68,31 @@ class Handlers:
 
     @told
     def start(self, model: str, seed: float, truncation_psi: float, kept: str | None = None) -> tuple:
-        """The first picture of a tab, or what its browser kept of one. -> menu, seed, psi, then what `shown` gives"""
+        """The first picture of a tab, or what its browser kept of one.
+
+        -> controls, menu, seed, psi, then what `shown` gives
+        """
         if kept:
             try:
                 session = self._opened(unpack(base64.b64decode(kept)), (model,))
                 return self._seen(session)
             except EXPECTED as error:
                 warn(error)
-        return self.menu(model), seed, truncation_psi, *self._drawn(None, model, seed, truncation_psi)
+        kept_as_they_are = [gr.skip()] * len(settings.NAMES)
+        return (
+            *kept_as_they_are,
+            self.menu(model),
+            seed,
+            truncation_psi,
+            *self._drawn(None, model, seed, truncation_psi),
+        )
 
     def open_session(self, session: Session, path: str) -> Iterator[tuple]:
         """A session in a file that the user sends; its model is downloaded where needed.
 
-        -> menu, seed, psi, then what `shown` gives
+        -> controls, menu, seed, psi, then what `shown` gives
         """
+        same = [gr.skip()] * (len(settings.NAMES) + 3)
         try:
             must_be_free(session)
             saved = _read(Path(path))
@@ -91,11 +102,11 @@ class Handlers:
                     words.loading(saved.session.model, progress),
                     progress.received / (progress.total or math.inf),
                 )
-                yield *3 * (gr.skip(),), *shown(replace(session, phase="loading"), status=status, progress=part)
+                yield *same, *shown(replace(session, phase="loading"), status=status, progress=part)
             yield self._seen(self._opened(saved, (session.model,)))
         except Exception as error:
             if session is not None:
-                yield *3 * (gr.skip(),), *shown(session)
+                yield *same, *shown(session)
             tell(error)
 
     @told
@@ -288,10 +299,11 @@ class Handlers:
         return saved.session
 
     def _seen(self, session: Session) -> tuple:
-        """A whole session that the browser has not seen. -> menu, seed, psi, then what `shown` gives"""
+        """A whole session that the browser has not seen. -> controls, menu, seed, psi, then what `shown` gives"""
         session = session if session.shots else session.keep(thumbnail(self._network.picture(session)))
         parts = shown(session, self._network.frame(session), repaint=True, strip=True)
-        return self.menu(session.model), session.seed, session.truncation_psi, *parts
+        controls = settings.shown(session.engine, session.config, session.model)
+        return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         fresh = self._network.draw(model, int(seed), truncation_psi)

@@ -13,6 +13,7 @@ from draggan.web.words import say
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
 STEP, LAYERS = 1, 4  # which controls these are
 FAST = "kinematics"
+SHARED = ("max_steps", "space", "tolerance")  # settings that every engine has
 NAMES = ("engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within")
 BLOCKS = (32, 64, 128, 256)
 
@@ -47,6 +48,17 @@ def defaults(model: str) -> list[Any]:
     radii = [round(r * UNIT, 3) for r in (paper.r1, paper.r2)]
     first = [DEFAULT, step_size(model), paper.max_steps, paper.space, paper.moving_layers, paper.feature_resolution]
     return [*first, *radii, paper.mask_weight, paper.tolerance or 0]
+
+
+def shown(engine: str, config: Any, model: str) -> list[Any]:
+    """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
+    names = ("lr", "max_steps", "space", "moving_layers", "feature_resolution", "r1", "r2", "mask_weight", "tolerance")
+    values = [engine, *defaults(model)[1:]]
+    for i, name in enumerate(names, start=1):
+        if engine == DEFAULT or name in SHARED:
+            value = getattr(config, name)
+            values[i] = round(value * UNIT, 3) if name in ("r1", "r2") else value or 0 if name == "tolerance" else value
+    return values
 
 
 def chosen(shown: Sequence[Any]) -> tuple[str, Any]:
