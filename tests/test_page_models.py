@@ -72,7 +72,7 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     before = tab.frame()
     choose(tab, "stylegan2-cat")
     expect(tab.status).to_contain_text(re.compile(r"Downloading stylegan2-cat: \d+ % / "), timeout=20_000)
-    bar = tab.page.get_by_role("progressbar", name="Download")
+    bar = tab.page.get_by_role("progressbar", name="Progress")
     expect(bar).to_be_visible()
     assert tab.frame() == before
     expect(tab.status).to_contain_text("Click a point", timeout=60_000)
