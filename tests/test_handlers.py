@@ -18,7 +18,7 @@ from draggan.download import DownloadError
 from draggan.render import to_picture
 from draggan.session import Session
 from draggan.transfer import Progress
-from draggan.web import handlers
+from draggan.web import dragging
 from draggan.web.canvas import read_mask
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
@@ -140,9 +140,9 @@ def test_clicks_become_marks(do):
 
 
 def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeypatch):
-    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    shown = list(do.drag(session, *SETTINGS))
+    shown = list(do.dragging.drag(session, *SETTINGS))
     assert "image" not in shown[0][1], "at first the picture is the one that is shown already"
     assert torch.equal(shown[0][0].latent, session.latent)
     assert [now.steps for now, *_ in shown] == [0, 1, 2, 3, 4]
@@ -160,20 +160,20 @@ def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeyp
 
 
 def test_another_engine_goes_on_from_where_the_handles_lie(do):
-    session = list(do.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
-    after = list(do.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    after = list(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
     assert (session.engine, after.engine) == ("draggan", "kinematics")
     assert after.pairs[0].handle == session.handles[0]
     assert after.phase in ("arrived", "stuck", "limit")
     assert len(after.past) == len(session.past) + 1, "one drag is one edit"
-    back = list(do.drag(after, *SETTINGS))[-1][0]
+    back = list(do.dragging.drag(after, *SETTINGS))[-1][0]
     assert back.pairs[0].handle == after.handles[0]
 
 
 def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    whole = list(do.drag(session, *SETTINGS))[-1][0]
-    running = do.drag(session, *SETTINGS)
+    whole = list(do.dragging.drag(session, *SETTINGS))[-1][0]
+    running = do.dragging.drag(session, *SETTINGS)
     kept = next(running)[0]
     running.close()
     [(_, stopped, canvas, drag, *_)] = do.stop(kept)
@@ -183,7 +183,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
         "the browser asks where it shows another frame"
     )
     assert drag["value"].key == "Continue"
-    assert torch.equal(list(do.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
+    assert torch.equal(list(do.dragging.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
 
 
 @pytest.fixture
@@ -248,9 +248,9 @@ def test_a_sent_file_joins_the_menu(do):
 
 
 def test_whoever_stops_gets_the_picture_of_the_last_step(do, network, generator, monkeypatch):
-    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
     monkeypatch.setattr(network, "timed", lambda work, *args: (work(*args), 1.0 if work is next else 100.0))
-    running = do.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
     shown = [next(running) for _ in range(4)]
     running.close()
     assert ["image" in canvas for _, canvas, *_ in shown] == [False, True, False, False], "frames are rare: they cost"
@@ -292,7 +292,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(do, network):
     network._worker = SimpleNamespace(submit=counted)
     sessions = [clicked(do, do.start("tiny", seed, 1.0)[13], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
-        drags = [tabs.submit(list, do.drag(session, *SETTINGS)) for session in sessions]
+        drags = [tabs.submit(list, do.dragging.drag(session, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
         assert all(drag.result() for drag in drags)
     assert 2 <= max(overtaken) <= 5, "each of the 5 others may have one turn before"
@@ -308,7 +308,7 @@ def test_models_are_loaded_beside_the_worker(do, network):
 
     network._models.load = seen
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    list(do.drag(session, *SETTINGS))
+    list(do.dragging.drag(session, *SETTINGS))
     iter_all(do.choose(session, "far", 4, 0.7), [])
     assert set(loaded) == {threading.current_thread().name}
 
@@ -319,7 +319,7 @@ def test_without_a_picture_everything_says_so(do, network, warned):
         lambda: do.draw(None, 1, 0.7),
         lambda: do.style(None, 1, 0.7, 6),
         lambda: do.look(None, event("look", original=False)),
-        lambda: list(do.drag(None, *SETTINGS)),
+        lambda: list(do.dragging.drag(None, *SETTINGS)),
         lambda: list(do.choose(None, "far", 1, 0.7)),
         lambda: keep.picture(None, False),
         lambda: keep.both(None, False),
@@ -337,7 +337,7 @@ def test_without_a_picture_everything_says_so(do, network, warned):
 
 def test_the_status_of_a_drag_counts_the_others(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    first, second, third = (do.drag(session, *SETTINGS) for _ in range(3))
+    first, second, third = (do.dragging.drag(session, *SETTINGS) for _ in range(3))
     assert "too" not in spoken(next(first)[1])
     assert spoken(next(second)[1]).endswith("px to go. 1 other drag too: each waits its turn.")
     assert spoken(next(third)[1]).endswith("px to go. 2 others drag too: each waits its turn.")
@@ -349,9 +349,9 @@ def test_the_status_of_a_drag_counts_the_others(do):
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
     first = clicked(do, drawn(do), (5, 6), (40, 30))
     second = clicked(do, do.start("tiny", 9, 1.0)[13], (50, 20), (10, 40))
-    alone = [list(do.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
+    alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
-        together = list(tabs.map(lambda s: list(do.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
+        together = list(tabs.map(lambda s: list(do.dragging.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -382,7 +382,7 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     assert "outside the picture" in warned[0]
     with pytest.raises(gr.Error, match="seed -1"):
         do.draw(session, -1, 0.7)
-    running = do.drag(session, *SETTINGS)
+    running = do.dragging.drag(session, *SETTINGS)
     kept, canvas, *_ = next(running)
     assert kept is session
     with pytest.raises(gr.Error, match="nothing to drag yet"):
@@ -399,14 +399,14 @@ def test_out_of_memory_keeps_the_last_frame(do, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return advanced(session, step, stuck)
 
-    monkeypatch.setattr(handlers, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
     monkeypatch.setattr(Session, "advance", failing)
     with pytest.raises(gr.Error, match=r"Out of memory\. Nothing is lost"):
-        shown.extend(iter_all(do.drag(session, *SETTINGS), shown))
+        shown.extend(iter_all(do.dragging.drag(session, *SETTINGS), shown))
     assert shown[-1][0].phase == "stopped"
     assert shown[-1][0].pairs == session.pairs
     monkeypatch.undo()
-    assert list(do.drag(shown[-1][0], *SETTINGS))[-1][0].phase == "limit"
+    assert list(do.dragging.drag(shown[-1][0], *SETTINGS))[-1][0].phase == "limit"
 
 
 def iter_all(running, into):
@@ -421,8 +421,10 @@ def test_the_status_says_what_to_do_next(do):
     assert "Now click the place" in str(status(clicked(do, session, (5, 6))))
     both = clicked(do, session, (5, 6), (5, 16))
     assert str(status(both)) == "1 point, 10 px to go. Add more, or press Drag it."
-    assert "steps are used up" in str(status(list(do.drag(both, *SETTINGS))[-1][0]))
-    assert "Arrived after 0 steps" in str(status(list(do.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0]))
+    assert "steps are used up" in str(status(list(do.dragging.drag(both, *SETTINGS))[-1][0]))
+    assert "Arrived after 0 steps" in str(
+        status(list(do.dragging.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
+    )
     assert "choose a smaller model" in explain(MemoryError())
 
 
@@ -449,7 +451,7 @@ def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     painted[:30, 10:] = True
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     session = do.edit(session, event("mask", png=png_of(painted)))[0]
-    after = list(do.drag(session, *SETTINGS))[-1][0]
+    after = list(do.dragging.drag(session, *SETTINGS))[-1][0]
     undone, canvas, *_, undo, redo = do.edit(after, event("undo"))
     assert torch.equal(undone.latent, session.latent)
     assert (undo["interactive"], redo["interactive"]) == (True, True)

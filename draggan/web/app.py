@@ -177,11 +177,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         seeds.click(start.seeds, [state, psi], [offered, gallery], **alone)
         starting = gallery.pick(do.example, [state, offered, psi, *controls], [seed, menu, *shown], **alone)
 
-        pulled = view.live(do.live, [state, *controls], shown, **quiet, trigger_mode="once")
-        view.aim(do.aim, **quiet, trigger_mode="multiple", queue=False)
+        pulled = view.live(do.dragging.live, [state, *controls], shown, **quiet, trigger_mode="once")
+        view.aim(do.dragging.aim, **quiet, trigger_mode="multiple", queue=False)
         view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
-        running = drag.click(do.drag, [state, *controls], shown, **alone)
+        running = drag.click(do.dragging.drag, [state, *controls], shown, **alone)
         stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting, inverting], queue=False)
         for long in (running, pulled, choosing, opening, reading, starting, inverting):  # what is cancelled has ended
             long.failure(do.stop, state, [menu, *shown], **quiet)

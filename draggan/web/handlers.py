@@ -4,32 +4,26 @@ import asyncio
 import base64
 import math
 import random
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from draggan.engine import DragStep
-from draggan.geometry import Point
 from draggan.models import available_models
-from draggan.progress import Patience
 from draggan.project import Project, check_fits, load, unpack
-from draggan.render import encode, thumbnail, to_picture
+from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.table import MODELS
 from draggan.web import canvas, settings, words
-from draggan.web.aims import Aim, Aims
+from draggan.web.answers import kept, must_be_free, shown
+from draggan.web.dragging import Dragging
 from draggan.web.network import Network
-from draggan.web.presence import Drags, Places
+from draggan.web.presence import Places
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
 from draggan.web.telling import EXPECTED, must_be_here, tell, told, warn
 
-FRAME_SECONDS = 1 / 15  # between two answers of a drag
-AIM_STEPS = 3  # steps towards one place of the pointer, at least
 WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
 ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
@@ -41,8 +35,7 @@ class Handlers:
     def __init__(self, network: Network, places: Places) -> None:
         self._network = network
         self._places = places
-        self._drags = Drags()
-        self._aims = Aims()
+        self.dragging = Dragging(network)
 
     async def stay(self, request: gr.Request) -> AsyncIterator[None]:
         """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
@@ -67,25 +60,19 @@ class Handlers:
             await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
 
     @told
-    def start(self, model: str, seed: float, truncation_psi: float, kept: str | None = None) -> tuple:
+    def start(self, model: str, seed: float, truncation_psi: float, stored: str | None = None) -> tuple:
         """The first picture of a tab, or what its browser kept of one.
 
         -> controls, menu, seed, psi, then what `shown` gives
         """
-        if kept:
+        if stored:
             try:
-                session = self._opened(unpack(base64.b64decode(kept)), (model,))
+                session = self._opened(unpack(base64.b64decode(stored)), (model,))
                 return self._seen(session)
             except EXPECTED as error:
                 warn(error)
-        kept_as_they_are = [gr.skip()] * len(settings.NAMES)
-        return (
-            *kept_as_they_are,
-            self.menu(model),
-            seed,
-            truncation_psi,
-            *self._drawn(None, model, seed, truncation_psi),
-        )
+        same = [gr.skip()] * len(settings.NAMES)
+        return *same, self.menu(model), seed, truncation_psi, *self._drawn(None, model, seed, truncation_psi)
 
     def open_session(self, session: Session, path: str) -> Iterator[tuple]:
         """A session in a file that the user sends; its model is downloaded where needed.
@@ -98,10 +85,8 @@ class Handlers:
             saved = _read(Path(path))
             self._check_model(saved.session.model, (session.model,))
             for progress in self._network.download(saved.session.model):
-                status, part = (
-                    words.loading(saved.session.model, progress),
-                    progress.received / (progress.total or math.inf),
-                )
+                status = words.loading(saved.session.model, progress)
+                part = progress.received / (progress.total or math.inf)
                 yield *same, *shown(replace(session, phase="loading"), status=status, progress=part)
             yield self._seen(self._opened(saved, (session.model,)))
         except Exception as error:
@@ -126,7 +111,7 @@ class Handlers:
         must_be_free(session)
         other = self._network.draw(session.model, int(seed), truncation_psi)
         styled = session.restyled(other.latent, int(moving_layers))
-        return self._kept(styled)
+        return kept(self._network, styled)
 
     def choose(self, session: Session, model: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old one.
@@ -178,79 +163,6 @@ class Handlers:
         original = encode(self._network.picture(session, session.start), lossless=False) if event.original else None
         return canvas.picture(session, self._network.frame(session), original)
 
-    def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
-        """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
-
-        Whoever stops keeps the last step that was shown; `stop` brings its picture.
-        controls: as `settings.chosen` reads them.
-        """
-        kept = session
-        try:
-            must_be_free(session)
-            session = session.dragged_by(*settings.chosen(controls))
-            frames, patience = _Frames(self._network), Patience()
-            with self._drags.one():
-                for step, seconds in self._network.steps(session):
-                    moved = step.index > session.steps
-                    session = session.advance(step, stuck=patience.lost(step))
-                    frames.spend(seconds)
-                    if session.busy and not frames.turn():
-                        continue
-                    frame = None
-                    if moved and (not session.busy or frames.due()):
-                        picture = frames.draw(step, max(session.image_size) if session.busy else None)
-                        session = session if session.busy else session.keep(thumbnail(picture))
-                        frame, kept = encode(picture, lossless=False), session
-                    if moved:
-                        frames.shown()
-                    status = words.status(session, self._drags.others)
-                    yield shown(session, frame, status, strip=not session.busy)
-                    if not session.busy:
-                        break
-        except Exception as error:
-            if kept is not None:
-                yield shown(kept.stop())
-            tell(error)
-
-    def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
-        """A drag whose target is where the pointer is, until it is let go: see `aim`."""
-        kept, tab = session, str(request.session_hash)
-        try:
-            must_be_free(session)
-            session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
-            frames, steps, taken = _Frames(self._network), iter(()), 0
-            with self._drags.one():
-                while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
-                    if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
-                        session, taken = session.aimed(index, aim.at), 0
-                        steps = self._network.steps(session)
-                    step, seconds = next(steps, (None, 0.0))
-                    taken += 1
-                    frame = None
-                    if step is None:
-                        time.sleep(FRAME_SECONDS)
-                    else:
-                        moved = step.index > session.steps
-                        session = replace(session.advance(step), phase="dragging")
-                        frames.spend(seconds)
-                        if moved and frames.turn() and frames.due():
-                            frame, kept = encode(frames.draw(step, max(session.image_size)), lossless=False), session
-                    if frame or frames.silent():
-                        frames.shown()
-                        yield shown(session, frame)
-            yield self._kept(session.stop())
-        except Exception as error:
-            if kept is not None:
-                yield shown(kept.stop())
-            tell(error)
-        finally:
-            self._aims.forget(tab)
-
-    def aim(self, event: gr.EventData, request: gr.Request) -> None:
-        """Where the pointer of a pull is now, or that it was let go."""
-        x, y = event.at
-        self._aims.put(str(request.session_hash), event.gesture, Aim(Point(float(x), float(y)), bool(event.done)))
-
     def example(
         self, session: Session, offered: tuple[Start, ...], event: gr.EventData, *controls: Any
     ) -> Iterator[tuple]:
@@ -273,7 +185,7 @@ class Handlers:
         for pair in start.pairs:
             session = session.add(pair)
         if start.pairs:
-            for dragged in self.drag(session, *drag):
+            for dragged in self.dragging.drag(session, *drag):
                 yield start.seed, session.model, *dragged
 
     def stop(self, session: Session) -> Iterator[tuple]:
@@ -283,7 +195,7 @@ class Handlers:
             return
         stopped = session.stop()
         try:
-            yield session.model, *(self._kept(stopped) if stopped.phase == "stopped" else shown(stopped))
+            yield session.model, *(kept(self._network, stopped) if stopped.phase == "stopped" else shown(stopped))
         except EXPECTED as error:  # what failed may be the network itself
             yield session.model, *shown(stopped)
             tell(error)
@@ -311,66 +223,7 @@ class Handlers:
             fresh = session.redrawn(fresh)
         elif session is not None:
             fresh = replace(fresh, number=session.number + 1)
-        return self._kept(fresh)
-
-    def _kept(self, session: Session) -> tuple:
-        """A session whose picture is kept to go back to."""
-        picture = self._network.picture(session)
-        return shown(session.keep(thumbnail(picture)), encode(picture, lossless=False), strip=True)
-
-
-class _Frames:
-    """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
-        self._told = -math.inf
-
-    def spend(self, seconds: float) -> None:
-        """A step took so long."""
-        self._stepping += seconds
-
-    def turn(self) -> bool:
-        return time.monotonic() - self._told >= FRAME_SECONDS
-
-    def silent(self) -> bool:
-        """Whether nothing was said for so long that a tab that is gone would not be noticed."""
-        return time.monotonic() - self._told > 1
-
-    def due(self) -> bool:
-        return self._stepping >= 2 * self._drawing
-
-    def draw(self, step: DragStep, preview: int | None) -> np.ndarray:
-        """The picture of a step: a preview of that resolution, in the precision of the drag; None: in full."""
-        image, self._drawing = self._network.timed(step.image, preview)
-        self._stepping = 0.0
-        return to_picture(image)
-
-    def shown(self) -> None:
-        self._told = time.monotonic()
-
-
-def shown(
-    session: Session,
-    frame: bytes | None = None,
-    status: words.Said | None = None,
-    progress: float | None = None,
-    repaint: bool = False,
-    answered: int | None = None,
-    strip: bool = False,
-) -> tuple:
-    """-> session, canvas, then the buttons to drag, stop, undo and redo"""
-    marks = canvas.update(session, status or words.status(session), frame, progress, repaint, answered, strip)
-    label = "Continue" if session.phase in ("stopped", "limit", "stuck") else "Drag it"
-    return (
-        session,
-        marks,
-        gr.update(value=words.say(label), interactive=not session.busy),
-        gr.update(interactive=session.busy),
-        gr.update(interactive=bool(session.past) and not session.busy),
-        gr.update(interactive=bool(session.future) and not session.busy),
-    )
+        return kept(self._network, fresh)
 
 
 def _read(path: Path) -> Project:
@@ -379,10 +232,3 @@ def _read(path: Path) -> Project:
         return load(path)
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), path.name)) from error
-
-
-def must_be_free(session: Session | None) -> None:
-    """Raises ValueError where a tab has no picture, or something runs in it."""
-    must_be_here(session)
-    if session is not None and session.busy:
-        raise ValueError("something is running: press Stop first")

@@ -18,7 +18,7 @@ from draggan.render import encode, side_by_side, thumbnail, to_picture, with_poi
 from draggan.session import Session, photo_session
 from draggan.tuning import tune
 from draggan.web import canvas, words
-from draggan.web.handlers import must_be_free, shown
+from draggan.web.answers import must_be_free, shown
 from draggan.web.network import Network
 from draggan.web.telling import tell, told
 

@@ -1,0 +1,139 @@
+"""What the page does while something is dragged: by the button, or live, under the hand."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from draggan.engine import DragStep
+from draggan.geometry import Point
+from draggan.progress import Patience
+from draggan.render import encode, thumbnail, to_picture
+from draggan.session import Session
+from draggan.web import canvas, settings, words
+from draggan.web.aims import Aim, Aims
+from draggan.web.answers import kept, must_be_free, shown
+from draggan.web.network import Network
+from draggan.web.presence import Drags
+from draggan.web.telling import tell
+
+FRAME_SECONDS = 1 / 15  # between two answers of a drag
+AIM_STEPS = 3  # steps towards one place of the pointer, at least
+
+
+class Dragging:
+    """The handlers of running drags."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._drags = Drags()
+        self._aims = Aims()
+
+    def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
+        """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
+
+        Whoever stops keeps the last step that was shown; `stop` brings its picture.
+        controls: as `settings.chosen` reads them.
+        """
+        last = session
+        try:
+            must_be_free(session)
+            session = session.dragged_by(*settings.chosen(controls))
+            frames, patience = _Frames(self._network), Patience()
+            with self._drags.one():
+                for step, seconds in self._network.steps(session):
+                    moved = step.index > session.steps
+                    session = session.advance(step, stuck=patience.lost(step))
+                    frames.spend(seconds)
+                    if session.busy and not frames.turn():
+                        continue
+                    frame = None
+                    if moved and (not session.busy or frames.due()):
+                        picture = frames.draw(step, max(session.image_size) if session.busy else None)
+                        session = session if session.busy else session.keep(thumbnail(picture))
+                        frame, last = encode(picture, lossless=False), session
+                    if moved:
+                        frames.shown()
+                    status = words.status(session, self._drags.others)
+                    yield shown(session, frame, status, strip=not session.busy)
+                    if not session.busy:
+                        break
+        except Exception as error:
+            if last is not None:
+                yield shown(last.stop())
+            tell(error)
+
+    def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
+        """A drag whose target is where the pointer is, until it is let go: see `aim`."""
+        last, tab = session, str(request.session_hash)
+        try:
+            must_be_free(session)
+            session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
+            frames, steps, taken = _Frames(self._network), iter(()), 0
+            with self._drags.one():
+                while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
+                    if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
+                        session, taken = session.aimed(index, aim.at), 0
+                        steps = self._network.steps(session)
+                    step, seconds = next(steps, (None, 0.0))
+                    taken += 1
+                    frame = None
+                    if step is None:
+                        time.sleep(FRAME_SECONDS)
+                    else:
+                        moved = step.index > session.steps
+                        session = replace(session.advance(step), phase="dragging")
+                        frames.spend(seconds)
+                        if moved and frames.turn() and frames.due():
+                            frame, last = encode(frames.draw(step, max(session.image_size)), lossless=False), session
+                    if frame or frames.silent():
+                        frames.shown()
+                        yield shown(session, frame)
+            yield kept(self._network, session.stop())
+        except Exception as error:
+            if last is not None:
+                yield shown(last.stop())
+            tell(error)
+        finally:
+            self._aims.forget(tab)
+
+    def aim(self, event: gr.EventData, request: gr.Request) -> None:
+        """Where the pointer of a pull is now, or that it was let go."""
+        x, y = event.at
+        self._aims.put(str(request.session_hash), event.gesture, Aim(Point(float(x), float(y)), bool(event.done)))
+
+
+class _Frames:
+    """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
+        self._told = -math.inf
+
+    def spend(self, seconds: float) -> None:
+        """A step took so long."""
+        self._stepping += seconds
+
+    def turn(self) -> bool:
+        return time.monotonic() - self._told >= FRAME_SECONDS
+
+    def silent(self) -> bool:
+        """Whether nothing was said for so long that a tab that is gone would not be noticed."""
+        return time.monotonic() - self._told > 1
+
+    def due(self) -> bool:
+        return self._stepping >= 2 * self._drawing
+
+    def draw(self, step: DragStep, preview: int | None) -> np.ndarray:
+        """The picture of a step: a preview of that resolution, in the precision of the drag; None: in full."""
+        image, self._drawing = self._network.timed(step.image, preview)
+        self._stepping = 0.0
+        return to_picture(image)
+
+    def shown(self) -> None:
+        self._told = time.monotonic()
