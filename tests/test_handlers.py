@@ -43,7 +43,7 @@ def network(generator):
 
 @pytest.fixture
 def do(network):
-    return Handlers(network, Places(10))
+    return Handlers(network, Places(10), forget=lambda tab: None)
 
 
 class Shelf:

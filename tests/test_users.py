@@ -9,7 +9,7 @@ import pytest
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.cache import ModelCache
-from draggan.web import app
+from draggan.web import app, handlers
 from draggan.web.app import ServerConfig
 from draggan.web.limits import accounts, size
 from draggan.web.presence import Drags, Places
@@ -121,6 +121,35 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
             await tab.stop()
 
     asyncio.run(run())
+
+
+def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
+    class Shelf(ModelCache):
+        def load(self, name_or_path, device="auto"):
+            return plush
+
+    monkeypatch.setattr(handlers, "GONE_SECONDS", 1)
+    monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
+    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
+    here = app.serve(page, ServerConfig(port=17945))
+
+    def kept():
+        return sum(bool(s.state_data) for s in page.app.state_holder.session_data.values())
+
+    async def run() -> None:
+        async with client() as http, Visitor(http, here) as tab:
+            await tab.until("ready")
+            async with Visitor(http, here) as other:
+                await other.until("ready")
+                assert kept() == 2
+            await wait_for(lambda: kept() == 1, 30)
+            await tab.edit("click", at=[10, 10])
+            assert tab.marks["pending"] == [10, 10], "the tab that stayed has its picture"
+
+    try:
+        asyncio.run(run())
+    finally:
+        page.close()
 
 
 def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):

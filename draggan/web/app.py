@@ -85,8 +85,10 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
-    do, keep, start, own = Handlers(network, Places(max_users)), Keep(network), Starts(network), Own(network)
-    with Page(title="draggan", analytics_enabled=False, fill_width=True) as page:
+    page = Page(title="draggan", analytics_enabled=False, fill_width=True)
+    do = Handlers(network, Places(max_users), lambda tab: page.app.state_holder.delete_state(tab))
+    keep, start, own = Keep(network), Starts(network), Own(network)
+    with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))
         with gr.Row(equal_height=False, elem_id="work"):

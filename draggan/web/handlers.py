@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,20 @@ from draggan.web.telling import EXPECTED, must_be_here, tell, told, warn
 
 WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
 ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
+GONE_SECONDS = 60  # after which a tab that has gone is forgotten
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
 
 
 class Handlers:
-    """The handlers of one page: the network behind it, and who is on it."""
+    """The handlers of one page: the network behind it, and who is on it.
 
-    def __init__(self, network: Network, places: Places) -> None:
+    forget: puts away what the server keeps of a tab. Called a while after a tab has gone.
+    """
+
+    def __init__(self, network: Network, places: Places, forget: Callable[[str], None]) -> None:
         self._network = network
         self._places = places
+        self._forget = forget
         self.dragging = Dragging(network)
 
     async def stay(self, request: gr.Request) -> AsyncIterator[None]:
@@ -51,6 +56,7 @@ class Handlers:
                 await asyncio.sleep(STAY_SECONDS)
         finally:
             self._places.leave(tab)
+            asyncio.get_running_loop().call_later(GONE_SECONDS, self._put_away, tab)
 
     async def arrive(self, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
         """Ends when the tab has a place. -> canvas"""
@@ -58,6 +64,11 @@ class Handlers:
         while (before := self._places.before(str(request.session_hash))) != 0:
             yield canvas.note(words.waiting(before, self._places.most)) if before else gr.skip()
             await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
+
+    def _put_away(self, tab: str) -> None:
+        """Forgets a tab, unless it has come back: its browser keeps what there was."""
+        if self._places.before(tab) is None:
+            self._forget(tab)
 
     @told
     def start(self, model: str, seed: float, truncation_psi: float, stored: str | None = None) -> tuple:
