@@ -7,7 +7,6 @@ Nothing in such a file is ever run. Whatever does not fit together is refused.
 import json
 import math
 import tempfile
-import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -28,6 +27,7 @@ from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import LARGEST, Crop, Picture
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
+from draggan.stylegan2.checkpoint import write_whole
 from draggan.stylegan2.generator import Generator
 
 VERSION = 1
@@ -56,26 +56,15 @@ def pack(project: Project) -> bytes:
 
 def unpack(raw: bytes) -> Project:
     """Reads what `pack` wrote. Raises ValueError for anything else."""
-    with tempfile.NamedTemporaryFile(suffix=".draggan") as file:
-        file.write(raw)
-        file.flush()
-        return load(Path(file.name))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "session.draggan"
+        path.write_bytes(raw)
+        return load(path)
 
 
 def save(path: Path, project: Project) -> None:
     """Writes all of it or nothing. Raises ValueError while something runs, OSError where it cannot be written."""
-    tensors = _tensors(project)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.touch()
-        mode = part.stat().st_mode  # of a new file here; save_file makes one that only its owner may read
-        safetensors.torch.save_file(tensors, part)
-        part.chmod(mode)
-        part.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, _tensors(project))
 
 
 def _tensors(project: Project) -> dict[str, Tensor]:

@@ -207,7 +207,7 @@ class Session:
         """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
         if engine == self.engine or self.drag is None:
             return replace(self, engine=engine, config=config)
-        return replace(self, engine=engine, config=config, pairs=self._rebased(), drag=None, film=self.film)
+        return replace(self, engine=engine, config=config, pairs=self._rebased(), drag=None)
 
     def run(self, generator: Generator, config: Any = None) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands; config: None, the session's own.

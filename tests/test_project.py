@@ -18,6 +18,7 @@ from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.project import Project
 from draggan.session import new_session
+from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.generator import Generator
 from tests.networks import tiny_generator
 
@@ -108,7 +109,7 @@ def test_a_running_session_is_not_saved_and_a_failure_leaves_the_old_file(edited
     path.write_text("old")
     with pytest.raises(ValueError, match="something is running: stop it"):
         project.save(path, Project(replace(edited, phase="dragging"), ""))
-    monkeypatch.setattr(project.safetensors.torch, "save_file", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(checkpoint, "save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         project.save(path, Project(edited, ""))
     assert [p.name for p in tmp_path.iterdir()] == ["a.draggan"]

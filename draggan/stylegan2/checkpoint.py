@@ -67,11 +67,16 @@ def write(
     """
     contiguous = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
     metadata = {"format": "pt", "config": json.dumps(config.to_json())} | ({"source": source} if source else {})
+    write_whole(path, contiguous, metadata)
+
+
+def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes contiguous tensors as safetensors, all of it or nothing. Raises OSError where that cannot be done."""
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         part.touch()
         mode = part.stat().st_mode  # of a new file here; save_file makes one that only its owner may read
-        save_file(contiguous, part, metadata=metadata)
+        save_file(tensors, part, metadata=metadata)
         part.chmod(mode)
         part.replace(path)
     except SafetensorError as error:

@@ -24,7 +24,11 @@ MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
 def component() -> gr.HTML:
-    """The canvas. Its events are `edit`, what `edited` reads, and `look`, which asks for the picture."""
+    """The canvas.
+
+    Its events: `edit`, what `edited` reads; `look` asks for the picture, `safe` for what the browser shall keep;
+    `live`, what `pulled` reads, and `aim`, where the pointer of that pull is; `frame` moves a picture of one's own.
+    """
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),

@@ -95,10 +95,8 @@ class Handlers:
             must_be_free(session)
             saved = _read(Path(path))
             self._check_model(saved.session.model, (session.model,))
-            for progress in self._network.download(saved.session.model):
-                status = words.loading(saved.session.model, progress)
-                part = progress.received / (progress.total or math.inf)
-                yield *same, *shown(replace(session, phase="loading"), status=status, progress=part)
+            for coming in self._coming(session, saved.session.model):
+                yield *same, *coming
             yield self._seen(self._opened(saved, (session.model,)))
         except Exception as error:
             if session is not None:
@@ -131,9 +129,8 @@ class Handlers:
         """
         try:
             must_be_free(session)
-            for progress in self._network.download(model):
-                status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
-                yield model, *shown(replace(session, phase="loading"), status=status, progress=part)
+            for coming in self._coming(session, model):
+                yield model, *coming
             loading = words.Said("Loading {model} ...", {"model": Path(model).name})
             yield model, *shown(replace(session, phase="loading"), status=loading)
             yield model, *self._drawn(session, model, seed, truncation_psi)
@@ -211,6 +208,12 @@ class Handlers:
             yield session.model, *shown(stopped)
             tell(error)
 
+    def _coming(self, session: Session, model: str) -> Iterator[tuple]:
+        """What `shown` gives while a model is downloaded; nothing where it is here."""
+        for progress in self._network.download(model):
+            status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
+            yield shown(replace(session, phase="loading"), status=status, progress=part)
+
     def _check_model(self, model: str, files: tuple[str, ...]) -> None:
         """A session may name a model of the table, or a file that this tab has already, but no other file here."""
         if model not in (*available_models(), *files):
@@ -223,8 +226,9 @@ class Handlers:
 
     def _seen(self, session: Session) -> tuple:
         """A whole session that the browser has not seen. -> controls, menu, seed, psi, then what `shown` gives"""
-        session = session if session.shots else session.keep(thumbnail(self._network.picture(session)))
-        parts = shown(session, self._network.frame(session), repaint=True, strip=True)
+        picture = self._network.picture(session)
+        session = session if session.shots else session.keep(thumbnail(picture))
+        parts = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
         controls = settings.shown(session.engine, session.config, session.model)
         return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
 

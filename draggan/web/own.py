@@ -11,9 +11,9 @@ import torch
 
 from draggan.delta import Delta
 from draggan.geometry import Point
-from draggan.invert import InversionConfig, invert
+from draggan.invert import InversionConfig, invert, psnr
 from draggan.photo import Photo
-from draggan.picture import FACE, Crop, Picture, cut, read_picture, whole_crop
+from draggan.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
 from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.tuning import tune
@@ -103,7 +103,7 @@ class Own:
             fresh = photo_session(generator, session.model, step.latent, photo)
             session = session.redrawn(fresh)
             picture = self._network.picture(session)
-            near = _psnr(picture, original)
+            near = psnr(to_tensor(picture), wanted)
             seen = shown(
                 session.keep(thumbnail(picture)),
                 encode(picture, lossless=False),
@@ -159,8 +159,3 @@ def _watched(busy: Session, original: np.ndarray, image: torch.Tensor, said: wor
 def _left(seen: tuple) -> tuple:
     """What `shown` gives, then the group of buttons for framing, which goes."""
     return *seen, gr.update(visible=False)
-
-
-def _psnr(picture: np.ndarray, wanted: np.ndarray) -> float:
-    error = np.mean((picture.astype(np.float64) - wanted) ** 2)
-    return 10 * math.log10(255**2 / max(error, 1e-9))

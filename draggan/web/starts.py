@@ -63,16 +63,19 @@ class Starts:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._examples: list[np.ndarray] = []  # their pictures, the same for every tab
 
     @told
     def examples(self) -> tuple[tuple[Start, ...], dict[str, Any]]:
         """-> what is offered, gallery"""
-        pictures = []
-        for example in EXAMPLES:
-            session = self._network.draw(EXAMPLE_MODEL, example.seed, EXAMPLE_PSI)
-            handles, targets = zip(*((pair.handle, pair.target) for pair in example.pairs), strict=True)
-            pictures.append(with_points(self._network.picture(session), handles, targets))
-        return EXAMPLES, _gallery(EXAMPLES, pictures)
+        self._examples = self._examples or [self._drawn(example) for example in EXAMPLES]
+        return EXAMPLES, _gallery(EXAMPLES, self._examples)
+
+    def _drawn(self, example: Start) -> np.ndarray:
+        """The picture of an example with its points on it."""
+        session = self._network.draw(EXAMPLE_MODEL, example.seed, EXAMPLE_PSI)
+        handles, targets = zip(*((pair.handle, pair.target) for pair in example.pairs), strict=True)
+        return with_points(self._network.picture(session), handles, targets)
 
     @told
     def seeds(self, session: Session, truncation_psi: float) -> tuple[tuple[Start, ...], dict[str, Any]]:
