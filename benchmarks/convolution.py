@@ -13,12 +13,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from draggan.precision import LOWER
+from draggan.precision import TYPES
 from draggan.stylegan2 import convolution
 from draggan.stylegan2.convolution import SMALL, SMALL_UP, arranged, conv3x3, conv_transpose3x3
 
 SIDES = (4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 48, 64)
-TYPES = {"fp32": torch.float32, **LOWER}
 WAYS = {"library": 0, "matrix": 10**9}  # cells below which the matrix is taken
 
 

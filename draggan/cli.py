@@ -226,7 +226,8 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
         return new_session(generator, args.model, args.seed, args.psi), generator
     saved = project.load(args.session)
     session = saved.session.clear_points()
-    generator = models.load(session.model, args.device, args.checkpoints, args.precision)
+    precision = session.precision if args.precision == "auto" else args.precision
+    generator = models.load(session.model, args.device, args.checkpoints, precision)
     project.check_fits(saved, generator)
     if saved.model_sha256 != hash_file(models.find(session.model, args.checkpoints)):
         print(f"{PROG}: {args.session} was made with another file of {session.model}", file=sys.stderr)

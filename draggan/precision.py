@@ -6,7 +6,7 @@ its features says little.
 
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -14,7 +14,8 @@ from draggan.stylegan2.convolution import conv3x3
 from draggan.stylegan2.generator import Generator
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
-LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DragPrecision = Literal["auto", "fp32", "bf16", "fp16"]  # what one drag may choose: tf32 is a switch of all
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CELLS = 10  # of the side of the window that is measured: what one handle needs
 GAIN = 1.2  # how much faster it must be
 REPEATS = 5
@@ -23,6 +24,12 @@ REPEATS = 5
 def check_precision(precision: str) -> None:
     if precision not in get_args(Precision):
         raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
+
+
+def check_drag_precision(precision: Any) -> DragPrecision:
+    if precision not in get_args(DragPrecision):
+        raise ValueError(f"precision {str(precision)[:50]!r} is not one of {', '.join(get_args(DragPrecision))}")
+    return precision
 
 
 def in_precision(generator: Generator, precision: Precision) -> Generator:
@@ -38,19 +45,27 @@ def in_precision(generator: Generator, precision: Precision) -> Generator:
         raise ValueError(f"precision tf32 is one of NVIDIA GPUs, not of {generator.device}: use auto, fp32 or bf16")
     if on_gpu:
         torch.backends.cudnn.allow_tf32 = precision in ("auto", "tf32")
-    if precision in LOWER:
-        return generator.dragging_in(LOWER[precision])
+    if precision in TYPES:
+        return generator.dragging_in(TYPES[precision])
     pays = precision == "auto" and generator.device.type == "cpu" and _pays(generator, torch.bfloat16)
     return generator.dragging_in(torch.bfloat16) if pays else generator
+
+
+def for_drag(generator: Generator, precision: DragPrecision) -> Generator:
+    """The generator for one drag in a precision of its own; "auto" takes that which the generator has.
+
+    Raises ValueError for another name.
+    """
+    check_drag_precision(precision)
+    return generator if precision == "auto" else generator.dragging_in(TYPES[precision])
 
 
 def precision_of(generator: Generator) -> str:
     """The name of the precision that its drags have now."""
     dtype = generator.quick.synthesis.blocks()[0].conv1.weight.dtype
-    named = {dtype: name for name, dtype in LOWER.items()}
-    if dtype not in named and generator.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+    if dtype == torch.float32 and generator.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
         return "tf32"
-    return named.get(dtype, "fp32")
+    return next((name for name, each in TYPES.items() if each == dtype), "fp32")
 
 
 def _pays(generator: Generator, dtype: torch.dtype) -> bool:

@@ -26,6 +26,7 @@ from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import LARGEST, Crop, Picture
+from draggan.precision import check_drag_precision
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
 from draggan.stylegan2.checkpoint import write_whole
 from draggan.stylegan2.generator import Generator
@@ -140,6 +141,7 @@ class _Writer:
             "number": session.number,
             "engine": session.engine,
             "config": asdict(session.config),
+            "precision": session.precision,
             "loss": session.loss,
             "film": self._film(session.film),
             "photo": None if session.photo is None else self._photo(session.photo),
@@ -242,6 +244,7 @@ class _Reader:
             number=_whole(d["number"], "number", 0, 2**53),
             engine=(engine := _text(d["engine"], "engine")),
             config=_config(engine, d["config"]),
+            precision=check_drag_precision(d.get("precision", "auto")),  # a file of before has none
             loss=_number(d["loss"], "loss"),
             film=self._film(d["film"], start, image_size),
             photo=None if d["photo"] is None else self._photo(d["photo"], (height, width)),

@@ -14,6 +14,7 @@ from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
+from draggan.precision import DragPrecision
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
@@ -48,6 +49,7 @@ class Session:
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     engine: str = DEFAULT  # the name of the engine that drags
     config: Any = field(default_factory=DragConfig)  # how the last drag was made: the engine's settings
+    precision: DragPrecision = "auto"  # in which its drags multiply; "auto": as the generator comes
     loss: float = 0.0  # of the last step of the drag
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
@@ -149,7 +151,8 @@ class Session:
         others = (self, *self.past, *self.future, *(shot.session for shot in self.shots))
         number = 1 + max(session.number for session in others)
         past = _kept((*self.past, self._alone()))
-        return replace(fresh, number=number, engine=self.engine, config=self.config, past=past, shots=self.shots)
+        how = {"engine": self.engine, "config": self.config, "precision": self.precision}
+        return replace(fresh, number=number, past=past, shots=self.shots, **how)
 
     def restyled(self, latent: Tensor, first: int) -> "Session":
         """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""
@@ -203,11 +206,12 @@ class Session:
             return self
         return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
-    def dragged_by(self, engine: str, config: Any) -> "Session":
+    def dragged_by(self, engine: str, config: Any, precision: DragPrecision = "auto") -> "Session":
         """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
+        told = replace(self, engine=engine, config=config, precision=precision)
         if engine == self.engine or self.drag is None:
-            return replace(self, engine=engine, config=config)
-        return replace(self, engine=engine, config=config, pairs=self._rebased(), drag=None)
+            return told
+        return replace(told, pairs=self._rebased(), drag=None)
 
     def run(self, generator: Generator, config: Any = None) -> Iterator[DragStep]:
         """The drag of this session's points, from where it stands; config: None, the session's own.

@@ -79,7 +79,9 @@ class Tab:
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Pixels of the picture -> pixels of the window."""
-        box = self.page.locator("#canvas .stage").bounding_box()
+        stage = self.page.locator("#canvas .stage")
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
         return box["x"] + (x + 0.5) / 256 * box["width"], box["y"] + (y + 0.5) / 256 * box["height"]
 
     def click(self, x: float, y: float) -> None:

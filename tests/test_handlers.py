@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from draggan.download import DownloadError
+from draggan.precision import in_precision
 from draggan.render import to_picture
 from draggan.session import Session
 from draggan.transfer import Progress
@@ -28,7 +29,8 @@ from draggan.web.starts import Starts
 from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
 
-SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0)  # as the controls of the page show them
+SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
+SESSION = len(SETTINGS) + 3  # which of what `start` gives
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ class Shelf:
 
 
 def drawn(do):
-    return do.start("tiny", 3, 0.7)[13]
+    return do.start("tiny", 3, 0.7)[SESSION]
 
 
 def event(kind, **data):
@@ -168,6 +170,18 @@ def test_another_engine_goes_on_from_where_the_handles_lie(do):
     assert len(after.past) == len(session.past) + 1, "one drag is one edit"
     back = list(do.dragging.drag(after, *SETTINGS))[-1][0]
     assert back.pairs[0].handle == after.handles[0]
+
+
+def test_each_tab_drags_in_its_own_precision(do, generator):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    before = generator.quick
+    for name in ("bf16", "fp32"):
+        own = in_precision(generator, name)
+        after = list(do.dragging.drag(session, *SETTINGS[:-1], name))[-1][0]
+        *_, last = session.dragged_by("draggan", after.config).run(own)
+        assert torch.equal(after.latent, last.latent), name
+        assert after.precision == name
+    assert generator.quick is before, "the model that others use is as it was"
 
 
 def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
@@ -290,7 +304,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(do, network):
         return submit(turn)
 
     network._worker = SimpleNamespace(submit=counted)
-    sessions = [clicked(do, do.start("tiny", seed, 1.0)[13], (5, 6), (40, 30)) for seed in range(5)]
+    sessions = [clicked(do, do.start("tiny", seed, 1.0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.dragging.drag(session, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
@@ -348,7 +362,7 @@ def test_the_status_of_a_drag_counts_the_others(do):
 
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(do):
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.start("tiny", 9, 1.0)[13], (50, 20), (10, 40))
+    second = clicked(do, do.start("tiny", 9, 1.0)[SESSION], (50, 20), (10, 40))
     alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.dragging.drag(s, *SETTINGS))[-1][0].latent, (first, second)))

@@ -211,6 +211,35 @@ def test_fingers_set_points(browser, address):
     context.close()
 
 
+def test_a_pen_sets_points_and_paints(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = Tab(context, address)
+    pen = context.new_cdp_session(tab.page)
+    tab.page.evaluate(
+        "() => { window.kinds = new Set();"
+        " const stage = document.querySelector('#canvas .stage');"
+        " stage.addEventListener('pointerdown', (event) => window.kinds.add(event.pointerType)); }"
+    )
+
+    def stroke(*places):
+        for i, place in enumerate(places):
+            x, y = tab.place(*place)
+            how = {"x": x, "y": y, "button": "left", "pointerType": "pen", "force": 0.5, "clickCount": 1}
+            pressed = [{"type": "mousePressed", "buttons": 1}] if i == 0 else []
+            for event in (*pressed, {"type": "mouseMoved", "buttons": 1}):
+                pen.send("Input.dispatchMouseEvent", how | event)
+        pen.send("Input.dispatchMouseEvent", how | {"type": "mouseReleased", "buttons": 0})
+
+    stroke((100, 100), (120, 95), (140, 90))
+    shows(tab, ("target", 140, 90), ("handle", 100, 100))
+    tab.page.click("[data-tool=paint]")
+    stroke((60, 180), (130, 180), (200, 180))
+    until(tab, lambda: tab.painted() > 140 * 8)
+    assert tab.page.evaluate("[...window.kinds]") == ["pen"]
+    tab.close()
+    context.close()
+
+
 def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     tab.paint((60, 60), (200, 60))
     painted = tab.painted()

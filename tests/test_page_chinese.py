@@ -11,7 +11,7 @@ from draggan.web.chinese import CHINESE
 from tests.browser import Tab
 
 WEB = Path(__file__).parent.parent / "draggan" / "web"
-SAME = {"draggan", "kinematics", "lambda", "psi", "GIF", "px", "w_plus", "plus", "Ctrl", "Delete", "Esc", "PNG"}
+SAME = {"auto", "draggan", "kinematics", "lambda", "psi", "GIF", "px", "w_plus", "plus", "Ctrl", "Delete", "Esc", "PNG"}
 
 
 def names(text):

@@ -208,6 +208,7 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
     steps = tab.page.get_by_label("number input for Max steps")
     steps.fill("3")
     steps.blur()
+    tab.page.get_by_label("bf16").check()
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
     expect(tab.status).to_contain_text("Step 3, ", timeout=20_000)
@@ -216,8 +217,10 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
     again = Tab(context, address)
     again.page.get_by_text("Drag settings").click()
     expect(again.page.get_by_label("number input for Max steps")).to_have_value("3")
+    expect(again.page.get_by_label("bf16")).to_be_checked()
     again.page.click("#restore")
     expect(again.page.get_by_label("number input for Max steps")).to_have_value("300")
+    expect(again.page.get_by_label("bf16")).not_to_be_checked()
     again.close()
     context.close()
 

@@ -15,6 +15,7 @@ def edited(tab):
     """An edit with a bit of everything. -> its points, its picture, the painted pixels, steps"""
     tab.page.get_by_text("Drag settings").click()
     tab.page.get_by_label("Step size").fill("0.003")
+    tab.page.get_by_label("bf16").check()
     tab.pair((111, 170), (150, 150))
     tab.paint((40, 60), (220, 200))
     tab.page.click("#drag")
@@ -39,6 +40,7 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     expect(other.page.get_by_label("Seed").first).to_have_value("6")
     other.page.get_by_text("Drag settings").click()
     expect(other.page.get_by_label("Step size")).to_have_value("0.003")
+    expect(other.page.get_by_label("bf16")).to_be_checked()
     expect(other.page.locator("#canvas .strip button")).to_have_count(2)
     for _ in range(2):
         other.page.keyboard.press("Control+z")

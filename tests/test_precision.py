@@ -7,7 +7,7 @@ import torch
 
 import draggan
 from draggan import precision
-from draggan.precision import in_precision, precision_of
+from draggan.precision import for_drag, in_precision, precision_of
 from tests.networks import tiny_generator
 
 PAIR = [draggan.DragPair(draggan.Point(20, 20), draggan.Point(50, 30))]
@@ -41,6 +41,20 @@ def test_everything_but_the_weights_is_shared():
     own = {name for name, t in quick.items() if t is not ours[name]}
     assert own == {name for name in ours if name.endswith(("conv0.weight", "conv1.weight"))}
     assert set(lower.state_dict()) == set(usual.state_dict())
+
+
+def test_one_drag_may_have_a_precision_of_its_own():
+    usual = tiny_generator()
+    lower = in_precision(usual, "bf16")
+    assert for_drag(lower, "auto") is lower
+    back = for_drag(lower, "fp32")
+    assert back.quick is back
+    assert all(t is dict(usual.named_buffers())[name] for name, t in back.named_buffers())
+    half = for_drag(lower, "fp16")
+    assert [precision_of(g) for g in (lower, back, half)] == ["bf16", "fp32", "fp16"]
+    assert half.quick.quick is half.quick, "the form that was there is not carried along"
+    with pytest.raises(ValueError, match="precision 'tf32' is not one of auto, fp32, bf16, fp16"):
+        for_drag(usual, "tf32")
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
@@ -83,6 +97,6 @@ def test_unknown_and_impossible_precisions_are_named():
 def test_tf32_is_torchs_switch(name, allowed, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)  # put back afterwards
     torch.backends.cudnn.allow_tf32 = not allowed
-    elsewhere = SimpleNamespace(device=torch.device("cuda"))
+    elsewhere = SimpleNamespace(device=torch.device("cuda"), dragging_in=lambda dtype: elsewhere)
     assert in_precision(elsewhere, name) is elsewhere
     assert torch.backends.cudnn.allow_tf32 is allowed

@@ -40,6 +40,7 @@ def edited(generator):
     session = replace(session, photo=Photo(Crop(30.125, 33, 41.5, -12.3), shown, change, whole))
     session = session.add(DragPair(Point(0.1 + 0.2, 5), Point(9, 8))).with_mask(np.eye(32, 16) > 0)
     session = session.add(DragPair(Point(12, 20), Point(9, 21)))
+    session = session.dragged_by("draggan", DragConfig(), "bf16")
     for step in session.run(generator, DragConfig(lr=0.02, max_steps=3)):
         session = session.advance(step)
     session = session.keep(b"a small picture").click(Point(4, 4))
@@ -184,6 +185,7 @@ BAD = {
     "a picture of another size": set_tensor(S, "photo", "shown", value=torch.zeros(8, 8, 3, dtype=torch.uint8)),
     "a history of another model": set_in("past", 0, "image_size", value=[32, 32]),
     "settings of lists": set_in("settings", value={"a": [1]}),
+    "a precision of all drags": set_in(S, "precision", value="tf32"),
     "no session": set_in(S, value=None),
 }
 
@@ -193,6 +195,11 @@ def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
     path = doctored(change)
     with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: ."):
         project.load(path)
+
+
+def test_a_file_from_before_there_was_a_choice_of_precision_is_read(doctored):
+    path = doctored(lambda document, _: document[S].pop("precision"))
+    assert project.load(path).session.precision == "auto"
 
 
 def test_other_files_are_refused_by_name(tmp_path):

@@ -9,7 +9,7 @@ from draggan.web import settings
 
 def test_the_paper_s_settings_are_shown_and_read_back():
     shown = settings.defaults("plush-256")
-    assert settings.chosen(shown) == ("draggan", DragConfig())
+    assert settings.chosen(shown) == ("draggan", DragConfig(), "auto")
     assert len(settings.controls("plush-256")) == len(shown)
     assert [c.value for c in settings.controls("plush-256")] == shown
     assert settings.chosen(settings.defaults("stylegan2-cat"))[1].lr == 1e-3
@@ -18,9 +18,9 @@ def test_the_paper_s_settings_are_shown_and_read_back():
 @pytest.mark.parametrize(
     "controls",
     [
-        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 3],
-        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 0],
-        ["kinematics", 2e-3, 77, "w", 6, 128, 3, 12, 20, 3],
+        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 3, "bf16"],
+        ["draggan", 0.004, 5, "w", 7, 64, 4.5, 13, 0.5, 0, "auto"],
+        ["kinematics", 2e-3, 77, "w", 6, 128, 3, 12, 20, 3, "fp32"],
     ],
 )
 def test_a_configuration_is_shown_as_it_was_chosen(controls):
@@ -28,13 +28,13 @@ def test_a_configuration_is_shown_as_it_was_chosen(controls):
 
 
 def test_the_other_engine_keeps_its_own_settings():
-    engine, config = settings.chosen(["kinematics", 0.1, 77, "w", 6, 128, 3, 12, 20, 3])
-    assert engine == "kinematics"
+    engine, config, precision = settings.chosen(["kinematics", 0.1, 77, "w", 6, 128, 3, 12, 20, 3, "fp16"])
+    assert (engine, precision) == ("kinematics", "fp16")
     assert config == KinematicConfig(max_steps=77, space="w", tolerance=3)
     assert settings.live(settings.defaults("plush-256"))[0] == "kinematics"
 
 
-@pytest.mark.parametrize("place", range(10))
+@pytest.mark.parametrize("place", range(len(settings.NAMES)))
 def test_an_empty_control_is_named(place):
     shown = settings.defaults("plush-256")
     shown[place] = None
@@ -42,13 +42,25 @@ def test_an_empty_control_is_named(place):
         settings.chosen(shown)
 
 
-@pytest.mark.parametrize("kept", [None, [], "text", [None] * 10, ["draggan", -1, 1, "w", 1, 1, 1, 1, 1, 1], [1] * 11])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        [],
+        "text",
+        [None] * 11,
+        [1] * 12,
+        ["draggan", -1, 1, "w", 1, 1, 1, 1, 1, 1, "auto"],
+        ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2],  # of a page that had no precision yet
+        ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "tf32"],
+    ],
+)
 def test_what_a_browser_kept_is_used_only_where_it_can_be(kept):
     assert all(isinstance(change, dict) for change in settings.remembered(kept))
-    assert len(settings.remembered(kept)) == 10
+    assert len(settings.remembered(kept)) == len(settings.NAMES)
 
 
 def test_what_a_browser_keeps_comes_back():
-    shown = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2]
+    shown = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "fp32"]
     assert settings.remembered(settings.keep(*shown)) == shown
-    assert isinstance(settings.keep("draggan", 7, 3, "v", 5, 64, 4, 11, 0, 2), dict), "not kept while it is wrong"
+    assert isinstance(settings.keep("draggan", 7, 3, "v", 5, 64, 4, 11, 0, 2, "auto"), dict), "not while wrong"

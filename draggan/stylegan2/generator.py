@@ -8,7 +8,7 @@ import copy
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -122,8 +122,10 @@ class Generator(nn.Module):
 
     def dragging_in(self, dtype: torch.dtype) -> "Generator":
         """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
-        shared = {id(t): t for t in self.buffers()}
+        shared: dict[int, Any] = {id(t): t for t in self.buffers()} | {id(self._quick): ()}
         generator = copy.deepcopy(self, dict(shared))
+        if dtype == self.dtype:
+            return generator
         for block in self.synthesis.blocks():
             for layer in filter(None, (block.conv0, block.conv1)):
                 shared[id(layer.weight)] = layer.weight.to(dtype)
@@ -132,12 +134,11 @@ class Generator(nn.Module):
 
     def changed(self, changes: Mapping[str, Tensor]) -> "Generator":
         """The same network with some weights changed, sharing the others. changes: what is added, by their names."""
-        shared = {id(t): t for t in self.buffers()}
+        shared: dict[int, Any] = {id(t): t for t in self.buffers()} | {id(self._quick): ()}
         for name, change in changes.items():
             weight = self.get_buffer(name)
             shared[id(weight)] = weight + change.to(weight)
         generator = copy.deepcopy(self, shared)
-        generator._quick = ()
         for name in changes:
             layer = generator.get_submodule(name.rpartition(".")[0])
             if isinstance(layer, SynthesisLayer):

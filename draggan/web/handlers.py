@@ -229,7 +229,7 @@ class Handlers:
         picture = self._network.picture(session)
         session = session if session.shots else session.keep(thumbnail(picture))
         parts = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
-        controls = settings.shown(session.engine, session.config, session.model)
+        controls = settings.shown(session.engine, session.config, session.precision, session.model)
         return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:

@@ -18,6 +18,7 @@ from draggan.cache import ModelCache
 from draggan.delta import Delta, changed
 from draggan.engine import DragConfig, DragStep
 from draggan.geometry import DragPair, Point
+from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
@@ -35,7 +36,8 @@ class Network:
         self._device = device
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
-        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise with its generator
+        self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
+        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise, each with its generator
 
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""
@@ -57,7 +59,7 @@ class Network:
 
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
         """The steps of a session's drag, each taken on the worker, with the seconds that it took."""
-        steps = session.run(self.generator_of(session))
+        steps = session.run(self._dragging(session))
         while (timed := self.timed(next, steps, None))[0] is not None:
             yield timed
 
@@ -78,6 +80,16 @@ class Network:
         if delta not in self._changed:
             self._changed[delta] = changed(generator, delta)
         return self._changed[delta]
+
+    def _dragging(self, session: Session) -> Generator:
+        """The model of a session with its drags in the precision that the session asks for."""
+        generator = self.generator_of(session)
+        if session.precision == "auto":
+            return generator
+        known = self._precise.setdefault(generator, {})
+        if session.precision not in known:
+            known[session.precision] = for_drag(generator, session.precision)
+        return known[session.precision]
 
     def draw(self, model: str, seed: int, truncation_psi: float) -> Session:
         """A picture of a seed."""

@@ -1,28 +1,33 @@
 """The settings of a drag: their controls on the page, and the configuration that they make."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
 from draggan.engine import DragConfig
 from draggan.engines import DEFAULT, ENGINES, engine_of
 from draggan.models import step_size
+from draggan.precision import DragPrecision, check_drag_precision
 from draggan.web.words import say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
 STEP, LAYERS = 1, 4  # which controls these are
 FAST = "kinematics"
 SHARED = ("max_steps", "space", "tolerance")  # settings that every engine has
-NAMES = ("engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within")
+NAMES = (
+    "engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within",
+    "precision",
+)  # fmt: skip
 BLOCKS = (32, 64, 128, 256)
 
 
 def controls(model: str) -> list[Any]:
     """One control a setting, in the order that `chosen` reads."""
-    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance = defaults(model)
+    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = defaults(model)
     engines = "draggan: the paper's, many small steps; kinematics: a few large ones, with settings of its own"
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
+    types = "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32"
     held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
     return [
         gr.Radio(list(ENGINES), value=engine, **_said("Engine", engines)),
@@ -35,6 +40,7 @@ def controls(model: str) -> list[Any]:
         gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far)),
         gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held)),
         gr.Number(tolerance, minimum=0, **_said("Arrived within", ends)),
+        gr.Radio(list(get_args(DragPrecision)), value=precision, **_said("Precision", types)),
     ]
 
 
@@ -47,13 +53,13 @@ def defaults(model: str) -> list[Any]:
     paper = DragConfig()
     radii = [round(r * UNIT, 3) for r in (paper.r1, paper.r2)]
     first = [DEFAULT, step_size(model), paper.max_steps, paper.space, paper.moving_layers, paper.feature_resolution]
-    return [*first, *radii, paper.mask_weight, paper.tolerance or 0]
+    return [*first, *radii, paper.mask_weight, paper.tolerance or 0, "auto"]
 
 
-def shown(engine: str, config: Any, model: str) -> list[Any]:
+def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
     """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
     names = ("lr", "max_steps", "space", "moving_layers", "feature_resolution", "r1", "r2", "mask_weight", "tolerance")
-    values = [engine, *defaults(model)[1:]]
+    values = [engine, *defaults(model)[1:-1], precision]
     for i, name in enumerate(names, start=1):
         if engine == DEFAULT or name in SHARED:
             value = getattr(config, name)
@@ -61,20 +67,20 @@ def shown(engine: str, config: Any, model: str) -> list[Any]:
     return values
 
 
-def chosen(shown: Sequence[Any]) -> tuple[str, Any]:
-    """The engine and its settings. Raises ValueError where one is out of range or empty."""
+def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
+    """The engine, its settings, and the precision. Raises ValueError where one is out of range or empty."""
     for name, value in zip(NAMES, shown, strict=True):
         if value is None:
             raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
-    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance = shown
+    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = shown
     given = {"max_steps": int(max_steps), "space": space, "tolerance": tolerance or None}
     if engine == DEFAULT:
         given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block), "mask_weight": weight}
         given |= {"r1": r1 / UNIT, "r2": r2 / UNIT}
-    return engine, engine_of(engine).settings(**given)
+    return engine, engine_of(engine).settings(**given), check_drag_precision(precision)
 
 
-def live(shown: Sequence[Any]) -> tuple[str, Any]:
+def live(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
     """The engine that follows a hand, the fast one, and its settings."""
     return chosen([FAST, *shown[1:]])
 
