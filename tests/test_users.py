@@ -134,7 +134,7 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
     here = app.serve(page, ServerConfig(port=17945))
 
     def kept():
-        return sum(bool(s.state_data) for s in page.app.state_holder.session_data.values())
+        return len(page.app.state_holder.session_data)
 
     async def run() -> None:
         async with client() as http, Visitor(http, here) as tab:

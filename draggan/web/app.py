@@ -71,7 +71,7 @@ class ServerConfig:
 
 
 class Page(gr.Blocks):
-    """Without Gradio's second stream to each tab, by which it notices that the tab has gone: `Handlers.stay` does.
+    """Without Gradio's second stream to each tab, by which it notices that a tab has gone: `Handlers.stay` does.
 
     A browser opens 6 connections to a server and no more: with two for each tab, the third tab would wait for ever.
     """
@@ -80,13 +80,18 @@ class Page(gr.Blocks):
         """What the browser is told of the page."""
         return super().get_config_file() | {"connect_heartbeat": False}
 
+    def forget(self, tab: str) -> None:
+        """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components."""
+        self.app.state_holder.session_data.pop(tab, None)
+        self.app.state_holder.time_last_used.pop(tab, None)
+
 
 def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blocks:
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
     page = Page(title="draggan", analytics_enabled=False, fill_width=True)
-    do = Handlers(network, Places(max_users), lambda tab: page.app.state_holder.delete_state(tab))
+    do = Handlers(network, Places(max_users), page.forget)
     keep, start, own = Keep(network), Starts(network), Own(network)
     with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
