@@ -194,7 +194,8 @@ def track(features: Features, handles: Tensor, templates: Tensor, half_width: fl
     offsets, found = square(half_width, handles), []  # (K, 2)
     for i, template in enumerate(templates):  # one by one, because the features of all candidates at once are large
         places = handles[i] + offsets  # (K, 2)
-        distance = (features.of(i).sample(places[None])[0] - template).abs().sum(dim=1)  # (K,)
+        there = features.of(i).sample(places[None])[0]  # (K, C)
+        distance = there.sub_(template).abs_().sum(dim=1)  # (K,)
         nearest = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()
         found.append(places.index_select(0, nearest[None]))  # as an index it would be read, which waits for it
     return torch.cat(found)

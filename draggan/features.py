@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.geometry import Point, to_cells
@@ -12,6 +13,7 @@ from draggan.stylegan2.generator import Generator, Latents, Trunk
 from draggan.stylegan2.windows import Windows, evaluate, total_cost
 
 SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several
+IN_ONE_PASS = ("cpu",)  # devices on which the library sums weighted rows without a copy of each; some do not have it
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +49,19 @@ class Features:
         low = cells.floor().minimum(ends - 1).clamp(min=0)  # (N, K, 2): x, y of the cell before
         part = torch.tensor(self.owners, device=points.device)
         corner = torch.tensor(self.corners, device=points.device).flip(1)[part][:, None]  # (N, 1, 2): x, y
-        steps = low.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])[
-            :, None, None
-        ]  # to the four cells around, (4, 1, 1, 2)
-        x, y = ((low + steps).minimum(ends).long() - corner).unbind(-1)  # (4, N, K)
-        index = (part[:, None] * height + y) * width + x
-        weight = (1 - (cells - low - steps).abs()).prod(dim=-1, keepdim=True)  # (4, N, K, 1)
-        return (rows.index_select(0, index.flatten()).view(*index.shape, -1) * weight).sum(dim=0)
+        steps = low.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])  # to the four cells around
+        low = low[:, :, None]
+        x, y = ((low + steps).minimum(ends).long() - corner[:, :, None]).unbind(-1)  # (N, K, 4)
+        index = (part[:, None, None] * height + y) * width + x
+        weight = (1 - (cells[:, :, None] - low - steps).abs()).prod(dim=-1)  # (N, K, 4)
+        return _blended(rows, index.flatten(0, 1), weight.flatten(0, 1)).unflatten(0, index.shape[:2])
+
+
+def _blended(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """Weighted sums of rows. rows (R, C), index and weight (P, 4) -> (P, C)."""
+    if rows.device.type in IN_ONE_PASS:
+        return F.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+    return (rows.index_select(0, index.flatten()).view(*index.shape, -1) * weight[:, :, None]).sum(dim=1)
 
 
 def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:

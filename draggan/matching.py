@@ -14,6 +14,7 @@ from draggan.features import Features
 from draggan.geometry import inside, square
 
 REFINEMENTS = 2  # Gauss-Newton steps from the nearest pixel
+AT_ONCE = 128  # places whose descriptors are held at the same time
 EPSILON = 1e-3  # added to G G^T: a patch without texture does not run away
 
 
@@ -41,7 +42,8 @@ def locate(features: Features, predicted: Tensor, templates: Tensor, patch: Tens
     predicted (N, 2) in pixels, templates (N, P C) -> (N, 2). Never leaves the picture.
     """
     places = predicted[:, None] + square(half_width, predicted)  # (N, K, 2)
-    distance = (describe(features, places, patch) - templates[:, None]).square().sum(dim=2)  # (N, K)
+    each = zip(places, templates, strict=True)
+    distance = torch.stack([_gaps(features.of(i), *one, patch) for i, one in enumerate(each)])  # (N, K)
     best = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin(dim=1)
     pixel = handles = places[torch.arange(len(places), device=best.device), best]  # (N, 2)
     for _ in range(REFINEMENTS):
@@ -64,6 +66,12 @@ def sensitivity(features: Features, handles: Tensor, patch: Tensor, latents: Ten
     moved = -(inverse * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
     rows = [torch.autograd.grad(moved[:, i].sum(), latents, retain_graph=i == 0)[0] for i in (0, 1)]
     return torch.stack(rows, dim=1), torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
+
+
+def _gaps(features: Features, places: Tensor, template: Tensor, patch: Tensor) -> Tensor:
+    """|D - t|^2 at places (K, 2) of one handle, a few at a time: descriptors are long. template (P C,) -> (K,)"""
+    few = places.split(AT_ONCE)
+    return torch.cat([describe(features, some[None], patch)[0].sub_(template).square_().sum(dim=1) for some in few])
 
 
 def _curvature(slope: Tensor) -> Tensor:

@@ -7,38 +7,29 @@ Nothing in such a file is ever run. Whatever does not fit together is refused.
 import json
 import math
 import tempfile
-import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from draggan.delta import Delta, check
-from draggan.engine import MAX_PAIRS, DragState
-from draggan.engines import engine_of
-from draggan.film import FRAMES, Film, Frame
-from draggan.geometry import DragPair, Point
+from draggan.delta import check
+from draggan.engine import DragState
+from draggan.film import Film
+from draggan.geometry import Point
 from draggan.photo import Photo
-from draggan.picture import LARGEST, Crop, Picture
-from draggan.precision import check_drag_precision
-from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
-from draggan.stylegan2.checkpoint import write_whole
+from draggan.restore import Reader, own_numbers, text_of
+from draggan.session import Session, Shot
+from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.generator import Generator
 
 VERSION = 1
 DOCUMENT = "document"
 LARGEST_DOCUMENT = 1 << 26  # bytes
-WHOLE = ("waited",)  # fields of an engine's state that count
-OPTIONAL = {"tolerance": int | float, "mask_samples": int}  # settings of an engine that may be None
-LARGEST_THUMBNAIL = 1 << 16  # bytes
-LONGEST = 4096  # characters of a text
-Setting = str | int | float | bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +38,6 @@ class Project:
 
     session: Session
     model_sha256: str  # of the model's file; empty: not known
-    settings: Mapping[str, Setting] = field(default_factory=dict)  # of the page, or whoever saved it
 
 
 def pack(project: Project) -> bytes:
@@ -76,7 +66,6 @@ def _tensors(project: Project) -> dict[str, Tensor]:
     document = {
         "version": VERSION,
         "model_sha256": project.model_sha256,
-        "settings": dict(project.settings),
         "session": writer.session(project.session),
         "past": [writer.session(s) for s in project.session.past],
         "future": [writer.session(s) for s in project.session.future],
@@ -88,23 +77,16 @@ def _tensors(project: Project) -> dict[str, Tensor]:
 
 def load(path: Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            if DOCUMENT not in file.keys():  # noqa: SIM118 (no mapping)
-                raise ValueError("it is another kind of safetensors file")
-            if file.get_slice(DOCUMENT).get_shape()[0] > LARGEST_DOCUMENT:
-                raise ValueError("its document is too long")
-            document = json.loads(bytes(file.get_tensor(DOCUMENT).numpy()))
-            if document["version"] != VERSION:
-                raise ValueError(f"it has version {document['version']}, this draggan reads {VERSION}: update draggan")
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name != DOCUMENT}  # noqa: SIM118
-        return _Reader(tensors).project(document)
-    except Exception as error:  # a hostile file can make anything go wrong
-        reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
-        printable = "".join(c if c.isprintable() else "?" for c in reason[:1000])
-        raise ValueError(f"{path} is not a session that can be read: {printable}") from error
+    with refusing(path, "a session"), safe_open(path, framework="pt") as file:
+        if DOCUMENT not in file.keys():  # noqa: SIM118 (no mapping)
+            raise ValueError("it is another kind of safetensors file")
+        if file.get_slice(DOCUMENT).get_shape()[0] > LARGEST_DOCUMENT:
+            raise ValueError("its document is too long")
+        document = json.loads(bytes(file.get_tensor(DOCUMENT).numpy()))
+        if document["version"] != VERSION:
+            raise ValueError(f"it has version {document['version']}, this draggan reads {VERSION}: update draggan")
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != DOCUMENT}  # noqa: SIM118
+        return Project(Reader(tensors).session(document), text_of(document["model_sha256"], "model_sha256"))
 
 
 def check_fits(project: Project, generator: Generator) -> None:
@@ -157,7 +139,7 @@ class _Writer:
             "handles": [_point(p) for p in state.handles],
             "templates": [self._tensor(t) for t in state.templates],
             "adam": {name: self._tensor(t) for name, t in state.adam.items()},
-            "more": {name: _finite(getattr(state, name)) for name in _more(type(state))},
+            "more": {name: _finite(getattr(state, name)) for name in own_numbers(type(state))},
         }
 
     def _film(self, film: Film) -> dict[str, Any]:
@@ -195,217 +177,10 @@ class _Writer:
         return self._names[id(thing)]
 
 
-class _Reader:
-    """Documents as sessions; what they share is shared again."""
-
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self._tensors = tensors
-        self._arrays: dict[str, Any] = {}
-
-    def project(self, document: dict[str, Any]) -> Project:
-        settings = document["settings"]
-        for name, value in settings.items():
-            if not isinstance(value, str | int | float) or len(str(value)) > LONGEST:
-                raise ValueError(f"setting {name!r} is not a number, a word or yes or no")
-        past, future = (tuple(self._session(s) for s in document[name]) for name in ("past", "future"))
-        shots = tuple(Shot(self._session(s["session"]), self._bytes(s["thumbnail"])) for s in document["shots"])
-        if len(past) > HISTORY or len(future) > HISTORY or len(shots) > SHOTS:
-            raise ValueError(f"its history has more than {HISTORY} edits or {SHOTS} pictures")
-        session = self._session(document["session"])
-        others = (*past, *future, *(shot.session for shot in shots))
-        if any(s.latent.shape != session.latent.shape or s.image_size != session.image_size for s in others):
-            raise ValueError("its history is of another model")
-        whole = replace(session, past=past, future=future, shots=shots)
-        return Project(whole, _text(document["model_sha256"], "model_sha256"), settings)
-
-    def _session(self, d: dict[str, Any]) -> Session:
-        height, width = image_size = tuple(_whole(v, "image_size", 1, 1 << 14) for v in d["image_size"])
-        start, latent = self._latent(d["start"]), self._latent(d["latent"])
-        if start.shape != latent.shape:
-            raise ValueError("its latents have different shapes")
-        pairs = tuple(DragPair(_place(v[:2], image_size), _place(v[2:], image_size)) for v in d["pairs"])
-        if len(pairs) > MAX_PAIRS or len({pair.handle for pair in pairs}) < len(pairs):
-            raise ValueError(f"it has more than {MAX_PAIRS} pairs, or two at one place")
-        phase = d["phase"]
-        if phase not in get_args(Phase):
-            raise ValueError(f"phase {phase!r} is not one of {', '.join(get_args(Phase))}")
-        session = Session(
-            model=_text(d["model"], "model"),
-            seed=_whole(d["seed"], "seed", 0, 2**32 - 1),
-            truncation_psi=_number(d["truncation_psi"], "truncation_psi"),
-            image_size=(height, width),
-            start=start,
-            latent=latent,
-            pairs=pairs,
-            pending=None if d["pending"] is None else _place(d["pending"], image_size),
-            packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
-            drag=None if d["drag"] is None else self._drag(d["drag"], d["engine"], latent, image_size),
-            phase=phase,
-            number=_whole(d["number"], "number", 0, 2**53),
-            engine=(engine := _text(d["engine"], "engine")),
-            config=_config(engine, d["config"]),
-            precision=check_drag_precision(d.get("precision", "auto")),  # a file of before has none
-            loss=_number(d["loss"], "loss"),
-            film=self._film(d["film"], start, image_size),
-            photo=None if d["photo"] is None else self._photo(d["photo"], (height, width)),
-        )
-        if session.busy:
-            raise ValueError(f"phase {phase!r} is of something that runs")
-        return session
-
-    def _drag(self, d: dict[str, Any], engine: str, latent: Tensor, image_size: tuple[int, ...]) -> DragState:
-        own, origin = self._latent(d["latent"]), self._latent(d["origin"])
-        starts, looked, handles = (
-            tuple(_place(p, image_size) for p in d[name]) for name in ("starts", "looked", "handles")
-        )
-        templates = tuple(self._floats(name, 1) for name in d["templates"])
-        if own.shape != latent.shape or origin.shape != latent.shape:
-            raise ValueError("the latents of its drag have another shape")
-        if not len(starts) == len(looked) == len(handles) == len(templates) <= MAX_PAIRS:
-            raise ValueError("its drag has not as many places as templates")
-        if len({t.shape for t in templates}) > 1:
-            raise ValueError("the templates of its drag have different shapes")
-        adam = {name: self._floats(of) for name, of in d["adam"].items()}
-        if adam and (
-            adam.keys() != {"step", "exp_avg", "exp_avg_sq"}
-            or adam["step"].ndim
-            or adam["exp_avg"].ndim != 3
-            or adam["exp_avg"].shape != adam["exp_avg_sq"].shape
-        ):
-            raise ValueError("the optimiser's means of its drag do not belong together")
-        kind = engine_of(engine).state
-        more = {name: _more_of(name, d["more"][name]) for name in _more(kind)}
-        index = _whole(d["index"], "index", 0, 2**53)
-        return kind(index, own, origin, starts, looked, handles, templates, adam, **more)
-
-    def _film(self, d: dict[str, Any], start: Tensor, image_size: tuple[int, ...]) -> Film:
-        if len(d["frames"]) > FRAMES:
-            raise ValueError(f"its film has more than {FRAMES} frames")
-        frames = []
-        for name, *ends in d["frames"]:
-            moved = self._floats(name, 3)
-            if moved.shape[0] != 1 or moved.shape[1] > start.shape[1] or moved.shape[2] != start.shape[2]:
-                raise ValueError("a frame of its film has another shape than its latents")
-            handles, targets = (tuple(_place(p, image_size) for p in places) for places in ends)
-            if len(handles) != len(targets):
-                raise ValueError("a frame of its film has not as many handles as targets")
-            frames.append(Frame(moved, handles, targets))
-        return Film(tuple(frames), _whole(d["every"], "every", 1, 2**53), _whole(d["seen"], "seen", 0, 2**53))
-
-    def _photo(self, d: dict[str, Any], image_size: tuple[int, int]) -> Photo:
-        key = f"photo {json.dumps(d)}"
-        if key not in self._arrays:
-            shown = self._pixels(d["shown"])
-            if shown.shape[:2] != image_size:
-                raise ValueError("what its crop holds has another size")
-            x, y, side, angle = (_number(v, "crop") for v in d["crop"])
-            delta = None if d["delta"] is None else Delta({n: self._named(of) for n, of in d["delta"].items()})
-            picture = d["picture"] and Picture(
-                self._pixels(d["picture"]["pixels"]), tuple(_text(n, "note") for n in d["picture"]["notes"])
-            )
-            self._arrays[key] = Photo(Crop(x, y, side, angle), shown, delta, picture)
-        return self._arrays[key]
-
-    def _bytes(self, name: str) -> bytes:
-        data = self._named(name)
-        if data.dtype != torch.uint8 or data.ndim != 1 or len(data) > LARGEST_THUMBNAIL:
-            raise ValueError("one of its small pictures is too large")
-        return bytes(data.numpy())
-
-    def _mask(self, name: str, bits: int) -> bytes:
-        if name not in self._arrays:
-            data = bytes(self._named(name).numpy())
-            opened = zlib.decompressobj()
-            if len(opened.decompress(data, (bits + 7) // 8 + 1)) != (bits + 7) // 8 or not opened.eof:
-                raise ValueError("its mask has another size")
-            self._arrays[name] = data
-        return self._arrays[name]
-
-    def _pixels(self, name: str) -> np.ndarray:
-        if name not in self._arrays:
-            tensor = self._named(name)
-            if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[2] != 3 or tensor.numel() > 3 * LARGEST:
-                raise ValueError("its picture is not of RGB pixels")
-            self._arrays[name] = tensor.numpy()
-        return self._arrays[name]
-
-    def _latent(self, name: str) -> Tensor:
-        tensor = self._floats(name, 3)
-        if tensor.shape[0] != 1:
-            raise ValueError(f"a latent of shape {tuple(tensor.shape)}: it must be (1, num_ws, w_dim)")
-        return tensor
-
-    def _floats(self, name: str, ndim: int | None = None) -> Tensor:
-        tensor = self._named(name)
-        if not tensor.is_floating_point() or not tensor.isfinite().all() or ndim not in (None, tensor.ndim):
-            raise ValueError(f"tensor {name} is not of finite numbers in {ndim} dimensions")
-        return tensor
-
-    def _named(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            raise ValueError(f"tensor {str(name)[:50]!r} is missing")
-        return self._tensors[name]
-
-
-def _more(kind: type[DragState]) -> list[str]:
-    """What the state of an engine holds beside that of the paper's: numbers."""
-    common = {each.name for each in fields(DragState)}
-    return [each.name for each in fields(kind) if each.name not in common]
-
-
 def _finite(value: float) -> float | None:
     """A number as JSON has it; None: infinite, not known yet."""
     return None if math.isinf(value) else value
 
 
-def _more_of(name: str, value: Any) -> float:
-    if value is None:
-        return math.inf
-    return _whole(value, name, 0, 2**53) if name in WHOLE else _number(value, name)
-
-
-def _config(engine: str, d: dict[str, Any]) -> Any:
-    """Settings of a drag, each of the kind that it must have."""
-    defaults = engine_of(engine).settings()
-    if d.keys() != asdict(defaults).keys():
-        raise ValueError("its settings are not those of its engine")
-    for name, value in d.items():
-        default = getattr(defaults, name)
-        kind: Any = type(default)
-        if name in OPTIONAL:
-            kind = OPTIONAL[name] | None
-        elif isinstance(default, float):
-            kind = int | float
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise ValueError(f"its {name} is {str(value)[:50]}")
-    return type(defaults)(**d)
-
-
 def _point(point: Point) -> list[float]:
     return [point.x, point.y]
-
-
-def _place(value: Any, image_size: tuple[int, ...]) -> Point:
-    """A point of the picture."""
-    x, y = (_number(v, "a point") for v in value)
-    if not (point := Point(x, y)).inside((image_size[0], image_size[1])):
-        raise ValueError(f"{point} lies outside its picture")
-    return point
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{what} is {str(value)[:50]}, not a finite number")
-    return value
-
-
-def _whole(value: Any, what: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{what} is {str(value)[:50]}, not a whole number in {low} .. {high}")
-    return value
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST:
-        raise ValueError(f"{what} is not a text of at most {LONGEST} characters")
-    return value

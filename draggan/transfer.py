@@ -26,6 +26,7 @@ from requests.adapters import HTTPAdapter
 
 BLOCK = 1 << 20  # bytes read at once, at most
 HEADROOM = 256 << 20  # bytes of the disk that a download leaves free
+NOISE = re.compile(r"^(<.*?>|HTTPS?Connection\w*\(.*?\)): |\[\w+: \w+\] | \(_ssl\.c:\d+\)")
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # status codes that may be gone in a moment
 
 
@@ -91,7 +92,7 @@ def fetch(
         except _Interrupted as error:
             reason, pause = str(error), error.pause
         except requests.exceptions.SSLError as error:
-            raise Refused(_reason(error)) from error
+            raise Refused(f"no safe connection: {_reason(error)}") from error
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             reason, pause = _reason(error), 0.0
         except requests.RequestException as error:  # a malformed address, redirects in a circle
@@ -252,10 +253,14 @@ def _etag(response: requests.Response) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """The words of the innermost of urllib3's nested errors."""
-    while error.args and isinstance(inner := getattr(error.args[0], "reason", error.args[0]), BaseException):
-        error = inner
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    """What urllib3's nested errors say, without the objects and lines of code that they name."""
+    nested = (getattr(error, "reason", None), *error.args)
+    inner = next((each for each in nested if isinstance(each, BaseException)), None)
+    if inner is None:
+        return NOISE.sub("", getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    said = error.args[0] if len(error.args) == 2 else ""  # of a proxy, or of how far it came
+    said = str(said).partition(repr(inner))[0].rstrip(".: ")
+    return f"{said}: {_reason(inner)}" if said else _reason(inner)
 
 
 def read_origin(part: Path) -> Origin | None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 
 BLOCK = 8192  # bytes sent at once
@@ -45,7 +47,8 @@ class Request:
 class FileServer:
     """Serves what `add` names, until the end of the `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """certificate: a PEM file with its key, with which it speaks TLS."""
         self.requests: list[Request] = []
         self.files: dict[str, tuple[bytes, list[Reply], Reply]] = {}
         self.stopped = threading.Event()
@@ -56,11 +59,16 @@ class FileServer:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.http.server_address[1]}"
 
     def add(self, path: str, content: bytes, *replies: Reply, then: Reply = GOOD) -> str:
         """The address of a file. The first requests are answered by `replies`, all others by `then`."""

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -396,6 +398,43 @@ def test_the_error_names_file_addresses_reasons_and_folder(server, path):
     for part in ("model.pkl", *urls, "status 404", "refused", str(path.parent)):
         assert part in message
     assert [url for url, _ in caught.value.tried] == urls
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with the openssl command")
+def test_a_certificate_that_nobody_signed_is_refused_in_words(path, tmp_path):
+    pem = tmp_path / "both.pem"
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", pem]
+    subprocess.run([*make, *name], check=True, capture_output=True)
+    with FileServer(pem) as server, pytest.raises(DownloadError) as caught:
+        run(server.add("/f", DATA), path)
+    ((_, reason),) = caught.value.tried
+    assert re.fullmatch("no safe connection: certificate verify failed: self.signed certificate", reason)
+    assert received(path) == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(cut=0, reset=True), "Connection broken: Connection reset by peer"),
+        (Reply(stall=True, cut=0), "Read timed out."),
+    ],
+)
+def test_reasons_are_words(server, path, reply, reason):
+    with pytest.raises(DownloadError) as caught:
+        run(server.add("/f", DATA, then=reply), path, patience=HASTY)
+    assert [said for _, said in caught.value.tried] == [reason]
 
 
 def test_a_full_disk_is_noticed_before(server, path, monkeypatch):

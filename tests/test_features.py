@@ -14,8 +14,14 @@ from tests.networks import tiny_generator
 SIZES = [((8, 8), (16, 16)), ((8, 4), (24, 12)), ((16, 16), (8, 8)), ((5, 7), (5, 7)), ((1, 1), (3, 3))]
 
 
+@pytest.fixture(params=[("cpu",), ()], ids=["one pass", "elsewhere"])
+def one_pass(request, monkeypatch):
+    """Cells blended as on a CPU, and as on the devices that cannot do so in one pass."""
+    monkeypatch.setattr("draggan.features.IN_ONE_PASS", request.param)
+
+
 @pytest.mark.parametrize(("cells", "size"), SIZES)
-def test_sample_at_pixels_is_the_resized_map(cells, size):
+def test_sample_at_pixels_is_the_resized_map(cells, size, one_pass):
     features = torch.randn(1, 3, *cells)
     resized = F.interpolate(features, size=size, mode="bilinear", align_corners=False)
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
@@ -37,7 +43,7 @@ def test_sample_goes_on_at_the_border():
     torch.testing.assert_close(found[0, 0], features[0, :, 3, 0])
 
 
-def test_gradients_of_sample():
+def test_gradients_of_sample(one_pass):
     features = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     points = torch.rand(2, 3, 2, dtype=torch.float64) * 8
     assert torch.autograd.gradcheck(lambda f: whole(Trunk((f,)), (8, 8), 2).sample(points), (features,))

@@ -83,3 +83,11 @@ def test_crop_is_zero_outside():
     features = torch.arange(16.0).reshape(1, 1, 4, 4)
     (part,) = crop(features, Windows(((-1, 2),), 4))
     assert part[0].tolist() == [[0, 0, 0, 0], [2, 3, 0, 0], [6, 7, 0, 0], [10, 11, 0, 0]]
+
+
+@pytest.mark.parametrize("corners", [((0, 1), (2, 2), (0, 1)), ((1, 2), (1, 2))])
+@pytest.mark.parametrize("count", [1, 3])
+def test_crop_has_the_gradient_of_its_parts(corners, count):
+    """Squares that overlap, of one map."""
+    features = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda f: crop(f, Windows(corners * count, 3)), (features,))

@@ -36,19 +36,19 @@ def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     repository, StyleGAN-Human, TensorFlow config-f), or a PyTorch checkpoint of rosinality's.
     Raises FileNotFoundError, or CheckpointError where the file is damaged or holds something else.
     """
-    with _refusing(path):
+    with refusing(path, "a generator", CheckpointError):
         return _read_ours(path) if _has_our_format(path) else _read_foreign(path)
 
 
 def is_ours(path: Path) -> bool:
     """Whether the file is a `.safetensors`, which needs no conversion. Raises as `read` does."""
-    with _refusing(path):
+    with refusing(path, "a generator", CheckpointError):
         return _has_our_format(path)
 
 
 def source(path: Path) -> str:
     """What `write` was told a `.safetensors` was made from; empty where nothing was. Raises as `read` does."""
-    with _refusing(path):
+    with refusing(path, "a generator", CheckpointError):
         _check_header(path)
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("source", "")
@@ -86,8 +86,11 @@ def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a file is a CheckpointError: a hostile file can make anything go wrong."""
+def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Whatever goes wrong while a file is read as `what` is one error of a kind, which names the file and the reason.
+
+    A hostile file can make anything go wrong. Raises FileNotFoundError where there is none.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
@@ -95,7 +98,7 @@ def _refusing(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
         printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])
-        raise CheckpointError(f"{path} is not a generator that can be read: {printable}") from error
+        raise kind(f"{path} is not {what} that can be read: {printable}") from error
 
 
 def _has_our_format(path: Path) -> bool:

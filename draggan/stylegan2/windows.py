@@ -84,18 +84,40 @@ def crop(features: Tensor, windows: Windows) -> Tensor:
     below, behind = max(0, max(tops) + windows.size - height), max(0, max(lefts) + windows.size - width)
     if above or before or below or behind:
         features = F.pad(features, (before, behind, above, below))
-    return _cut(
-        features.expand(len(tops), -1, -1, -1), [(t + above, u + before) for t, u in windows.corners], windows.size
-    )
+    return _cut(features, [(t + above, u + before) for t, u in windows.corners], windows.size)
 
 
-def _cut(x: Tensor, corners: list[tuple[int, int]], size: int) -> Tensor:
-    """Of each sample of x (N, C, h, w) the square at its corner. -> (N, C, s, s), channels last"""
+def _cut(x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> Tensor:
+    """The squares at corners of x: one of each sample of (N, C, h, w), or all of (1, C, h, w). -> (N, C, s, s)"""
     if len(set(corners)) == 1:
         top, left = corners[0]
-        return x[:, :, top : top + size, left : left + size]
-    parts = [sample[:, t : t + size, u : u + size] for sample, (t, u) in zip(x, corners, strict=True)]
-    return torch.stack(parts).contiguous(memory_format=torch.channels_last)
+        return x[:, :, top : top + size, left : left + size].expand(len(corners), -1, -1, -1)
+    return _Squares.apply(x, corners, size)  # type: ignore[return-value]
+
+
+class _Squares(torch.autograd.Function):
+    """`_cut` whose gradient is summed in one tensor of the size of x: autograd's own makes one a square."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> Tensor:
+        ctx.shape, ctx.corners = x.shape, corners
+        found = x.new_empty(len(corners), x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
+        for square, place in zip(found, _squares(x, corners, size), strict=True):
+            square.copy_(place)
+        return found
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        x = grads[0].new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
+        for place, square in zip(_squares(x, ctx.corners, grads[0].shape[2]), grads[0], strict=True):
+            place.add_(square)
+        return x, None, None
+
+
+def _squares(x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> list[Tensor]:
+    """Views (C, s, s) of the squares at corners of x, as `_cut` takes them."""
+    samples = x.expand(len(corners), -1, -1, -1)
+    return [sample[:, t : t + size, u : u + size] for sample, (t, u) in zip(samples, corners, strict=True)]
 
 
 def _block(
