@@ -7,123 +7,34 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from draggan.engines import DEFAULT, ENGINES
+from draggan.arguments import PROG, crop_of, pair_of, parser
+from draggan.engines import ENGINES
 from draggan.memory import keep_freed_memory
 from draggan.threads import use_free_cores
 
 if TYPE_CHECKING:
-    from draggan.geometry import DragPair
     from draggan.invert import InversionConfig
     from draggan.picture import Crop, Picture
     from draggan.session import Session
     from draggan.stylegan2.generator import Generator
     from draggan.survey import Survey
 
-PROG = "draggan"
-MODEL = "plush-256"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and where the help is."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{PROG}: {message} (see {self.prog} --help)\n")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. -> the exit code: 0, or 2 for bad input, said in one line; 130 after Ctrl+C."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     keep_freed_memory()
     use_free_cores()
     try:
-        args.run(args)
+        COMMANDS[args.command](args)
     except (ValueError, OSError, ArithmeticError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=PROG, description="Edit pictures by dragging points (DragGAN on StyleGAN2).")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-
-    web = commands.add_parser("web", help="start the page in a browser")
-    web.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    web.add_argument("--port", type=int, default=7860, help="the next free one if it is taken (default: 7860)")
-    web.add_argument("--share", action="store_true", help="also make the page public through Gradio's tunnel")
-    web.add_argument(
-        "--auth",
-        action="append",
-        default=[],
-        metavar="USER:PASSWORD",
-        help="who may log in; repeatable, or @FILE with one a line, which keeps passwords out of the process list",
-    )
-    web.add_argument("--max-users", type=int, default=100, help="tabs that may be open; others wait (default: 100)")
-    web.add_argument("--max-upload", default="4gb", metavar="SIZE", help="of a model file (default: 4gb)")
-    web.add_argument("--root-path", default="", metavar="PATH", help="where a reverse proxy shows the page: /edit")
-    web.set_defaults(run=_web)
-
-    drag = commands.add_parser("drag", help="drag points of a generated picture")
-    drag.add_argument("--pair", action="append", required=True, metavar="X,Y:X,Y", help="handle:target in pixels")
-    drag.add_argument("--mask", type=Path, help="picture of the same size: white where the picture may change")
-    drag.add_argument("--video", type=Path, help="every step as .mp4, .gif or .webp")
-    drag.add_argument("--points", action="store_true", help="draw the points into the video")
-    about = "; ".join(f"{name}: {engine.help}" for name, engine in ENGINES.items())
-    drag.add_argument("--engine", choices=tuple(ENGINES), default=DEFAULT, help=f"{about} (default: {DEFAULT})")
-    drag.add_argument("--lr", type=float, help="step size of the engine draggan (default: the model's)")
-    drag.add_argument("--max-steps", type=int, help="(default: the engine's, 300 or 40)")
-    drag.add_argument("--space", choices=("w_plus", "w"), default="w_plus")
-    drag.add_argument("--mask-weight", type=float, help="how strongly the mask holds (default: the engine's)")
-    drag.set_defaults(run=_drag)
-
-    drag.add_argument("--session", type=Path, help="drag this .draggan file's picture, with its model")
-    drag.add_argument("--paste-into", type=Path, metavar="PICTURE", help="write that whole picture with the edit in it")
-
-    image = commands.add_parser("image", help="generate a picture")
-    image.set_defaults(run=_image)
-
-    invert = commands.add_parser("invert", help="find the latent of a picture of your own, for `drag --session`")
-    invert.add_argument("picture", type=Path, help="a picture, or a folder of them; those that are done are left out")
-    invert.add_argument("--crop", metavar="X,Y,SIDE[,DEGREES]", help="centre, longer side and turn, in pixels")
-    invert.add_argument("--steps", type=int, help="steps at full size (default: 150)")
-    invert.add_argument("--no-tuning", action="store_true", help="leave the model's weights as they are")
-    invert.add_argument("--out", type=Path, required=True, help="the .draggan file, or the folder of the files")
-    invert.set_defaults(run=_invert)
-
-    models = commands.add_parser("models", help="list, fetch, verify, remove or convert models")
-    models.set_defaults(run=_list)
-    actions = models.add_subparsers(metavar="ACTION", parser_class=_Parser)
-    for name, run, text in (
-        ("fetch", _fetch, "download models, or all"),
-        ("verify", _verify, "read models again and compare their SHA-256"),
-        ("remove", _remove, "delete downloaded models"),
-        ("convert", _convert, "write a checkpoint of another project as .safetensors beside it"),
-    ):
-        action = actions.add_parser(name, help=text)
-        action.add_argument("names", nargs="+", metavar="FILE" if name == "convert" else "NAME")
-        action.set_defaults(run=run)
-
-    for command in (web, drag, image, invert):
-        command.add_argument("--model", default=MODEL, help=f"a name of the table or a file (default: {MODEL})")
-        command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    for command in (web, drag):
-        command.add_argument(
-            "--precision",
-            choices=("auto", "fp32", "bf16", "fp16", "tf32"),
-            default="auto",
-            help="in which drags multiply; pictures stay fp32 (default: auto, bf16 where this machine is faster in it)",
-        )
-    for command in (web, drag, image, invert, models):
-        command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
-    for command in (drag, image):
-        command.add_argument("--seed", type=int, default=1)
-        command.add_argument("--psi", type=float, default=0.7, help="truncation psi, 0 .. 1 (default: 0.7)")
-        command.add_argument("--out", type=Path, required=True, help="the picture to write, a PNG")
-    return parser
 
 
 def _web(args: argparse.Namespace) -> None:
@@ -175,7 +86,7 @@ def _drag(args: argparse.Namespace) -> None:
 
     from draggan import models, paste, render
 
-    pairs = [_pair(text) for text in args.pair]
+    pairs = [pair_of(text) for text in args.pair]
     _check_out(args.out, (".png",))
     if args.video:
         _check_out(args.video, render.VIDEOS)
@@ -270,7 +181,7 @@ def _invert(args: argparse.Namespace) -> None:
         _check_out(args.out, (".draggan",))
         jobs = [(args.picture, args.out)]
     config = InversionConfig() if args.steps is None else replace(InversionConfig(), steps=args.steps)
-    crop = None if args.crop is None else _crop(args.crop)
+    crop = None if args.crop is None else crop_of(args.crop)
     generator = models.load(args.model, args.device, args.checkpoints)
     digest = hash_file(models.find(args.model, args.checkpoints))
     survey, failed = None, []
@@ -380,28 +291,22 @@ def _convert(args: argparse.Namespace) -> None:
         print(models.convert(Path(name)))
 
 
-def _pair(text: str) -> "DragPair":
-    from draggan.geometry import DragPair, Point
-
-    try:
-        handle, target = (Point(*map(float, place.split(","))) for place in text.split(":"))
-    except (ValueError, TypeError):
-        raise ValueError(f"--pair {text!r} is not X,Y:X,Y in pixels, such as 100,120:130,120") from None
-    return DragPair(handle, target)
-
-
-def _crop(text: str) -> "Crop":
-    from draggan.picture import Crop
-
-    try:
-        return Crop(*map(float, text.split(",")))
-    except (ValueError, TypeError):
-        raise ValueError(f"--crop {text!r} is not X,Y,SIDE or X,Y,SIDE,DEGREES, such as 320,240,400,-5") from None
-
-
 def _check_out(path: Path, endings: tuple[str, ...]) -> None:
     """Raises before the work where the result could not be written."""
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.absolute().parent}")
+
+
+COMMANDS = {
+    "web": _web,
+    "drag": _drag,
+    "image": _image,
+    "invert": _invert,
+    "models": _list,
+    "models fetch": _fetch,
+    "models verify": _verify,
+    "models remove": _remove,
+    "models convert": _convert,
+}
