@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from draggan.arguments import PROG, crop_of, pair_of, parser
-from draggan.engines import ENGINES
+from draggan.engines import DEFAULT, ENGINES
 from draggan.memory import keep_freed_memory
 from draggan.threads import use_free_cores
 
 if TYPE_CHECKING:
+    from draggan.geometry import DragPair
     from draggan.invert import InversionConfig
     from draggan.picture import Crop, Picture
     from draggan.session import Session
@@ -79,31 +80,23 @@ def _image(args: argparse.Namespace) -> None:
 
 
 def _drag(args: argparse.Namespace) -> None:
-    from dataclasses import replace
-
-    import torch
     from tqdm import tqdm
 
-    from draggan import models, paste, render
+    from draggan import paste, render
 
     pairs = [pair_of(text) for text in args.pair]
     _check_out(args.out, (".png",))
     if args.video:
         _check_out(args.video, render.VIDEOS)
     session, generator = _begun(args)
-    engine, lr = ENGINES[args.engine], args.lr
-    if lr is None and args.engine == "draggan":
-        lr = models.step_size(session.model)
-    config = engine.settings(lr=lr, max_steps=args.max_steps, space=args.space, mask_weight=args.mask_weight)
-    session = replace(session, pairs=tuple(pairs))
+    session = _ready(args, session, pairs)
     if args.mask:
         session = session.with_mask(render.read_mask(args.mask, generator.image_size))
     whole = _whole(args.paste_into, session) if args.paste_into else None
-    targets = [pair.target for pair in pairs]
-    mask = None if session.mask is None else torch.from_numpy(session.mask)
-    steps = engine.drag(generator, session.latent, session.pairs, mask, config)
+    targets = [pair.target for pair in session.pairs]
     frames, step = [], None
-    with tqdm(steps, total=config.max_steps, unit="step", initial=-1, disable=None) as progress:
+    steps = session.run(generator)
+    with tqdm(steps, total=session.config.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:
             progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
             if args.video:
@@ -136,7 +129,7 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
         generator = models.load(args.model, args.device, args.checkpoints, args.precision)
         return new_session(generator, args.model, args.seed, args.psi), generator
     saved = project.load(args.session)
-    session = saved.session.clear_points()
+    session = saved.session
     precision = session.precision if args.precision == "auto" else args.precision
     generator = models.load(session.model, args.device, args.checkpoints, precision)
     project.check_fits(saved, generator)
@@ -145,6 +138,28 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
     if session.photo and session.photo.delta:
         generator = delta.changed(generator, session.photo.delta)
     return session, generator
+
+
+def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]") -> "Session":
+    """With the points and the settings of the command line; without points there, a file's own drag goes on."""
+    from dataclasses import replace
+
+    from draggan import models
+
+    given = {name: getattr(args, name) for name in ("lr", "max_steps", "space", "mask_weight")}
+    given = {name: value for name, value in given.items() if value is not None}
+    name = args.engine or (DEFAULT if pairs else session.engine)
+    if pairs:
+        session = replace(session.clear_points(), pairs=tuple(pairs))
+        usual = {"lr": models.step_size(session.model)} if name == DEFAULT else {}
+        config = ENGINES[name].settings(**usual | given)
+    elif session.pairs:
+        config = ENGINES[name].settings(**given)  # refuses what this engine does not have
+        if name == session.engine:
+            config = replace(session.config, **given)
+    else:
+        raise ValueError("there is nothing to drag: say --pair X,Y:X,Y, the handle and its target")
+    return session.dragged_by(name, config, session.precision)
 
 
 def _whole(path: Path, session: "Session") -> "Picture":

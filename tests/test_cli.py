@@ -4,6 +4,7 @@ import functools
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 from PIL import Image
 
 from draggan import models, project
+from draggan.arguments import pair_of
 from draggan.cli import main
 from draggan.download import hash_file
+from draggan.engine import DragConfig
 from draggan.invert import InversionConfig
 from draggan.render import to_picture
+from draggan.session import new_session
 from draggan.tuning import TuningConfig, tune
 
 PAIR = "183,145:178,145"
@@ -96,6 +100,29 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
     Image.fromarray(before[::-1]).save(photo)
     assert main([*drag, "--paste-into", str(photo)]) == 2
     assert "is not the picture that the session was made from" in capsys.readouterr().err
+
+
+def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
+    file, out = tmp_path / "edit.draggan", tmp_path / "edited.png"
+    session = new_session(plush, "plush-256", seed=4, truncation_psi=0.7).add(pair_of(PAIR))
+    session = session.with_mask(np.arange(256)[:, None] + np.zeros((256, 256)) > 60)
+    session = session.dragged_by("draggan", DragConfig(lr=0.004, max_steps=3, space="w"))
+    for step in session.run(plush):
+        session = session.advance(step)
+    project.save(file, project.Project(session, hash_file(models.find("plush-256"))))
+    drag = ["drag", "--session", str(file), "--device", "cpu", "--precision", "fp32", "--out", str(out)]
+    assert main([*drag, "--max-steps", "0"]) == 0
+    assert np.array_equal(Image.open(out), to_picture(plush.render(session.latent)))
+    assert main([*drag, "--max-steps", "2"]) == 0
+    *_, on = session.run(plush, replace(session.config, max_steps=2))
+    assert np.array_equal(Image.open(out), to_picture(on.image()))
+    assert "after 5 steps" in capsys.readouterr().out
+    assert main([*drag, "--engine", "kinematics", "--max-steps", "1"]) == 0
+    assert main([*drag, "--engine", "kinematics", "--lr", "1"]) == 2
+    assert "lr is not a setting of this engine" in capsys.readouterr().err
+    project.save(file, project.Project(session.clear_points(), ""))
+    assert main(drag) == 2
+    assert "there is nothing to drag: say --pair" in capsys.readouterr().err
 
 
 def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, capsys):
