@@ -69,7 +69,7 @@ def short(monkeypatch):
     """A reconstruction of few steps."""
     few = InversionConfig(samples=32, candidates=2, refinements=2, steps=3)
     monkeypatch.setattr("draggan.invert.InversionConfig", lambda: few)
-    monkeypatch.setattr("draggan.tuning.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
+    monkeypatch.setattr("draggan.reconstruct.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
 
 
 def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):

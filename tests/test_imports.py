@@ -34,6 +34,7 @@ FLOORS = [  # each may import those above it
     {"kinematics", "progress", "film", "cache", "invert"},
     {"session"},
     {"project", "tuning"},
+    {"reconstruct"},
     {"web"},
     {"cli"},
     {"__main__", "web.__main__"},

@@ -23,6 +23,8 @@ from draggan.web.own import Framing, Own
 from tests.networks import tiny_generator
 
 SIZE = (64, 64)
+TAB = SimpleNamespace(session_hash="a")  # of a request
+OTHER = SimpleNamespace(session_hash="b")
 
 
 class Shelf(ModelCache):
@@ -76,14 +78,14 @@ def test_what_lies_under_the_pointer_moves_with_it():
 def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
     pixels = np.asarray(Image.open(photo))
-    framing, canvas, group = own.upload(session, str(photo))
+    framing, canvas, group, use = own.upload(session, str(photo))
     assert not photo.exists(), "what was sent is deleted as soon as it is read"
-    assert group["visible"]
+    assert (group["visible"], use["visible"]) == (True, False)
     assert canvas["marks"]["phase"] == "framing"
     event = SimpleNamespace(right=2, down=1, larger=1.2, turn=5, number=4)
     framing, canvas = own.frame(session, framing, event)
     assert canvas["answered"] == 4
-    *_, last = own.reconstruct(session, framing, 10, True)
+    *_, last = own.reconstruct(session, framing, 10, True, TAB)
     left, edited, canvas, *_ = last
     assert left is None
     assert "like your picture" in canvas["marks"]["status"]["text"]
@@ -104,6 +106,45 @@ def unpacked(update):
     return update["file"]["name"], base64.b64decode(update["file"]["url"].partition(",")[2])
 
 
+@pytest.mark.parametrize("stage", ["Reconstructing", "Bringing back details"])
+def test_what_there_is_so_far_can_be_used(network, photo, stage):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    framing, *_ = own.upload(session, str(photo))
+    own.use(TAB)  # nothing runs yet
+    running = own.reconstruct(session, framing, 40, True, TAB)
+    while stage not in (seen := next(running))[2]["marks"]["status"]["text"]:
+        pass
+    *_, group, use = seen
+    canvas = seen[2]
+    assert (group["visible"], use["visible"]) == (False, True)
+    assert canvas["marks"]["status"]["values"]["step"] < canvas["marks"]["status"]["values"]["steps"]
+    own.use(OTHER)
+    assert "step" in next(running)[2]["marks"]["status"]["text"], "another tab's button is another's"
+    own.use(TAB)
+    left, used, canvas, *_, group, use = next(running)
+    assert next(running, None) is None
+    assert left is None
+    assert (group["visible"], use["visible"]) == (False, False)
+    assert "like your picture" in canvas["marks"]["status"]["text"]
+    assert (used.photo.delta is not None) == (stage != "Reconstructing")
+    assert not used.busy
+    assert np.array_equal(used.photo.shown, to_picture(cut(framing.picture, framing.crop, session.image_size)))
+
+
+def test_after_stop_the_picture_can_be_framed_again(network, photo):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    framing, *_ = own.upload(session, str(photo))
+    _, busy, *_ = next(own.reconstruct(session, framing, 40, True, TAB))
+    assert busy.busy
+    before, canvas, *_, group, use = own.stopped(busy, framing)
+    assert not before.busy
+    assert before.latent is session.latent
+    assert canvas["marks"]["phase"] == "framing"
+    assert (group["visible"], use["visible"]) == (True, False)
+    *_, group, use = own.stopped(busy, None)
+    assert (group["visible"], use["visible"]) == (False, False)
+
+
 def test_what_cannot_be_done_is_told(network, tmp_path):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
     empty = tmp_path / "empty.png"
@@ -113,7 +154,7 @@ def test_what_cannot_be_done_is_told(network, tmp_path):
     assert not empty.exists()
     shown = []
     with pytest.raises(gr.Error, match="no picture to reconstruct"):
-        shown.extend(own.reconstruct(session, None, 10, False))
+        shown.extend(own.reconstruct(session, None, 10, False, TAB))
     event = SimpleNamespace(right=2, down=1, larger=1.2, turn=5, number=4)
     assert own.frame(session, None, event)[1]["answered"] == 4
 

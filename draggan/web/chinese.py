@@ -53,6 +53,7 @@ CHINESE = {
     "Steps": "步数",
     "Reconstruct": "重建",
     "Cancel": "取消",
+    "Use it now": "现在就用",
     "Bring back details (slower)": "恢复细节（较慢）",
     "Paste into the picture": "贴回原图",
     "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct.": (

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from gradio.i18n import I18nData
 
+from draggan.invert import InversionStep
 from draggan.session import Session
 from draggan.transfer import Progress
+from draggan.tuning import TuningStep
 
 CLOSE, VERY_CLOSE = 28, 34  # dB
 
@@ -68,14 +70,11 @@ def _advice(session: Session) -> str:
     return "This model may go no further that way: choose a nearer target, or more moving layers."
 
 
-def reconstructing(step: int, steps: int, near: float) -> Said:
-    """How far an inversion is. near: PSNR in dB."""
-    return Said("Reconstructing, step {step} of {steps}: {near} dB", _near(step, steps, near))
-
-
-def tuning(step: int, steps: int, near: float) -> Said:
-    """How far a tuning is. near: PSNR in dB."""
-    return Said("Bringing back details, step {step} of {steps}: {near} dB", _near(step, steps, near))
+def reconstructing(step: InversionStep | TuningStep, near: float) -> Said:
+    """How far a reconstruction is. near: PSNR in dB."""
+    does = "Bringing back details" if isinstance(step, TuningStep) else "Reconstructing"
+    values = {"step": step.index, "steps": step.total, "near": f"{near:.1f}"}
+    return Said(does + ", step {step} of {steps}: {near} dB", values)
 
 
 def reconstructed(near: float) -> Said:
@@ -86,10 +85,6 @@ def reconstructed(near: float) -> Said:
     if near >= VERY_CLOSE:
         like = "Nearly the same as your picture ({near} dB)."
     return Said(f"{like} Now click a point, then where it should go.", {"near": f"{near:.1f}"})
-
-
-def _near(step: int, steps: int, near: float) -> dict[str, Any]:
-    return {"step": step, "steps": steps, "near": f"{near:.1f}"}
 
 
 def waiting(before: int, most: int) -> Said:
