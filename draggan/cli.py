@@ -299,6 +299,8 @@ def _inverted(
     """A picture as a session, and what is known of the generator for the next one."""
     from tqdm import tqdm
 
+    from draggan.faces import find_face
+    from draggan.models import shows_faces
     from draggan.photo import Photo
     from draggan.picture import cut, read_picture, whole_crop
     from draggan.reconstruct import reconstruct
@@ -306,7 +308,11 @@ def _inverted(
     from draggan.session import photo_session
 
     picture = read_picture(path)
-    crop = crop or whole_crop(picture.size, generator.image_size)
+    notes = picture.notes
+    if crop is None:
+        face = find_face(picture) if shows_faces(model) else None
+        crop = face or whole_crop(picture.size, generator.image_size)
+        notes = (f"--crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its {'face' if face else 'middle'}", *notes)
     wanted = cut(picture, crop, generator.image_size)
     best = None
     with tqdm(reconstruct(generator, wanted, config, survey, tuning), desc=path.name, unit="step", disable=None) as bar:
@@ -315,7 +321,7 @@ def _inverted(
             bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
     assert best is not None, "a reconstruction yields at least one step"
     near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
-    print("; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *picture.notes]))
+    print("; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes]))
     photo = Photo(crop, to_picture(wanted), best.delta())
     return photo_session(generator, model, best.latent, photo), best.found.survey
 

@@ -8,12 +8,15 @@ import sys
 import av
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from draggan import models, project
 from draggan.cli import main
 from draggan.download import hash_file
+from draggan.faces import find_face
 from draggan.invert import InversionConfig
+from draggan.picture import Picture
 from draggan.render import to_picture
 from draggan.tuning import TuningConfig, tune
 
@@ -96,6 +99,19 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
     Image.fromarray(before[::-1]).save(photo)
     assert main([*drag, "--paste-into", str(photo)]) == 2
     assert "is not the picture that the session was made from" in capsys.readouterr().err
+
+
+def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short, capsys, monkeypatch):
+    picture = np.asarray(skimage.data.astronaut())
+    Image.fromarray(picture).save(tmp_path / "her.png")
+    command = ["invert", str(tmp_path / "her.png"), "--no-tuning", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "middle.draggan")]) == 0
+    assert capsys.readouterr().out.strip().endswith("; --crop 256,256,512, its middle")
+    monkeypatch.setattr(models, "shows_faces", lambda model: model == "plush-256")
+    assert main([*command, "--out", str(tmp_path / "face.draggan")]) == 0
+    crop = find_face(Picture(picture))
+    assert project.load(tmp_path / "face.draggan").session.photo.crop == crop
+    assert capsys.readouterr().out.strip().endswith(f"; --crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its face")
 
 
 def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, capsys):

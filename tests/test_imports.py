@@ -24,7 +24,7 @@ FLOORS = [  # each may import those above it
         "stylegan2.pickles",
     },
     {"download", "picture", "stylegan2.ops", "stylegan2.arrays"},
-    {"stylegan2.layers", "stylegan2.foreign", "paste"},
+    {"stylegan2.layers", "stylegan2.foreign", "paste", "faces"},
     {"stylegan2.strips"},
     {"stylegan2.generator"},
     {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "perceptual"},

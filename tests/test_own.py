@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+import skimage.data
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from draggan.cache import ModelCache
+from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.picture import Picture, cut, whole_crop
 from draggan.render import to_picture
@@ -52,6 +54,7 @@ def photo(tmp_path):
 MOVES = st.tuples(st.floats(-99, 99), st.floats(-99, 99), st.floats(0.2, 5), st.floats(-360, 360))
 
 
+@settings(deadline=None)
 @given(st.lists(MOVES, max_size=6))
 def test_however_it_is_moved_there_is_a_picture_in_the_frame(moves):
     picture = Picture(np.zeros((90, 120, 3), dtype=np.uint8))
@@ -100,6 +103,15 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(raw))), pixels), "nothing was edited"
     with pytest.raises(gr.Error, match="no picture to paste into"):
         keep.pasted(session)
+
+
+@pytest.mark.parametrize("model", ["tiny", "ffhq-tiny.pkl"])
+def test_models_of_faces_begin_with_the_face(network, tmp_path, model):
+    pixels = skimage.data.astronaut()
+    Image.fromarray(pixels).save(tmp_path / "her.png")
+    session = network.draw(model, 3, 0.7)
+    framing, *_ = Own(network).upload(session, str(tmp_path / "her.png"))
+    assert framing.crop == (find_face(Picture(pixels)) if model != "tiny" else whole_crop((512, 512), SIZE))
 
 
 def unpacked(update):

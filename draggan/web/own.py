@@ -11,8 +11,10 @@ import gradio as gr
 import numpy as np
 import torch
 
+from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.invert import InversionConfig, psnr
+from draggan.models import shows_faces
 from draggan.photo import Photo
 from draggan.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
 from draggan.reconstruct import reconstruct
@@ -64,7 +66,8 @@ class Own:
             Path(path).unlink(missing_ok=True)
         if picture.notes:
             gr.Info("; ".join(picture.notes))
-        framing = Framing(picture, whole_crop(picture.size, session.image_size))
+        face = find_face(picture) if shows_faces(session.model) else None
+        framing = Framing(picture, face or whole_crop(picture.size, session.image_size))
         return framing, *_framed(session, framing)
 
     def frame(self, session: Session, framing: Framing | None, event: gr.EventData) -> tuple:
@@ -130,7 +133,7 @@ class Own:
 def _cut(session: Session, framing: Framing) -> bytes:
     """The framed part as a JPEG; for models of faces with marks where these have their eyes and mouth."""
     picture = to_picture(cut(framing.picture, framing.crop, session.image_size))
-    if "ffhq" in session.model.lower():
+    if shows_faces(session.model):
         height, width = session.image_size
         places = [Point(x * width - 0.5, y * height - 0.5) for x, y in FACE]
         picture = with_points(picture, places, places)
