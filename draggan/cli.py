@@ -301,6 +301,7 @@ def _inverted(
 
     from draggan.faces import find_face
     from draggan.models import shows_faces
+    from draggan.perceptual import lpips
     from draggan.photo import Photo
     from draggan.picture import cut, read_picture, whole_crop
     from draggan.reconstruct import reconstruct
@@ -321,6 +322,8 @@ def _inverted(
             bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
     assert best is not None, "a reconstruction yields at least one step"
     near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
+    perceived = lpips(best.image(), wanted)
+    near += "" if perceived is None else f", LPIPS {perceived:.3f}"
     print("; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes]))
     photo = Photo(crop, to_picture(wanted), best.delta())
     return photo_session(generator, model, best.latent, photo), best.found.survey

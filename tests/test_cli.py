@@ -101,6 +101,13 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
     assert "is not the picture that the session was made from" in capsys.readouterr().err
 
 
+def test_invert_says_lpips_where_it_can_be_measured(tmp_path, photo, short, capsys, monkeypatch):
+    monkeypatch.setattr("draggan.perceptual.lpips", lambda image, wanted: 0.1 if image.shape == wanted.shape else 9)
+    out = ["--no-tuning", "--device", "cpu", "--out", str(tmp_path / "a.draggan")]
+    assert main(["invert", str(photo), *out]) == 0
+    assert re.match(r"photo.png: \d+\.\d dB, LPIPS 0\.100; compared by", capsys.readouterr().out)
+
+
 def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short, capsys, monkeypatch):
     picture = np.asarray(skimage.data.astronaut())
     Image.fromarray(picture).save(tmp_path / "her.png")

@@ -16,6 +16,7 @@ from PIL import Image
 from draggan.cache import ModelCache
 from draggan.faces import find_face
 from draggan.geometry import Point
+from draggan.invert import psnr
 from draggan.picture import Picture, cut, whole_crop
 from draggan.render import to_picture
 from draggan.web.aims import Aim, Aims
@@ -112,6 +113,18 @@ def test_models_of_faces_begin_with_the_face(network, tmp_path, model):
     session = network.draw(model, 3, 0.7)
     framing, *_ = Own(network).upload(session, str(tmp_path / "her.png"))
     assert framing.crop == (find_face(Picture(pixels)) if model != "tiny" else whole_crop((512, 512), SIZE))
+
+
+def test_lpips_is_said_where_it_can_be_measured(network, photo, monkeypatch):
+    measured = []
+    monkeypatch.setattr("draggan.web.own.lpips", lambda image, wanted: measured.append((image, wanted)) or 0.0625)
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    framing, *_ = own.upload(session, str(photo))
+    *_, (_, edited, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
+    [(image, wanted)] = measured
+    assert np.array_equal(to_picture(image), network.picture(edited))
+    assert np.array_equal(to_picture(wanted), edited.photo.shown)
+    assert canvas["marks"]["status"]["values"]["near"] == f"{psnr(image, wanted):.1f} dB, LPIPS 0.062"
 
 
 def unpacked(update):

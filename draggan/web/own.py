@@ -15,6 +15,7 @@ from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.invert import InversionConfig, psnr
 from draggan.models import shows_faces
+from draggan.perceptual import lpips
 from draggan.photo import Photo
 from draggan.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
 from draggan.reconstruct import reconstruct
@@ -110,7 +111,8 @@ class Own:
         photo = Photo(framing.crop, original, best.delta(), framing.picture)
         session = session.redrawn(photo_session(generator, session.model, best.latent, photo))
         picture = self._network.picture(session)
-        said = words.reconstructed(psnr(to_tensor(picture), wanted))
+        made = to_tensor(picture)
+        said = words.reconstructed(psnr(made, wanted), self._network.run(lpips, made, wanted))
         session = session.keep(thumbnail(picture))
         yield None, *_left(shown(session, encode(picture, lossless=False), said, strip=True, repaint=True))
 

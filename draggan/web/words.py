@@ -77,14 +77,15 @@ def reconstructing(step: InversionStep | TuningStep, near: float) -> Said:
     return Said(does + ", step {step} of {steps}: {near} dB", values)
 
 
-def reconstructed(near: float) -> Said:
-    """How like its original a reconstruction is, in words. near: PSNR in dB."""
-    like = "Only roughly like your picture ({near} dB): expect a drag to change more than you ask for."
+def reconstructed(near: float, perceived: float | None) -> Said:
+    """How like its original a reconstruction is, in words. near: PSNR in dB; perceived: LPIPS, where it is known."""
+    like = "Only roughly like your picture ({near}): expect a drag to change more than you ask for."
     if near >= CLOSE:
-        like = "Close to your picture ({near} dB)."
+        like = "Close to your picture ({near})."
     if near >= VERY_CLOSE:
-        like = "Nearly the same as your picture ({near} dB)."
-    return Said(f"{like} Now click a point, then where it should go.", {"near": f"{near:.1f}"})
+        like = "Nearly the same as your picture ({near})."
+    figures = f"{near:.1f} dB" if perceived is None else f"{near:.1f} dB, LPIPS {perceived:.3f}"
+    return Said(f"{like} Now click a point, then where it should go.", {"near": figures})
 
 
 def waiting(before: int, most: int) -> Said:
