@@ -28,6 +28,7 @@ from benchmarks.networks import config_f, random_generator
 from draggan.delta import changed
 from draggan.geometry import DragPair
 from draggan.invert import InversionConfig, invert, psnr
+from draggan.perceptual import lpips
 from draggan.picture import read_picture, to_tensor
 from draggan.stylegan2.generator import Generator
 from draggan.survey import BATCH, Survey, begin
@@ -54,7 +55,7 @@ class Bench:
         begun, busy = time.perf_counter(), time.process_time()
         *_, last = invert(self.generator, picture, survey=self.survey)
         row = {"seconds": time.perf_counter() - begun, "CPU seconds": time.process_time() - busy, "PSNR": last.psnr()}
-        return last.latent, row
+        return last.latent, row | _perceived("LPIPS", last.image(), picture)
 
     def tuned(self, latent: Tensor, picture: Tensor) -> tuple[Generator, Row]:
         begun, busy = time.perf_counter(), time.process_time()
@@ -68,7 +69,14 @@ class Bench:
             "delta MB": last.delta().nbytes / 1e6,
             "tuning seconds": seconds,
             "tuning CPU seconds": busy,
+            **_perceived("LPIPS tuned", tuned.render(latent), picture),
         }
+
+
+def _perceived(name: str, image: Tensor, picture: Tensor) -> Row:
+    """LPIPS of two pictures under a name; nothing where it cannot be measured here."""
+    found = lpips(image, picture)
+    return {} if found is None else {name: found}
 
 
 def jittered(bench: Bench, seed: int) -> Row:
@@ -164,8 +172,8 @@ def table(part: str, names: Sequence[str], kept: edits.Kept) -> str:
     """Of each figure the median, the least and the most."""
     rows = [kept[part, "invert", name] for name in names]
     lines = ["| figure | pictures | median | mean | least | most |", "|---|---|---|---|---|---|"]
-    for figure in rows[0]:
-        values = [row[figure] for row in rows]
+    for figure in dict.fromkeys(figure for row in rows for figure in row):
+        values = [row[figure] for row in rows if figure in row]
         mean = sum(values) / len(values)
         lines.append(
             f"| {figure} | {len(values)} | {median(values):.2f} | {mean:.2f} | {min(values):.2f} | {max(values):.2f} |"

@@ -22,6 +22,7 @@ from benchmarks.truth import surface_of
 from draggan.distribution import Distribution
 from draggan.engine import DragStep
 from draggan.geometry import DragPair, to_points
+from draggan.perceptual import lpips
 from draggan.stylegan2.generator import Generator
 
 Row = dict[str, Any]  # figures; of faces also the features that the Frechet distance compares, lists of them
@@ -195,7 +196,11 @@ def _pairs(bench: Bench, a: int, b: int, max_steps: int, points: int, engine: En
     ways = [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)]
     _, end, row = bench.edit(engine, latent, ways, None, max_steps)
     start, answer = bench.picture(latent), bench.picture(goal)
-    return {"MSE x 100 before": 100 * _mse(start, answer), "MSE x 100": 100 * _mse(end, answer), **row}
+    row |= {"MSE x 100 before": 100 * _mse(start, answer), "MSE x 100": 100 * _mse(end, answer)}
+    for name, image in (("LPIPS x 10 before", start), ("LPIPS x 10", end)):
+        if (perceived := lpips(image, answer)) is not None:
+            row[name] = 10 * perceived
+    return row
 
 
 def _mse(a: Tensor, b: Tensor) -> float:

@@ -226,34 +226,34 @@ def _inverted(
     """A picture as a session, and what is known of the generator for the next one."""
     from tqdm import tqdm
 
-    from draggan.invert import invert
+    from draggan.faces import find_face
+    from draggan.models import shows_faces
+    from draggan.perceptual import lpips
     from draggan.photo import Photo
     from draggan.picture import cut, read_picture, whole_crop
+    from draggan.reconstruct import reconstruct
     from draggan.render import to_picture
     from draggan.session import photo_session
-    from draggan.tuning import tune
 
     picture = read_picture(path)
-    crop = crop or whole_crop(picture.size, generator.image_size)
+    notes = picture.notes
+    if crop is None:
+        face = find_face(picture) if shows_faces(model) else None
+        crop = face or whole_crop(picture.size, generator.image_size)
+        notes = (f"--crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its {'face' if face else 'middle'}", *notes)
     wanted = cut(picture, crop, generator.image_size)
-    step = delta = None
-    with tqdm(invert(generator, wanted, config, survey), desc=path.name, unit="step", disable=None) as bar:
-        for step in bar:
-            bar.total = step.total
-            bar.set_postfix_str(step.stage)
-    assert step is not None, "an inversion yields at least one step"
-    said = f"{step.psnr():.1f} dB"
-    if tuning:
-        tuned = None
-        with tqdm(tune(generator, step.latent, wanted), desc=path.name, unit="step", disable=None) as bar:
-            for tuned in bar:
-                bar.total = tuned.total
-                bar.set_postfix_str(f"tuning, {tuned.psnr:.1f} dB")
-        assert tuned is not None, "a tuning yields at least one step"
-        delta, said = tuned.delta(), f"{said}, tuned {tuned.psnr:.1f} dB"
-    print("; ".join([f"{path.name}: {said}", f"compared by {' and '.join(step.losses)}", *picture.notes]))
-    photo = Photo(crop, to_picture(wanted), delta)
-    return photo_session(generator, model, step.latent, photo), step.survey
+    best = None
+    with tqdm(reconstruct(generator, wanted, config, survey, tuning), desc=path.name, unit="step", disable=None) as bar:
+        for best in bar:
+            bar.total = best.found.total + (best.tuned.total + 1 if best.tuned else 0)
+            bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
+    assert best is not None, "a reconstruction yields at least one step"
+    near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
+    perceived = lpips(best.image(), wanted)
+    near += "" if perceived is None else f", LPIPS {perceived:.3f}"
+    print("; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes]))
+    photo = Photo(crop, to_picture(wanted), best.delta())
+    return photo_session(generator, model, best.latent, photo), best.found.survey
 
 
 def _list(args: argparse.Namespace) -> None:

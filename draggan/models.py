@@ -68,6 +68,12 @@ def step_size(name_or_path: str | Path) -> float:
     return next((spec.lr for spec in MODELS if spec.name == str(name_or_path)), LR)
 
 
+def shows_faces(name_or_path: str | Path) -> bool:
+    """Whether a model's pictures are of faces, framed as those of FFHQ: by the table, or a file by its name."""
+    spec = next((spec for spec in MODELS if spec.name == str(name_or_path)), None)
+    return spec.shows.startswith("faces") if spec else "ffhq" in Path(name_or_path).name.lower()
+
+
 def pick_device(device: str) -> torch.device:
     """The device a user named: auto, cpu, cuda, cuda:1, mps. Auto takes an accelerator where there is one.
 

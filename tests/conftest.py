@@ -1,11 +1,16 @@
 """What several test files share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Browser
+from torch.nn import Sequential
+from torchvision.models import vgg16
 
 import draggan
+from draggan import perceptual
 from draggan.stylegan2.generator import Generator
 from tests.browser import Tab, chromium, serving
 
@@ -14,6 +19,29 @@ from tests.browser import Tab, chromium, serving
 def plush() -> Generator:
     """The embedded model."""
     return draggan.load("plush-256", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def vgg16_layers() -> Sequential:
+    """VGG16's convolutions with random weights."""
+    with torch.device("meta"):
+        layers = vgg16().features
+    layers = layers.to_empty(device="cpu").requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    for t in layers.state_dict().values():
+        t.copy_(torch.randn(t.shape, generator=rng) * (2 / t[0].numel()) ** 0.5)
+    return layers
+
+
+@pytest.fixture(scope="session")
+def vgg16_home(vgg16_layers, tmp_path_factory) -> Path:
+    """What `TORCH_HOME` may name: a folder that has them where torchvision keeps them, in a file like its own."""
+    home = tmp_path_factory.mktemp("torch")
+    file = home / "hub" / "checkpoints" / perceptual.FILE
+    file.parent.mkdir(parents=True)
+    tensors = {f"features.{name}": t for name, t in vgg16_layers.state_dict().items()}
+    torch.save(tensors | {"classifier.6.bias": torch.zeros(1000)}, file)
+    return home
 
 
 @pytest.fixture(scope="session")

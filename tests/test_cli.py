@@ -9,6 +9,7 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from draggan import models, project
@@ -16,7 +17,9 @@ from draggan.arguments import pair_of
 from draggan.cli import main
 from draggan.download import hash_file
 from draggan.engine import DragConfig
+from draggan.faces import find_face
 from draggan.invert import InversionConfig
+from draggan.picture import Picture
 from draggan.render import to_picture
 from draggan.session import new_session
 from draggan.tuning import TuningConfig, tune
@@ -73,7 +76,7 @@ def short(monkeypatch):
     """A reconstruction of few steps."""
     few = InversionConfig(samples=32, candidates=2, refinements=2, steps=3)
     monkeypatch.setattr("draggan.invert.InversionConfig", lambda: few)
-    monkeypatch.setattr("draggan.tuning.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
+    monkeypatch.setattr("draggan.reconstruct.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
 
 
 def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
@@ -123,6 +126,26 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
     project.save(file, project.Project(session.clear_points(), ""))
     assert main(drag) == 2
     assert "there is nothing to drag: say --pair" in capsys.readouterr().err
+
+
+def test_invert_says_lpips_where_it_can_be_measured(tmp_path, photo, short, capsys, monkeypatch):
+    monkeypatch.setattr("draggan.perceptual.lpips", lambda image, wanted: 0.1 if image.shape == wanted.shape else 9)
+    out = ["--no-tuning", "--device", "cpu", "--out", str(tmp_path / "a.draggan")]
+    assert main(["invert", str(photo), *out]) == 0
+    assert re.match(r"photo.png: \d+\.\d dB, LPIPS 0\.100; compared by", capsys.readouterr().out)
+
+
+def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short, capsys, monkeypatch):
+    picture = np.asarray(skimage.data.astronaut())
+    Image.fromarray(picture).save(tmp_path / "her.png")
+    command = ["invert", str(tmp_path / "her.png"), "--no-tuning", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "middle.draggan")]) == 0
+    assert capsys.readouterr().out.strip().endswith("; --crop 256,256,512, its middle")
+    monkeypatch.setattr(models, "shows_faces", lambda model: model == "plush-256")
+    assert main([*command, "--out", str(tmp_path / "face.draggan")]) == 0
+    crop = find_face(Picture(picture))
+    assert project.load(tmp_path / "face.draggan").session.photo.crop == crop
+    assert capsys.readouterr().out.strip().endswith(f"; --crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its face")
 
 
 def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, capsys):

@@ -44,6 +44,16 @@ def test_each_part_compares_engines(part, tmp_path, capsys):
         assert all(column in row["figures"] for row in rows)
 
 
+def test_pairs_have_lpips_where_it_can_be_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(edits.parts, "lpips", lambda image, answer: (image - answer).square().mean().item())
+    command = ["--parts", "pairs", "--n", "1", "--max-steps", "1", "--engines", "kinematics", "--device", "cpu"]
+    edits.main([*command, "--json", str(tmp_path / "figures.jsonl")])
+    assert "| MSE x 100 before | MSE x 100 | LPIPS x 10 before | LPIPS x 10 |" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "figures.jsonl").read_text())["figures"]
+    for when in ("", " before"):
+        assert 10 * figures[f"LPIPS x 10{when}"] == pytest.approx(figures[f"MSE x 100{when}"])
+
+
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
     kept = tmp_path / "figures.jsonl"
     command = ["--drags", str(short_file(tmp_path)), "--max-steps", "1", "--device", "cpu", "--json", str(kept)]

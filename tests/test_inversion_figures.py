@@ -11,7 +11,7 @@ from benchmarks import invert as figures
 from benchmarks import make_renders
 from benchmarks.cases import read_cases
 from benchmarks.detector import Detector
-from draggan.invert import InversionConfig, invert
+from draggan.invert import InversionConfig, invert, psnr
 from draggan.survey import begin
 from draggan.tuning import TuningConfig, tune
 
@@ -41,6 +41,18 @@ def test_each_picture_has_its_figures(bench, quick, tmp_path):
     assert row["PSNR of others"] > 20
     assert row["gain"] == pytest.approx(row["PSNR tuned"] - row["PSNR"])
     assert row["delta MB"] > 0
+
+
+def test_lpips_is_measured_where_it_can_be(bench, quick, tmp_path, monkeypatch):
+    Image.fromarray(make_renders.render(make_renders.code(1))).save(tmp_path / "a.webp", lossless=True)
+    without = figures.rendered(bench, tmp_path / "a.webp")
+    monkeypatch.setattr(figures, "lpips", psnr)
+    row = figures.rendered(bench, tmp_path / "a.webp")
+    assert set(row) - set(without) == {"LPIPS", "LPIPS tuned"}
+    assert row["LPIPS"] == pytest.approx(row["PSNR"])
+    assert row["LPIPS tuned"] == pytest.approx(row["PSNR tuned"])
+    kept = {("renders", "invert", "a"): without, ("renders", "invert", "b"): row}
+    assert "| LPIPS tuned | 1 |" in figures.table("renders", ["a", "b"], kept)
 
 
 def test_a_drag_is_compared_with_the_same_on_the_models_own_picture(bench, quick, monkeypatch):

@@ -344,3 +344,10 @@ def test_the_cache_tries_again_after_an_error_and_a_change(tmp_path, loads):
     write_generator(tmp_path, 0)
     assert cache.load(path, "cpu") is cache.load(path, "cpu")
     assert loads == [path] * 3
+
+
+def test_which_models_show_faces():
+    faces = {"stylegan2-ffhq", "ada-ffhq", "ada-metfaces", "ffhq-512", "ffhq-256"}
+    assert {name for name in models.available_models() if models.shows_faces(name)} == faces
+    assert models.shows_faces("/somewhere/My-FFHQ-finetuned.pkl")
+    assert not models.shows_faces("/ffhq/cars.pkl")

@@ -30,10 +30,10 @@ def upload(tab, path):
     tab.page.locator("#own input[type=file]").set_input_files(path)
 
 
-def reconstruct(tab, steps=10):
+def reconstruct(tab, steps=10, details=False):
     tab.page.get_by_label("number input for Steps").fill(str(steps))
     tab.page.get_by_label("number input for Steps").blur()
-    tab.page.get_by_label("Bring back details").uncheck()
+    tab.page.get_by_label("Bring back details").set_checked(details)
     tab.page.click("#reconstruct")
     expect(tab.status).to_contain_text("Reconstructing, step", timeout=60_000)
 
@@ -79,19 +79,45 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
     until(tab, lambda: tab.frame() == before)
 
 
-def test_stop_and_cancel_go_back(tab, photo):
+def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, photo):
     before = tab.frame()
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    framed = tab.frame()
     reconstruct(tab, steps=400)
     tab.page.click("#stop")
     expect(tab.page.locator("#stop")).to_be_disabled(timeout=20_000)
-    until(tab, lambda: tab.frame() == before)
-    upload(tab, photo.with_name("holiday.png"))
+    until(tab, lambda: tab.frame() == framed)
+    expect(tab.page.locator("#use")).to_be_hidden()
+    expect(tab.page.locator("#reconstruct")).to_be_visible()
     tab.page.click("#cancel")
     until(tab, lambda: tab.frame() == before)
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
     tab.pair((111, 170), (150, 150))
+
+
+@pytest.mark.parametrize("stage", ["Reconstructing", "Bringing back details"])
+def test_what_there_is_so_far_is_used_and_dragged(tab, photo, stage):
+    before = tab.frame()
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    expect(tab.page.locator("#use")).to_be_hidden()
+    reconstruct(tab, steps=400 if stage == "Reconstructing" else 10, details=True)
+    expect(tab.status).to_contain_text(f"{stage}, step", timeout=120_000)
+    expect(tab.page.locator("#reconstruct")).to_be_hidden()
+    tab.page.click("#use")
+    expect(tab.status).to_contain_text("like your picture (", timeout=20_000)
+    expect(tab.page.locator("#use")).to_be_hidden()
+    used = tab.frame()
+    tab.pair((128, 150), (150, 150))
+    tab.page.click("#drag")
+    tab.wait_steps(3)
+    tab.stop()
+    assert tab.frame() != used
+    while tab.page.locator("#undo").is_enabled():
+        tab.page.click("#undo")
+        tab.page.wait_for_timeout(300)
+    until(tab, lambda: tab.frame() == before)
 
 
 def test_two_users_at_once_get_their_own(browser, address, tab, photo, tmp_path):

@@ -129,6 +129,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
                                 say("Reconstruct"), variant="primary", elem_id="reconstruct", size="sm"
                             )
                             cancel = gr.Button(say("Cancel"), elem_id="cancel", size="sm")
+                    use = gr.Button(say("Use it now"), variant="primary", elem_id="use", size="sm", visible=False)
                 with gr.Accordion(say("Style"), open=False):
                     gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
@@ -172,11 +173,13 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         reading = saved.upload(do.open_session, [state, saved], all_of_it, **alone)
-        framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing]
-        photo.upload(own.upload, [state, photo], [framed, view, framing], **alone)
+        framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing, use]
+        photo.upload(own.upload, [state, photo], [framed, view, framing, use], **alone)
         view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
         cancel.click(own.cancel, state, [framed, *left], **alone)
         inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)
+        use.click(own.use, **quiet, queue=False)
+        inverting.failure(own.stopped, [state, framed], left, **quiet)
         draw.click(do.draw, [state, seed, psi], shown, **alone)
         random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
@@ -190,7 +193,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         running = drag.click(do.dragging.drag, [state, *controls], shown, **alone)
         stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting, inverting], queue=False)
-        for long in (running, pulled, choosing, opening, reading, starting, inverting):  # what is cancelled has ended
+        for long in (running, pulled, choosing, opening, reading, starting):  # what is cancelled has ended
             long.failure(do.stop, state, [menu, *shown], **quiet)
 
         for button, handler in ((picture, keep.picture), (both, keep.both), (video, keep.video), (gif, keep.gif)):

@@ -53,6 +53,7 @@ CHINESE = {
     "Steps": "步数",
     "Reconstruct": "重建",
     "Cancel": "取消",
+    "Use it now": "现在就用",
     "Bring back details (slower)": "恢复细节（较慢）",
     "Paste into the picture": "贴回原图",
     "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct.": (
@@ -62,15 +63,15 @@ CHINESE = {
     "Bringing back details, step {step} of {steps}: {near} dB": (
         "正在恢复细节，第 {step} 步，共 {steps} 步：{near} dB"
     ),
-    "Only roughly like your picture ({near} dB): expect a drag to change more than you ask for. Now click a point, "
+    "Only roughly like your picture ({near}): expect a drag to change more than you ask for. Now click a point, "
     "then where it should go.": (
-        "与您的图片只是大致相似（{near} dB）：拖动时变化可能超出预期。现在点击一点，再点击它应去的位置。"
+        "与您的图片只是大致相似（{near}）：拖动时变化可能超出预期。现在点击一点，再点击它应去的位置。"
     ),
-    "Close to your picture ({near} dB). Now click a point, then where it should go.": (
-        "与您的图片接近（{near} dB）。现在点击一点，再点击它应去的位置。"
+    "Close to your picture ({near}). Now click a point, then where it should go.": (
+        "与您的图片接近（{near}）。现在点击一点，再点击它应去的位置。"
     ),
-    "Nearly the same as your picture ({near} dB). Now click a point, then where it should go.": (
-        "与您的图片几乎相同（{near} dB）。现在点击一点，再点击它应去的位置。"
+    "Nearly the same as your picture ({near}). Now click a point, then where it should go.": (
+        "与您的图片几乎相同（{near}）。现在点击一点，再点击它应去的位置。"
     ),
     "Precision": "精度",
     "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32": (

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from gradio.i18n import I18nData
 
+from draggan.invert import InversionStep
 from draggan.session import Session
 from draggan.transfer import Progress
+from draggan.tuning import TuningStep
 
 CLOSE, VERY_CLOSE = 28, 34  # dB
 
@@ -68,28 +70,22 @@ def _advice(session: Session) -> str:
     return "This model may go no further that way: choose a nearer target, or more moving layers."
 
 
-def reconstructing(step: int, steps: int, near: float) -> Said:
-    """How far an inversion is. near: PSNR in dB."""
-    return Said("Reconstructing, step {step} of {steps}: {near} dB", _near(step, steps, near))
+def reconstructing(step: InversionStep | TuningStep, near: float) -> Said:
+    """How far a reconstruction is. near: PSNR in dB."""
+    does = "Bringing back details" if isinstance(step, TuningStep) else "Reconstructing"
+    values = {"step": step.index, "steps": step.total, "near": f"{near:.1f}"}
+    return Said(does + ", step {step} of {steps}: {near} dB", values)
 
 
-def tuning(step: int, steps: int, near: float) -> Said:
-    """How far a tuning is. near: PSNR in dB."""
-    return Said("Bringing back details, step {step} of {steps}: {near} dB", _near(step, steps, near))
-
-
-def reconstructed(near: float) -> Said:
-    """How like its original a reconstruction is, in words. near: PSNR in dB."""
-    like = "Only roughly like your picture ({near} dB): expect a drag to change more than you ask for."
+def reconstructed(near: float, perceived: float | None) -> Said:
+    """How like its original a reconstruction is, in words. near: PSNR in dB; perceived: LPIPS, where it is known."""
+    like = "Only roughly like your picture ({near}): expect a drag to change more than you ask for."
     if near >= CLOSE:
-        like = "Close to your picture ({near} dB)."
+        like = "Close to your picture ({near})."
     if near >= VERY_CLOSE:
-        like = "Nearly the same as your picture ({near} dB)."
-    return Said(f"{like} Now click a point, then where it should go.", {"near": f"{near:.1f}"})
-
-
-def _near(step: int, steps: int, near: float) -> dict[str, Any]:
-    return {"step": step, "steps": steps, "near": f"{near:.1f}"}
+        like = "Nearly the same as your picture ({near})."
+    figures = f"{near:.1f} dB" if perceived is None else f"{near:.1f} dB, LPIPS {perceived:.3f}"
+    return Said(f"{like} Now click a point, then where it should go.", {"near": figures})
 
 
 def waiting(before: int, most: int) -> Said:

@@ -1,0 +1,53 @@
+"""Inversion and tuning as one run."""
+
+import pytest
+import torch
+
+from draggan.delta import changed
+from draggan.invert import InversionConfig, invert, psnr
+from draggan.reconstruct import reconstruct
+from tests.networks import tiny_generator
+
+SHORT = InversionConfig(samples=64, candidates=3, refinements=2, steps=3)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return tiny_generator(64)
+
+
+@pytest.fixture(scope="module")
+def picture(generator):
+    return generator.render(generator.latent(9)).clamp(-1, 1)
+
+
+def test_it_is_the_inversion_and_then_the_tuning_of_what_it_found(generator, picture):
+    *_, alone = invert(generator, picture, SHORT)
+    run = reconstruct(generator, picture, SHORT)
+    found = [next(run) for _ in range(alone.total)]
+    assert found[-1].step.last
+    assert torch.equal(found[-1].latent, alone.latent)
+    assert found[-1].psnr() == alone.psnr()
+    assert found[-1].delta() is None
+    first, last = next(run), next(run)
+    assert first.step.index == 0
+    assert torch.equal(last.latent, alone.latent)
+    assert (last.found.index, last.step.index, last.step.last) == (alone.index, 1, False)
+
+
+def test_each_one_can_be_used(generator, picture):
+    run = reconstruct(generator, picture, SHORT)
+    for best in run:
+        if best.tuned and best.step.index == 12:
+            break
+    image = changed(generator, best.delta()).render(best.latent)
+    assert psnr(image, picture) == pytest.approx(best.psnr(), abs=0.05), "16 bits a weight"
+    assert psnr(image, best.image()) > 50
+    assert best.psnr() > best.found.psnr()
+
+
+def test_without_tuning_the_weights_stay(generator, picture):
+    *_, last = reconstruct(generator, picture, SHORT, tuning=False)
+    assert last.step is last.found
+    assert last.found.last
+    assert torch.equal(last.image(), generator.render(last.latent))
