@@ -50,21 +50,17 @@ def _said(label: str, info: str) -> dict[str, Any]:
 
 def defaults(model: str) -> list[Any]:
     """What the controls show for the paper's settings, with the step size of this model."""
-    paper = DragConfig()
-    radii = [round(r * UNIT, 3) for r in (paper.r1, paper.r2)]
-    first = [DEFAULT, step_size(model), paper.max_steps, paper.space, paper.moving_layers, paper.feature_resolution]
-    return [*first, *radii, paper.mask_weight, paper.tolerance or 0, "auto"]
+    return shown(DEFAULT, DragConfig(lr=step_size(model)), "auto", model)
 
 
 def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
     """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
-    names = ("lr", "max_steps", "space", "moving_layers", "feature_resolution", "r1", "r2", "mask_weight", "tolerance")
-    values = [engine, *defaults(model)[1:-1], precision]
-    for i, name in enumerate(names, start=1):
-        if engine == DEFAULT or name in SHARED:
-            value = getattr(config, name)
-            values[i] = round(value * UNIT, 3) if name in ("r1", "r2") else value or 0 if name == "tolerance" else value
-    return values
+    if engine != DEFAULT:
+        config = DragConfig(lr=step_size(model), **{name: getattr(config, name) for name in SHARED})
+    shape = [config.space, config.moving_layers, config.feature_resolution]
+    radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
+    rest = [config.mask_weight, config.tolerance or 0, precision]
+    return [engine, config.lr, config.max_steps, *shape, *radii, *rest]
 
 
 def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
