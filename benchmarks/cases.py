@@ -1,8 +1,9 @@
-"""Drags whose answer is known, as files keep them."""
+"""Drags as files keep them: those whose answer is known, and those of FreeDragBench."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from draggan.geometry import DragPair, Point
 
@@ -11,7 +12,7 @@ DRAGS = Path(__file__).parent / "drags.json"
 
 @dataclass(frozen=True)
 class Case:
-    """A drag with a known answer."""
+    """A drag; with landmarks and a code its answer is known."""
 
     seed: int
     kind: str
@@ -21,9 +22,18 @@ class Case:
 
 
 def read_cases(path: Path = DRAGS) -> tuple[Case, ...]:
+    """Of a .json file of ours, or a .jsonl file of FreeDragBench (Ling et al. 2024), whose points are [y, x]."""
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return tuple(_without_answer(row, path.stem) for row in rows)
     cases = []
     for row in json.loads(path.read_text())["drags"]:
         pairs = [DragPair(Point(*p["handle"]), Point(*p["target"])) for p in row["pairs"]]
         names = tuple(p["landmark"] for p in row["pairs"])
         cases.append(Case(row["seed"], row["kind"], names, tuple(pairs), tuple(row["target_z"])))
     return tuple(cases)
+
+
+def _without_answer(row: dict[str, Any], kind: str) -> Case:
+    handles, targets = ([Point(x, y) for y, x in row["points"][end]] for end in ("handle", "target"))
+    return Case(row["seed"], kind, (), tuple(map(DragPair, handles, targets)), ())

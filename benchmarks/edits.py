@@ -22,12 +22,19 @@ from benchmarks.engines import ENGINES
 from benchmarks.frechet import frechet
 from benchmarks.parts import Bench, Row, Task
 
+EMBEDDED = "plush-256"  # its scenes are known
 PARTS = ("known", "faces", "pairs", "back", "mask")
 Kept = dict[tuple[str, str, str], Row]  # part, engine, name of the task -> its figures
 
 
 def tasks(
-    part: str, bench: Bench, cases: Sequence[Case], n: int | None, seed: int, max_steps: int | None
+    part: str,
+    bench: Bench,
+    cases: Sequence[Case],
+    n: int | None,
+    seed: int,
+    max_steps: int | None,
+    flows: Path | None = None,
 ) -> list[Task]:
     """The drags of a part. n: how many of each kind, or pairs of pictures; None: all, or 200."""
     steps = {} if max_steps is None else {"max_steps": max_steps}
@@ -36,7 +43,9 @@ def tasks(
         kinds = list(dict.fromkeys(case.kind for case in cases))
         few = [case for kind in kinds for case in [c for c in cases if c.kind == kind][:n]]
         return list(make[part](bench, few, **steps))
-    return list({"faces": parts.faces, "pairs": parts.pairs}[part](bench, n or 200, seed, **steps))
+    if part == "faces":
+        return list(parts.faces(bench, n or 200, seed, **steps))
+    return list(parts.pairs(bench, n or 200, seed, flows=flows, **steps))
 
 
 def run(todo: Sequence[Task], engines: Sequence[str], kept: Kept, file: Path | None) -> Iterator[None]:
@@ -107,19 +116,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["known"])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--drags", type=Path, default=DRAGS, help="file of drags with known answers")
+    parser.add_argument(
+        "--drags", type=Path, default=DRAGS, help="file of drags with known answers, or of FreeDragBench (.jsonl)"
+    )
     parser.add_argument("--n", type=int, help="drags of each kind, or pairs of pictures (default: all, or 200)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed of the pictures of faces and pairs")
     parser.add_argument("--max-steps", type=int, help="of a drag (default: the part's)")
-    parser.add_argument("--model", default="plush-256")
+    parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--detector", help="module:function, picture in [-1, 1] -> (N, 8, 2) pixels")
+    parser.add_argument("--flows", type=Path, metavar="FOLDER", help="optical flows for the part pairs: see README.md")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
+    if "pairs" in args.parts and args.flows is None and args.model != EMBEDDED:
+        parser.error(f"of {args.model} no correspondence is known: give --flows FOLDER")
     bench = Bench(draggan.load(args.model, args.device), _detector(args.detector))
     kept = read(args.json)
     for part in args.parts:
-        todo = tasks(part, bench, read_cases(args.drags), args.n, args.seed, args.max_steps)
+        todo = tasks(part, bench, read_cases(args.drags), args.n, args.seed, args.max_steps, args.flows)
         total = len(todo) * len(args.engines)
         for _ in tqdm(run(todo, args.engines, kept, args.json), total=total, unit="drag", desc=part, disable=None):
             pass

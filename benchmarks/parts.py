@@ -5,16 +5,17 @@ Each part is a list of tasks; a task drags with an engine and gives a row of fig
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import scene
+from benchmarks import flow, scene
 from benchmarks.cases import Case
 from benchmarks.detector import LANDMARKS, Detector
 from benchmarks.engines import Engine
@@ -89,6 +90,8 @@ class Task:
 def known(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:
     """Drags whose exact answer is known."""
     for case in cases:
+        if not case.target_z:
+            raise ValueError("these drags have no known answer: measure them with --parts back")
         yield Task("known", case.kind, f"{case.kind} {case.seed}", partial(_known, bench, case, max_steps))
 
 
@@ -179,23 +182,63 @@ def _faces(bench: Bench, a: int, b: int, names: Sequence[str], max_steps: int, e
     return {"not detected": 0.0, "no edit": before, "after": after, **row}
 
 
-def pairs(bench: Bench, count: int, seed: int, max_steps: int = 100, points: int = 32) -> Iterator[Task]:
-    """The paper's table 2: a picture and one a little away from it, joined by points of known correspondence."""
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two latents (1, num_ws, w_dim), of which the second has its first 6 layers moved, and points that join them."""
+
+    first: Tensor
+    second: Tensor
+    ways: Sequence[DragPair]
+
+
+def pairs(
+    bench: Bench, count: int, seed: int, max_steps: int = 100, points: int = 32, flows: Path | None = None
+) -> Iterator[Task]:
+    """The paper's table 2: a picture and one a little away from it, joined by points of known correspondence.
+
+    flows: a folder of optical flows, for models other than the embedded one (`flow.py`). Raises ValueError where some
+    are missing, after it has written the pictures to make them from.
+    """
+    join = partial(_scenes, bench, points)
+    if flows is not None:
+        seeds = [(seed + 2 * i, seed + 2 * i + 1) for i in range(count)]
+        missing = [a for a, b in seeds if flow.missing(flows, str(a), *map(bench.picture, _moved(bench, a, b)))]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} flows are missing: from each SEED-1.png of {flows} to SEED-2.png, as SEED.npy, "
+                "(H, W, 2), pixels to the right and down"
+            )
+        join = partial(_flowing, bench, points, flows)
     for i in range(count):
         a, b = seed + 2 * i, seed + 2 * i + 1
-        yield Task("pairs", f"{points} points", f"pairs {a}", partial(_pairs, bench, a, b, max_steps, points))
+        yield Task("pairs", f"{points} points", f"pairs {a}", partial(_pairs, bench, partial(join, a, b), max_steps))
 
 
-def _pairs(bench: Bench, a: int, b: int, max_steps: int, points: int, engine: Engine) -> Row:
+def _scenes(bench: Bench, points: int, a: int, b: int) -> Pair:
+    """Of the embedded model: the scene a tenth of the way to another, and points of its surface."""
     first, other = (torch.from_numpy(np.random.RandomState(s).randn(1, 64)) for s in (a, b))
     first, other = (z / z.square().mean().sqrt() for z in (first, other))
     second = torch.cat([first.lerp(other, 0.1)[:, : scene.P], first[:, scene.P :]], dim=1)
     latent, moved = bench.generator.map(first), bench.generator.map(second)
     goal = torch.cat([moved[:, :6], latent[:, 6:]], dim=1)
     places, goals = surface_of(first, second, points)
-    ways = [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)]
-    _, end, row = bench.edit(engine, latent, ways, None, max_steps)
-    start, answer = bench.picture(latent), bench.picture(goal)
+    return Pair(latent, goal, [DragPair(p, q) for p, q in zip(to_points(places), to_points(goals), strict=True)])
+
+
+def _moved(bench: Bench, a: int, b: int) -> tuple[Tensor, Tensor]:
+    """The latent of a seed, and the same with its first 6 layers a tenth of the way to another's."""
+    first, other = (bench.generator.latent(seed) for seed in (a, b))
+    return first, torch.cat([first[:, :6].lerp(other[:, :6], 0.1), first[:, 6:]], dim=1)
+
+
+def _flowing(bench: Bench, points: int, flows: Path, a: int, b: int) -> Pair:
+    return Pair(*_moved(bench, a, b), flow.pairs_along(flows, str(a), bench.generator.image_size, points))
+
+
+def _pairs(bench: Bench, join: Callable[[], Pair], max_steps: int, engine: Engine) -> Row:
+    pair = join()
+    _, end, row = bench.edit(engine, pair.first, pair.ways, None, max_steps)
+    start, answer = bench.picture(pair.first), bench.picture(pair.second)
     row |= {"MSE x 100 before": 100 * _mse(start, answer), "MSE x 100": 100 * _mse(end, answer)}
     for name, image in (("LPIPS x 10 before", start), ("LPIPS x 10", end)):
         if (perceived := lpips(image, answer)) is not None:

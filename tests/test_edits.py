@@ -3,10 +3,12 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks import edits
+from benchmarks import edits, flow
 from benchmarks.cases import DRAGS, read_cases
 from benchmarks.engines import ENGINES
 from benchmarks.frechet import frechet
@@ -14,6 +16,8 @@ from benchmarks.make_drags import KINDS, make
 from benchmarks.make_drags import main as make_drags
 from benchmarks.truth import landmarks_of, surface_of
 from draggan.distribution import Distribution
+from draggan.geometry import Point
+from draggan.render import to_picture
 
 PARTS = {
     "known": ("after", "floor", "MSE after", "Mahalanobis"),
@@ -52,6 +56,51 @@ def test_pairs_have_lpips_where_it_can_be_measured(tmp_path, capsys, monkeypatch
     figures = json.loads((tmp_path / "figures.jsonl").read_text())["figures"]
     for when in ("", " before"):
         assert 10 * figures[f"LPIPS x 10{when}"] == pytest.approx(figures[f"MSE x 100{when}"])
+
+
+def test_drags_of_freedragbench_go_there_and_back(tmp_path, capsys):
+    file = tmp_path / "plush.jsonl"
+    row = {"seed": 3, "points": {"handle": [[145, 183], [100, 60]], "target": [[140, 178], [101, 62]]}}
+    file.write_text(json.dumps(row) + "\n\n" + json.dumps(row | {"seed": 4}) + "\n")
+    cases = read_cases(file)
+    assert [(case.seed, case.kind) for case in cases] == [(3, "plush"), (4, "plush")]
+    assert (cases[0].pairs[0].handle, cases[0].pairs[1].target) == (Point(183, 145), Point(62, 101)), "y comes first"
+    command = ["--drags", str(file), "--max-steps", "1", "--engines", "kinematics", "--device", "cpu"]
+    edits.main(["--parts", "back", *command])
+    assert "| plush | kinematics | 2 |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no known answer: measure them with --parts back"):
+        edits.main(["--parts", "known", *command])
+
+
+def test_pairs_of_any_model_are_joined_by_a_flow(tmp_path, capsys, plush):
+    flows = tmp_path / "flows"
+    command = ["--parts", "pairs", "--n", "2", "--max-steps", "1", "--engines", "kinematics", "--device", "cpu"]
+    with pytest.raises(ValueError, match="2 flows are missing"):
+        edits.main([*command, "--flows", str(flows)])
+    first = np.asarray(Image.open(flows / "2-1.png"))
+    assert np.array_equal(first, to_picture(plush.render(plush.latent(2))))
+    assert 0 < np.abs(first - np.asarray(Image.open(flows / "2-2.png")).astype(float)).mean() < 50
+    rng = np.random.RandomState(0)
+    for seed in (0, 2):
+        np.save(flows / f"{seed}.npy", rng.randn(256, 256, 2).astype(np.float32) * 30)
+    found = flow.pairs_along(flows, "2", (256, 256), 32)
+    moves = np.load(flows / "2.npy")
+    for pair in found:
+        move = moves[int(pair.handle.y), int(pair.handle.x)]
+        assert (pair.target.x - pair.handle.x, pair.target.y - pair.handle.y) == pytest.approx(tuple(move), abs=1e-4)
+        assert pair.target.inside((256, 256))
+    assert len({pair.handle for pair in found}) == 32
+    edits.main([*command, "--flows", str(flows)])
+    assert "| 32 points | kinematics | 2 |" in capsys.readouterr().out
+    np.save(flows / "2.npy", moves[:9])
+    with pytest.raises(ValueError, match=r"float32 of shape \(9, 256, 2\)"):
+        flow.pairs_along(flows, "2", (256, 256), 32)
+    np.save(flows / "2.npy", moves + 1e4)
+    with pytest.raises(ValueError, match="only 0 of its pixels stay inside the picture, 32 are needed"):
+        flow.pairs_along(flows, "2", (256, 256), 32)
+    with pytest.raises(SystemExit):
+        edits.main([*command, "--model", "stylegan2-cat"])
+    assert "of stylegan2-cat no correspondence is known: give --flows FOLDER" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path, capsys, monkeypatch):
