@@ -6,9 +6,9 @@ models come that way. Every tensor is a frozen buffer: gradients reach w and nev
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ Latents = (
     Tensor | Sequence[Tensor]
 )  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
 
+Known = TypeVar("Known")
 WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
@@ -101,6 +102,7 @@ class Generator(nn.Module):
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
         self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
+        self._known: dict[Hashable, Any] = {}
         self.eval()
 
     @property
@@ -120,10 +122,18 @@ class Generator(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
 
+    def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
+        """make(self, *given), which it says about this network: worked out once and kept as long as the network is."""
+        key = (make, given, self.device, self.dtype)
+        if key not in self._known:
+            self._known[key] = make(self, *given)
+        return self._known[key]
+
     def dragging_in(self, dtype: torch.dtype) -> "Generator":
         """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
         shared = {id(t): t for t in self.buffers()}
         generator = copy.deepcopy(self, dict(shared))
+        generator._known = {}
         for block in self.synthesis.blocks():
             for layer in filter(None, (block.conv0, block.conv1)):
                 shared[id(layer.weight)] = layer.weight.to(dtype)
@@ -137,7 +147,7 @@ class Generator(nn.Module):
             weight = self.get_buffer(name)
             shared[id(weight)] = weight + change.to(weight)
         generator = copy.deepcopy(self, shared)
-        generator._quick = ()
+        generator._quick, generator._known = (), {}
         for name in changes:
             layer = generator.get_submodule(name.rpartition(".")[0])
             if isinstance(layer, SynthesisLayer):
