@@ -19,8 +19,9 @@ from draggan.engine import DragState, DragStep, Space, check, check_space, featu
 from draggan.features import Features, apart, around
 from draggan.fixed import FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
-from draggan.leastsquares import Metric, metric_of, normal, solve
+from draggan.leastsquares import normal, solve
 from draggan.matching import describe, locate, sensitivity
+from draggan.metric import Metric, metric_of
 from draggan.stylegan2.generator import Generator
 
 Stuck = Literal["lost", "mask", "other handles", "limit"]
@@ -44,6 +45,7 @@ class KinematicConfig:
     renewal: float = 0.1  # part of what a handle is looked for by that each step renews
     damping: float = 0.05  # of the least-squares step, as a part of the system's mean diagonal: the least
     shared: float = 0.5  # how much the moving layers change alike, 0 .. 1
+    visible: float = 2.5  # how little of the picture shall change, beside how usual the change is; 0: that alone
     pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
     mask_weight: float = 80.0  # pixels that a change outside the mask by the features' own size counts as
     mask_rows: int = 32  # projections of that change; each costs a backward pass when the drag begins
@@ -65,8 +67,9 @@ class KinematicConfig:
         for name in ("renewal", "pull", "shared"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be in 0 .. 1")
-        if not 0 <= self.mask_weight < math.inf:
-            raise ValueError(f"mask_weight is {self.mask_weight}: it must be 0 or more")
+        for name in ("mask_weight", "visible"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.tolerance is not None and not 0 < self.tolerance < math.inf:
             raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
 
@@ -191,7 +194,7 @@ def _task(
         generator,
         pairs,
         config,
-        metric_of(generator, 1.0 if config.space == "w" else config.shared),
+        _metric(generator, pairs, config),
         held,
         origin,
         targets=to_tensor([pair.target for pair in pairs], origin),
@@ -199,6 +202,17 @@ def _task(
         stride=config.stride * longer,
         search=max(1.0, config.search * longer),
         tolerance=config.tolerance or (1.0 if len(pairs) <= 5 else 2.0),
+    )
+
+
+def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: KinematicConfig) -> Metric:
+    """The farther handles go and the more they are, the less is left to be said by that little shall be seen: that
+    counts with one over the square of the ways of all together."""
+    way = max(config.stride, sum(pair.distance for pair in pairs) / max(generator.image_size))
+    return replace(
+        generator.known(metric_of, config.moving_layers),
+        shared=1.0 if config.space == "w" else config.shared,
+        visible=config.visible / way**2,
     )
 
 

@@ -27,7 +27,7 @@ FLOORS = [  # each may import those above it
     {"arguments", "stylegan2.layers", "stylegan2.foreign", "paste", "faces"},
     {"stylegan2.strips"},
     {"stylegan2.generator"},
-    {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "perceptual"},
+    {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "metric", "perceptual"},
     {"stylegan2.converted", "features", "precision", "render", "survey", "photo"},
     {"mask", "models", "matching", "leastsquares"},
     {"engine", "fixed"},

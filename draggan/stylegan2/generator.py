@@ -6,9 +6,9 @@ models come that way. Every tensor is a frozen buffer: gradients reach w and nev
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ Latents = (
     Tensor | Sequence[Tensor]
 )  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
 
+Known = TypeVar("Known")
 WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
@@ -101,6 +102,7 @@ class Generator(nn.Module):
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
         self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
+        self._known: dict[Hashable, Any] = {}
         self.eval()
 
     @property
@@ -120,30 +122,41 @@ class Generator(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
 
+    def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
+        """make(self, *given), which it says about this network: worked out once and kept as long as the network is."""
+        key = (make, given, self.device, self.dtype)
+        if key not in self._known:
+            self._known[key] = make(self, *given)
+        return self._known[key]
+
     def dragging_in(self, dtype: torch.dtype) -> "Generator":
         """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
-        shared: dict[int, Any] = {id(t): t for t in self.buffers()} | {id(self._quick): ()}
-        generator = copy.deepcopy(self, dict(shared))
+        shared: dict[int, Any] = {id(t): t for t in self.buffers()}
+        generator = self._copied(shared)
         if dtype == self.dtype:
             return generator
         for block in self.synthesis.blocks():
             for layer in filter(None, (block.conv0, block.conv1)):
                 shared[id(layer.weight)] = layer.weight.to(dtype)
-        generator._quick = (copy.deepcopy(self, shared),)
+        generator._quick = (self._copied(shared),)
         return generator
 
     def changed(self, changes: Mapping[str, Tensor]) -> "Generator":
         """The same network with some weights changed, sharing the others. changes: what is added, by their names."""
-        shared: dict[int, Any] = {id(t): t for t in self.buffers()} | {id(self._quick): ()}
+        shared: dict[int, Any] = {id(t): t for t in self.buffers()}
         for name, change in changes.items():
             weight = self.get_buffer(name)
             shared[id(weight)] = weight + change.to(weight)
-        generator = copy.deepcopy(self, shared)
+        generator = self._copied(shared)
         for name in changes:
             layer = generator.get_submodule(name.rpartition(".")[0])
             if isinstance(layer, SynthesisLayer):
                 layer.prepare()
         return generator.dragging_in(self.quick.synthesis.blocks()[0].conv1.weight.dtype) if self._quick else generator
+
+    def _copied(self, shared: Mapping[int, Any]) -> "Generator":
+        """A copy with what stands in `shared` for each tensor's identity, and without a quick form."""
+        return copy.deepcopy(self, {**shared, id(self._quick): (), id(self._known): {}})
 
     @property
     def quick(self) -> "Generator":
