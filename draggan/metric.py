@@ -82,7 +82,9 @@ def _seen_of(generator: Generator, latents: Tensor, layers: int) -> Tensor:
     for some in latents.split(TOGETHER):
         with torch.enable_grad():
             moving = some[:, :layers].clone().requires_grad_()
-            small = generator.preview(torch.cat([moving, some[:, layers:]], dim=1), resolutions[last])  # (N, 3, h, w)
+            small = generator.quick.preview(
+                torch.cat([moving, some[:, layers:]], dim=1), resolutions[last]
+            )  # (N, 3, h, w)
             signs = 2 * torch.randint(0, 2, small.shape, generator=rng, dtype=torch.int8).to(small) - 1
             (slope,) = torch.autograd.grad((small * signs).sum(), moving)
             rows.append(slope / math.sqrt(small[0].numel()))

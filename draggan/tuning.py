@@ -31,7 +31,7 @@ class TuningConfig:
     steps: int = 120
     lr: float = 1e-2  # largest step size of Adam; weights have a standard deviation of about 1
     first_block: int = 64  # resolution of the first block that is tuned; of a smaller generator the last
-    locality: float = 0.5  # weight of what keeps other pictures as they were
+    locality: float = 0.2  # weight of what keeps other pictures as they were
     anchors: int = 8  # latents whose pictures are kept: halfway from the pivot to random ones, in turn
     perceptual: float = 0.5  # weight of VGG16's term, where its weights are on this machine
 

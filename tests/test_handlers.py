@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from draggan import metric
 from draggan.download import DownloadError
 from draggan.precision import in_precision
 from draggan.render import to_picture
@@ -115,13 +116,19 @@ def test_draw_shows_the_picture_of_the_seed(do, generator):
     assert again.number == session.number + 1
 
 
-def test_a_rehearsal_takes_a_step_before_anyone_asks(network, generator, monkeypatch):
+def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch):
+    generator = tiny_generator(64)
+    network = Network(Shelf(generator), "cpu")
     seen = []
     trunk = generator.trunk
     monkeypatch.setattr(generator, "trunk", lambda *args: seen.append(args) or trunk(*args))
     network.rehearse("tiny")
     network.run(lambda: None)
     assert len(seen) >= 2
+    monkeypatch.setattr(metric, "_seen_of", lambda *_: pytest.fail("worked out again"))
+    do = Handlers(network, Places(10), forget=lambda tab: None)
+    after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
+    assert after.steps > 0
 
 
 def test_random_draws_another_seed(do):

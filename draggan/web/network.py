@@ -16,7 +16,8 @@ from torch import Tensor
 
 from draggan.cache import ModelCache
 from draggan.delta import Delta, changed
-from draggan.engine import DragConfig, DragStep
+from draggan.engine import DragStep
+from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
@@ -105,15 +106,16 @@ class Network:
         return encode(self.picture(session), lossless=False)
 
     def rehearse(self, model: str) -> None:
-        """A step of a drag that nobody sees, on the worker: libraries prepare themselves when they are first used."""
+        """A step of each engine that nobody sees, on the worker: what is worked out at the first use, is by then."""
 
         generator = self.generator(model)
 
-        def step() -> None:
+        def step(engine: str) -> None:
             session = new_session(generator, model, seed=0, truncation_psi=0.7)
             height, width = session.image_size
             session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
-            for step in session.run(generator, DragConfig(max_steps=1)):
+            for step in session.dragged_by(engine, engine_of(engine).settings(max_steps=1)).run(generator):
                 step.image()
 
-        self._worker.submit(step)
+        for engine in ENGINES:
+            self._worker.submit(step, engine)
