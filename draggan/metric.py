@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from draggan.distribution import draw
 from draggan.stylegan2.generator import Generator
 
 SAMPLES = 2048  # codes whose w are looked at
@@ -62,15 +63,11 @@ class Metric:
 
 def metric_of(generator: Generator, layers: int) -> Metric:
     """From codes of a fixed seed, of every class alike in a conditional generator. layers: the moving ones."""
-    rng = torch.Generator().manual_seed(SEED)
-    z, c = torch.randn(SAMPLES, generator.config.z_dim, generator=rng), None
-    if generator.config.c_dim:
-        c = torch.eye(generator.config.c_dim)[torch.arange(SAMPLES) % generator.config.c_dim]
-    with torch.no_grad():
-        w = generator.map(z, c)  # (SAMPLES, num_ws, w_dim)
-        variances, axes = torch.linalg.eigh(torch.cov(w[:, 0].T))
-        covariance = (axes * variances.clamp(min=0) ** POWER) @ axes.T
-    return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=_seen_of(generator, w[:VIEWS], layers))
+    w = draw(generator, SAMPLES, SEED).to(generator.device)  # (SAMPLES, w_dim)
+    variances, axes = torch.linalg.eigh(torch.cov(w.T))
+    covariance = (axes * variances.clamp(min=0) ** POWER) @ axes.T
+    latents = w[:VIEWS, None].expand(-1, generator.num_ws, -1)
+    return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=_seen_of(generator, latents, layers))
 
 
 def _seen_of(generator: Generator, latents: Tensor, layers: int) -> Tensor:
@@ -82,9 +79,8 @@ def _seen_of(generator: Generator, latents: Tensor, layers: int) -> Tensor:
     for some in latents.split(TOGETHER):
         with torch.enable_grad():
             moving = some[:, :layers].clone().requires_grad_()
-            small = generator.quick.preview(
-                torch.cat([moving, some[:, layers:]], dim=1), resolutions[last]
-            )  # (N, 3, h, w)
+            ws = torch.cat([moving, some[:, layers:]], dim=1)
+            small = generator.quick.preview(ws, resolutions[last])  # (N, 3, h, w)
             signs = 2 * torch.randint(0, 2, small.shape, generator=rng, dtype=torch.int8).to(small) - 1
             (slope,) = torch.autograd.grad((small * signs).sum(), moving)
             rows.append(slope / math.sqrt(small[0].numel()))
