@@ -22,6 +22,7 @@ from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 OPTIONAL = {"tolerance": int | float, "mask_samples": int}  # settings of an engine that may be None
+LATER = {"visible"}  # settings that files of before do not have
 LARGEST_THUMBNAIL = 1 << 16  # bytes
 LONGEST = 4096  # characters of a text
 
@@ -189,7 +190,7 @@ def _more_of(name: str, value: Any) -> float:
 def _config(engine: str, d: dict[str, Any]) -> Any:
     """Settings of a drag, each of the kind that it must have."""
     defaults = engine_of(engine).settings()
-    if d.keys() != asdict(defaults).keys():
+    if not asdict(defaults).keys() - LATER <= d.keys() <= asdict(defaults).keys():
         raise ValueError("its settings are not those of its engine")
     for name, value in d.items():
         default = getattr(defaults, name)

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -204,6 +204,23 @@ def test_a_file_from_before_a_session_had_its_settings_is_read(edited, doctored)
 def test_a_file_from_before_there_was_a_choice_of_precision_is_read(doctored):
     path = doctored(lambda document, _: document[S].pop("precision"))
     assert project.load(path).session.precision == "auto"
+
+
+def test_a_file_from_before_an_engine_had_a_setting_takes_its_default(doctored):
+    kinematics = asdict(ENGINES["kinematics"].settings(max_steps=3))
+
+    def change(document, tensors):
+        document[S] |= {"drag": None, "engine": "kinematics", "config": dict(kinematics)}
+        document[S]["config"].pop("visible")
+
+    assert asdict(project.load(doctored(change)).session.config) == kinematics
+
+    def too_little(document, tensors):
+        change(document, tensors)
+        document[S]["config"].pop("pull")
+
+    with pytest.raises(ValueError, match="its settings are not those of its engine"):
+        project.load(doctored(too_little))
 
 
 def test_other_files_are_refused_by_name(tmp_path):
