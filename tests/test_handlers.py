@@ -25,7 +25,7 @@ from draggan.web.canvas import read_mask
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
-from draggan.web.presence import Places
+from draggan.web.presence import Listeners, Places
 from draggan.web.starts import Starts
 from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
@@ -46,7 +46,17 @@ def network(generator):
 
 @pytest.fixture
 def do(network):
-    return Handlers(network, Places(10), forget=lambda tab: None)
+    return Handlers(network, Places(10), Nowhere())
+
+
+class Nowhere:
+    """A page that no tab shows."""
+
+    listeners = Listeners()
+
+    async def end(self, tab: str) -> None: ...
+
+    def forget(self, tab: str) -> None: ...
 
 
 class Shelf:
@@ -126,7 +136,7 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     network.run(lambda: None)
     assert len(seen) >= 2
     monkeypatch.setattr(metric, "_seen_of", lambda *_: pytest.fail("worked out again"))
-    do = Handlers(network, Places(10), forget=lambda tab: None)
+    do = Handlers(network, Places(10), Nowhere())
     after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
 

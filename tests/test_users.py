@@ -12,7 +12,7 @@ from draggan.cache import ModelCache
 from draggan.web import app, handlers
 from draggan.web.app import ServerConfig
 from draggan.web.limits import accounts, size
-from draggan.web.presence import Drags, Places
+from draggan.web.presence import Drags, Listeners, Places
 
 
 def test_tabs_wait_in_the_order_in_which_they_came():
@@ -150,6 +150,54 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
         asyncio.run(run())
     finally:
         page.close()
+
+
+def test_a_tab_that_went_before_it_listened_frees_its_place(plush, monkeypatch):
+    class Shelf(ModelCache):
+        def load(self, name_or_path, device="auto"):
+            return plush
+
+    monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
+    page = app.build(Shelf(), "cpu", "plush-256", max_users=1)
+    here = app.serve(page, ServerConfig(port=17946))
+
+    def working():
+        return [job.session_hash for jobs in page._queue.active_jobs for job in jobs or ()]
+
+    async def run() -> None:
+        async with client() as http:
+            handlers_of_load = [d["id"] for d in page.config["dependencies"] if any("load" in t for t in d["targets"])]
+            for fn in handlers_of_load[:2]:
+                asked = {"data": [], "fn_index": fn, "session_hash": "gone"}
+                assert (await http.post(f"{here}gradio_api/queue/join", json=asked)).is_success
+            async with Visitor(http, here) as tab:
+                await tab.until("ready")
+            await wait_for(lambda: "gone" not in working(), 10)
+
+    try:
+        asyncio.run(run())
+    finally:
+        page.close()
+
+
+def test_listeners_are_those_whose_stream_is_open_however_it_ends():
+    listeners = Listeners()
+    here = []
+
+    async def broken(scope, receive, send):
+        here.append(("a" in listeners, "b" in listeners))
+        raise OSError("the connection is lost")
+
+    async def run() -> None:
+        for path, tab in (("/queue/data", "a"), ("/edit/gradio_api/queue/data", "b"), ("/queue/join", "a")):
+            scope = {"type": "http", "path": path, "query_string": f"session_hash={tab}".encode()}
+            with pytest.raises(OSError, match="lost"):
+                await listeners.around(broken)(scope, None, None)
+
+    asyncio.run(run())
+    assert here == [(True, False), (False, True), (False, False)]
+    assert "a" not in listeners
+    assert "b" not in listeners
 
 
 def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):

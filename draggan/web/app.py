@@ -18,7 +18,7 @@ from draggan.web.keep import Keep
 from draggan.web.limits import REQUEST_BYTES, BodyLimit
 from draggan.web.network import Network
 from draggan.web.own import Own
-from draggan.web.presence import Places
+from draggan.web.presence import Listeners, Places
 from draggan.web.starts import Starts
 from draggan.web.words import say
 
@@ -76,9 +76,18 @@ class Page(gr.Blocks):
     A browser opens 6 connections to a server and no more: with two for each tab, the third tab would wait for ever.
     """
 
+    def __init__(self) -> None:
+        super().__init__(title="draggan", analytics_enabled=False, fill_width=True)
+        self.listeners = Listeners()
+
     def get_config_file(self) -> Any:
         """What the browser is told of the page."""
         return super().get_config_file() | {"connect_heartbeat": False}
+
+    async def end(self, tab: str) -> None:
+        """Ends all that a tab has asked for, and drops the answers that it has not read."""
+        await self._queue.clean_events(session_hash=tab)
+        self._queue.pending_messages_per_session.pop(tab, None)
 
     def forget(self, tab: str) -> None:
         """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components."""
@@ -86,12 +95,12 @@ class Page(gr.Blocks):
         self.app.state_holder.time_last_used.pop(tab, None)
 
 
-def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blocks:
+def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
     network = Network(models, device)
     network.rehearse(model)
-    page = Page(title="draggan", analytics_enabled=False, fill_width=True)
-    do = Handlers(network, Places(max_users), page.forget)
+    page = Page()
+    do = Handlers(network, Places(max_users), page)
     keep, start, own = Keep(network), Starts(network), Own(network)
     with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
@@ -211,11 +220,15 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> gr.Blo
     return page
 
 
-def serve(page: gr.Blocks, config: ServerConfig) -> str:
+def serve(page: Page, config: ServerConfig) -> str:
     """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
     for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
     os.environ |= UNCOUNTED
+    middleware = [
+        Middleware(page.listeners.around),
+        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES),
+    ]
     _, address, _ = page.queue(default_concurrency_limit=None).launch(
         server_name=config.host,
         server_port=free_port(config.host, config.port),
@@ -231,7 +244,7 @@ def serve(page: gr.Blocks, config: ServerConfig) -> str:
         max_threads=TASKS,
         state_session_capacity=TASKS // 2,  # tabs whose picture is kept: those that can be open, or the last that were
         max_file_size=config.max_upload,
-        app_kwargs={"middleware": [Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES)]},
+        app_kwargs={"middleware": middleware},
         enable_monitoring=False,
     )
     return address

@@ -164,8 +164,8 @@ CHINESE = {
     "Step {step}: {far} px to go. {others} others drag too: each waits its turn.": (
         "第 {step} 步：还差 {far} 像素。另有 {others} 个拖动在进行，轮流计算。"
     ),
-    "All {most} places are taken, and {before} before you wait too: leave this tab open, it goes on by itself as soon "
-    "as there is a place.": "全部 {most} 个位置已满，您前面还有 {before} 人等待：请保持此页打开，有空位时会自动继续。",
+    "No place is free. Places: {most}; waiting before you: {before}. Leave this tab open: it goes on by itself as "
+    "soon as there is one.": "全部 {most} 个位置已满，您前面还有 {before} 人等待：请保持此页打开，有空位时会自动继续。",
     "Arrived after {step} steps.": "经过 {step} 步到达目标。",
     "Step {step}, {far} px to go: the steps are used up. Continue goes on.": (
         "第 {step} 步，还差 {far} 像素：步数已用完。按“继续”接着拖动。"

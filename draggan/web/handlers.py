@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from draggan.web import canvas, settings, words
 from draggan.web.answers import kept, must_be_free, shown
 from draggan.web.dragging import Dragging
 from draggan.web.network import Network
-from draggan.web.presence import Places
+from draggan.web.presence import Places, Tabs
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
 from draggan.web.telling import EXPECTED, must_be_here, tell, told, warn
 
@@ -28,32 +28,34 @@ WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
 ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
 GONE_SECONDS = 60  # after which a tab that has gone is forgotten
 STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
+UNHEARD = 4  # signs of life in a row that nobody listened to: the tab has gone
 
 
 class Handlers:
-    """The handlers of one page: the network behind it, and who is on it.
+    """The handlers of one page: the network behind it, who is on it, and the tabs that it is shown in."""
 
-    forget: puts away what the server keeps of a tab. Called a while after a tab has gone.
-    """
-
-    def __init__(self, network: Network, places: Places, forget: Callable[[str], None]) -> None:
+    def __init__(self, network: Network, places: Places, tabs: Tabs) -> None:
         self._network = network
         self._places = places
-        self._forget = forget
+        self._tabs = tabs
         self.dragging = Dragging(network)
 
     async def stay(self, request: gr.Request) -> AsyncIterator[None]:
         """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
 
         Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
-        its answer waits for the next edit.
+        its answer waits for the next edit. And where a tab goes before its stream is open, or in the middle of an
+        answer, Gradio does not notice: what it asked for would run on, and its place be taken for ever.
         """
         tab = str(request.session_hash)
         self._places.enter(tab)
+        unheard = 0
         try:
-            while True:
+            while unheard < UNHEARD:
                 yield
                 await asyncio.sleep(STAY_SECONDS)
+                unheard = 0 if tab in self._tabs.listeners else unheard + 1
+            await self._tabs.end(tab)
         finally:
             self._places.leave(tab)
             asyncio.get_running_loop().call_later(GONE_SECONDS, self._put_away, tab)
@@ -68,7 +70,7 @@ class Handlers:
     def _put_away(self, tab: str) -> None:
         """Forgets a tab, unless it has come back: its browser keeps what there was."""
         if self._places.before(tab) is None:
-            self._forget(tab)
+            self._tabs.forget(tab)
 
     @told
     def start(self, model: str, seed: float, truncation_psi: float, stored: str | None = None) -> tuple:

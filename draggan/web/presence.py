@@ -1,7 +1,12 @@
-"""Who is on the page: the tabs that have a place, those that wait for one, and how many drag. Knows no gradio."""
+"""Who is on the page: the tabs that have a place, those that wait or listen, and how many drag. Imports no gradio."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Places:
@@ -27,6 +32,56 @@ class Places:
         if tab not in self._tabs:
             return None
         return max(0, list(self._tabs).index(tab) + 1 - self.most)
+
+
+class Listeners:
+    """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go.
+
+    For one thread: the event loop of the server.
+    """
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def __contains__(self, tab: str) -> bool:
+        return self._open[tab] > 0
+
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The same app, whose streams are seen from now on."""
+
+        async def seen(scope: Scope, receive: Receive, send: Send) -> None:
+            tab = _listening(scope)
+            if tab is None:
+                await app(scope, receive, send)
+                return
+            self._open[tab] += 1
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._open[tab] -= 1
+                if not self._open[tab]:
+                    del self._open[tab]
+
+        return seen
+
+
+class Tabs(Protocol):
+    """What a server has to do with the tabs that show its page."""
+
+    listeners: Listeners
+
+    async def end(self, tab: str) -> None:
+        """Ends all that a tab has asked for, and drops the answers that it has not read."""
+
+    def forget(self, tab: str) -> None:
+        """Puts away what is kept of a tab."""
+
+
+def _listening(scope: Scope) -> str | None:
+    """The tab that asks for its stream of answers with a request; None where it asks for something else."""
+    if scope["type"] != "http" or not scope["path"].endswith("/queue/data"):
+        return None
+    return next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", ())), None)
 
 
 class Drags:

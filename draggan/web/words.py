@@ -91,8 +91,8 @@ def reconstructed(near: float, perceived: float | None) -> Said:
 def waiting(before: int, most: int) -> Said:
     """What a tab reads that has no place yet. before: how many tabs have to go first; most: places that there are."""
     text = (
-        "All {most} places are taken, and {before} before you wait too: leave this tab open, it goes on by itself as "
-        "soon as there is a place."
+        "No place is free. Places: {most}; waiting before you: {before}. Leave this tab open: it goes on by itself as "
+        "soon as there is one."
     )
     return Said(text, {"most": most, "before": before - 1})
 
