@@ -28,6 +28,7 @@ Stuck = Literal["lost", "mask", "other handles", "limit"]
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
+EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
 
@@ -43,7 +44,7 @@ class KinematicConfig:
     search: float = 5 / 256  # half-width of the square in which a handle is looked for around its predicted place
     spacing: float = 4 / 256  # between the 3 x 3 places that describe a handle
     renewal: float = 0.1  # part of what a handle is looked for by that each step renews
-    damping: float = 0.05  # of the least-squares step, as a part of the system's mean diagonal: the least
+    damping: float | None = None  # least part of the system's mean diagonal; None: 0.05, with more than 5 points 0.4
     shared: float = 0.5  # how much the moving layers change alike, 0 .. 1
     visible: float = 2.5  # how little of the picture shall change, beside how usual the change is; 0: that alone
     pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
@@ -62,7 +63,7 @@ class KinematicConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.max_steps < 0:
             raise ValueError(f"max_steps is {self.max_steps}: it must be 0 or more")
-        if not 0 < self.damping < math.inf:
+        if self.damping is not None and not 0 < self.damping < math.inf:
             raise ValueError(f"damping is {self.damping}: it must be a positive number")
         for name in ("renewal", "pull", "shared"):
             if not 0 <= getattr(self, name) <= 1:
@@ -126,7 +127,7 @@ def drag(
         handles=(),
         templates=(),
         adam={},
-        damping=config.damping,
+        damping=EASY,
         pull=config.pull,
         loss=math.inf,
         waited=0,
@@ -150,6 +151,7 @@ class _Task:
     patch: Tensor  # (9, 2)
     stride: float
     search: float
+    damping: float
     tolerance: float
 
 
@@ -201,6 +203,7 @@ def _task(
         patch=square(1, origin) * (config.spacing * longer),
         stride=config.stride * longer,
         search=max(1.0, config.search * longer),
+        damping=config.damping or (EASY if len(pairs) <= 5 else STIFF),
         tolerance=config.tolerance or (1.0 if len(pairs) <= 5 else 2.0),
     )
 
@@ -221,7 +224,7 @@ def _drag(task: _Task, state: KinematicState) -> Iterator[KinematicStep]:
     if seen.loss != state.loss:  # it begins, or has other points or another mask than the drag that it goes on from
         config = task.config
         state = replace(
-            state, damping=config.damping, pull=config.pull, loss=seen.loss, waited=0, least=seen.loss,
+            state, damping=task.damping, pull=config.pull, loss=seen.loss, waited=0, least=seen.loss,
             handles=to_points(seen.handles),
         )  # fmt: skip
     while True:
@@ -307,7 +310,7 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> tuple[KinematicSta
         moved = _moved(task, state, seen, system)
         found = _look(task, moved)
         if found.loss < state.loss:
-            calmer = max(state.damping / 2, task.config.damping) if attempt == 0 else state.damping
+            calmer = max(state.damping / 2, task.damping) if attempt == 0 else state.damping
             waited, least = (0, found.loss) if found.loss < 0.9 * state.least else (state.waited + 1, state.least)
             handles = to_points(found.handles)
             return replace(moved, handles=handles, damping=calmer, loss=found.loss, waited=waited, least=least), found
@@ -336,7 +339,7 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
 
 def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> tuple[Stuck | None, ...]:
     """Why each handle has not arrived, from what it would do alone, with the others and with the mask."""
-    system, count = _system(task, replace(state, damping=task.config.damping), seen), len(task.pairs)
+    system, count = _system(task, replace(state, damping=task.damping), seen), len(task.pairs)
 
     def ahead(of: _System, handle: int, row: int) -> float:
         """How far a step would move a handle, whose rows in the system start at `row`, along its wish."""

@@ -91,6 +91,17 @@ def test_sixty_eight_points():
     assert len(step.handles) == len(step.distances) == len(step.stuck) == 68
 
 
+def test_many_handles_are_damped_more_than_few():
+    generator = tiny_generator(64)
+    six = [(8 * i, 20, 8 * i + 6, 24) for i in range(1, 7)]
+
+    def first(pairs, **settings):
+        return next(drag(generator, generator.latent(1), pairs_of(*pairs), config=KinematicConfig(**settings)))
+
+    assert [first(pairs).state.damping for pairs in (six[:5], six)] == [0.05, 0.4]
+    assert [first(pairs, damping=0.2).state.damping for pairs in (six[:5], six)] == [0.2, 0.2]
+
+
 def test_the_loss_never_rises_and_where_it_no_longer_falls_the_drag_says_why():
     generator = tiny_generator(64)
     pairs = pairs_of((30, 30, 60, 30), (32, 30, 2, 30))  # torn apart
