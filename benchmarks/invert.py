@@ -22,7 +22,7 @@ import draggan
 from benchmarks import edits
 from benchmarks.cases import Case, read_cases
 from benchmarks.detector import LANDMARKS, Detector
-from benchmarks.engines import paper
+from benchmarks.engines import ENGINES
 from benchmarks.make_renders import code, render
 from benchmarks.networks import config_f, random_generator
 from draggan.delta import changed
@@ -38,6 +38,7 @@ PARTS = ("jittered", "renders", "drags", "steps")
 RENDERS = Path(__file__).parent / "renders"
 JITTER = 0.35  # standard deviations of w
 FIRST_SEED = 90000  # of the jittered codes
+MAX_STEPS = 200  # of a drag
 OTHERS = (80000, 80001, 80002, 80003)  # seeds of pictures that a tuning should leave as they are
 Row = dict[str, float]
 Task = tuple[str, Callable[[], Row]]  # the name of what is measured, and how
@@ -97,29 +98,30 @@ def rendered(bench: Bench, path: Path) -> Row:
 
 
 def dragged(bench: Bench, case: Case) -> Row:
-    """A drag on the model's own picture, and the same on a render of the same scene that was inverted and tuned."""
-    own = _drag(bench, bench.generator, bench.generator.latent(case.seed), case)[0]
+    """A drag on the model's own picture, and the same on a render of the same scene that was inverted and tuned; from
+    there back to where the handles were, as the page does it: going on from the first drag's state."""
     picture = to_tensor(render(code(case.seed)))
     latent, row = bench.inverted(picture)
     tuned, more = bench.tuned(latent, picture)
-    after, moved = _drag(bench, tuned, latent, case)
-    back = tuple(DragPair(pair.target, pair.handle) for pair in case.pairs)
-    *_, last = paper(tuned, moved, back, None, 200)
-    return {
-        "own": own,
-        "inverted": after,
-        "PSNR": row["PSNR"],
-        "PSNR tuned": more["PSNR tuned"],
-        "PSNR there and back": psnr(last.image(), picture),
-    }
+    figures = {"PSNR": row["PSNR"], "PSNR tuned": more["PSNR tuned"]}
+    for name, engine in ENGINES.items():
+        *_, own = engine(bench.generator, bench.generator.latent(case.seed), case.pairs, None, MAX_STEPS)
+        *_, there = engine(tuned, latent, case.pairs, None, MAX_STEPS)
+        ways = [DragPair(place, pair.handle) for place, pair in zip(there.handles, case.pairs, strict=True)]
+        *_, back = engine(tuned, there.latent, ways, None, MAX_STEPS, there.state)
+        figures |= {
+            f"own, {name}": _missed(bench, own.image(), case),
+            f"inverted, {name}": _missed(bench, there.image(), case),
+            f"PSNR there and back, {name}": psnr(back.image(), picture),
+        }
+    return figures
 
 
-def _drag(bench: Bench, generator: Generator, latent: Tensor, case: Case) -> tuple[float, Tensor]:
-    """The mean distance of the landmarks to their targets after a drag, in pixels, and the latent."""
-    *_, last = paper(generator, latent, case.pairs, None, 200)
+def _missed(bench: Bench, image: Tensor, case: Case) -> float:
+    """The mean distance of the landmarks to their targets, in pixels."""
     rows = [LANDMARKS.index(name) for name in case.landmarks]
     targets = torch.tensor([(pair.target.x, pair.target.y) for pair in case.pairs])
-    return (bench.detect(last.image().cpu())[0, rows] - targets).norm(dim=1).mean().item(), last.latent
+    return (bench.detect(image.cpu())[0, rows] - targets).norm(dim=1).mean().item()
 
 
 def stepped(resolution: int) -> Row:

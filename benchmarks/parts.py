@@ -21,7 +21,7 @@ from benchmarks.detector import LANDMARKS, Detector
 from benchmarks.engines import Engine
 from benchmarks.truth import surface_of
 from draggan.distribution import Distribution
-from draggan.engine import DragStep
+from draggan.engine import DragState, DragStep
 from draggan.geometry import DragPair, to_points
 from draggan.perceptual import lpips
 from draggan.stylegan2.generator import Generator
@@ -60,11 +60,17 @@ class Bench:
         return self.generator.render(latent).cpu()
 
     def edit(
-        self, engine: Engine, latent: Tensor, pairs: Sequence[DragPair], mask: Tensor | None, max_steps: int
+        self,
+        engine: Engine,
+        latent: Tensor,
+        pairs: Sequence[DragPair],
+        mask: Tensor | None,
+        max_steps: int,
+        resume: DragState | None = None,
     ) -> tuple[DragStep, Tensor, Row]:
         """A drag to its end, its picture, and the figures that every part has."""
         begun, busy = time.perf_counter(), time.process_time()
-        *_, last = engine(self.generator, latent, pairs, mask, max_steps)
+        *_, last = engine(self.generator, latent, pairs, mask, max_steps, resume)
         seconds, busy = time.perf_counter() - begun, time.process_time() - busy
         row = {
             "arrived": float(max(last.distances) <= ARRIVED),
@@ -110,7 +116,10 @@ def _known(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
 
 
 def back(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:
-    """There and back: from where the first drag left the handles to where they were (FreeDrag's CCSD)."""
+    """There and back: from where the first drag left the handles to where they were (FreeDrag's CCSD).
+
+    The way back twice: as a drag of its own, and as the page does it, which goes on from the first drag's state.
+    """
     for case in cases:
         yield Task("back", case.kind, f"{case.kind} {case.seed}", partial(_back, bench, case, max_steps))
 
@@ -121,9 +130,11 @@ def _back(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
     there, there_picture, row = bench.edit(engine, latent, case.pairs, None, max_steps)
     ways = [DragPair(a, p.handle) for a, p in zip(there.handles, case.pairs, strict=True)]
     _, again, second = bench.edit(engine, there.latent, ways, None, max_steps)
+    _, going_on, _ = bench.edit(engine, there.latent, ways, None, max_steps, there.state)
     return {
         "MSE there": _mse(there_picture, start),
         "MSE there and back": _mse(again, start),
+        "MSE going on": _mse(going_on, start),
         "CPU seconds": row["CPU seconds"] + second["CPU seconds"],
         "Mahalanobis": second["Mahalanobis"],
     }

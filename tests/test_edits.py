@@ -23,7 +23,7 @@ PARTS = {
     "known": ("after", "floor", "MSE after", "Mahalanobis"),
     "faces": ("not detected", "after"),
     "pairs": ("MSE x 100",),
-    "back": ("MSE there and back",),
+    "back": ("MSE there and back", "MSE going on"),
     "mask": ("outside, free", "outside, masked"),
 }
 

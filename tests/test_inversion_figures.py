@@ -56,17 +56,12 @@ def test_lpips_is_measured_where_it_can_be(bench, quick, tmp_path, monkeypatch):
 
 
 def test_a_drag_is_compared_with_the_same_on_the_models_own_picture(bench, quick, monkeypatch):
-    monkeypatch.setattr(figures, "paper", lambda g, w, pairs, mask, steps: steps_of(g, w, pairs))
+    monkeypatch.setattr(figures, "MAX_STEPS", 2)
     case = next(case for case in read_cases() if case.kind == "mouth")
     row = figures.dragged(bench, case)
-    assert row["own"] == pytest.approx(6, abs=6)
-    assert row["PSNR there and back"] == pytest.approx(row["PSNR tuned"], abs=8)
-
-
-def steps_of(generator, latent, pairs):
-    from draggan import DragConfig, drag
-
-    return drag(generator, latent, pairs, None, DragConfig(max_steps=1))
+    for engine in ("draggan", "kinematics"):
+        assert row[f"own, {engine}"] == pytest.approx(6, abs=6)
+        assert row[f"PSNR there and back, {engine}"] == pytest.approx(row["PSNR tuned"], abs=8)
 
 
 def test_a_run_goes_on_where_it_was_cut_off(quick, tmp_path, capsys, monkeypatch):
