@@ -99,15 +99,15 @@ def rendered(bench: Bench, path: Path) -> Row:
 
 def dragged(bench: Bench, case: Case) -> Row:
     """A drag on the model's own picture, and the same on a render of the same scene that was inverted and tuned; from
-    there back to where the handles were, as the page does it: going on from the first drag's state."""
+    there back as on the page, where the targets are put back to where the handles were and the drag goes on."""
     picture = to_tensor(render(code(case.seed)))
     latent, row = bench.inverted(picture)
     tuned, more = bench.tuned(latent, picture)
     figures = {"PSNR": row["PSNR"], "PSNR tuned": more["PSNR tuned"]}
+    ways = [DragPair(pair.handle, pair.handle) for pair in case.pairs]
     for name, engine in ENGINES.items():
         *_, own = engine(bench.generator, bench.generator.latent(case.seed), case.pairs, None, MAX_STEPS)
         *_, there = engine(tuned, latent, case.pairs, None, MAX_STEPS)
-        ways = [DragPair(place, pair.handle) for place, pair in zip(there.handles, case.pairs, strict=True)]
         *_, back = engine(tuned, there.latent, ways, None, MAX_STEPS, there.state)
         figures |= {
             f"own, {name}": _missed(bench, own.image(), case),

@@ -118,7 +118,8 @@ def _known(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
 def back(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:
     """There and back: from where the first drag left the handles to where they were (FreeDrag's CCSD).
 
-    The way back twice: as a drag of its own, and as the page does it, which goes on from the first drag's state.
+    The way back twice: as a drag of its own, and as on the page, where the targets are put back to where the handles
+    were and the drag goes on.
     """
     for case in cases:
         yield Task("back", case.kind, f"{case.kind} {case.seed}", partial(_back, bench, case, max_steps))
@@ -130,7 +131,8 @@ def _back(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
     there, there_picture, row = bench.edit(engine, latent, case.pairs, None, max_steps)
     ways = [DragPair(a, p.handle) for a, p in zip(there.handles, case.pairs, strict=True)]
     _, again, second = bench.edit(engine, there.latent, ways, None, max_steps)
-    _, going_on, _ = bench.edit(engine, there.latent, ways, None, max_steps, there.state)
+    same = [DragPair(pair.handle, pair.handle) for pair in case.pairs]
+    _, going_on, _ = bench.edit(engine, latent, same, None, max_steps, there.state)
     return {
         "MSE there": _mse(there_picture, start),
         "MSE there and back": _mse(again, start),
