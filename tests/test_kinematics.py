@@ -8,6 +8,7 @@ import torch
 from draggan.engine import DragConfig
 from draggan.engine import drag as published
 from draggan.geometry import DragPair, Point
+from draggan.invert import psnr
 from draggan.kinematics import KinematicConfig, drag
 from tests.networks import tiny_generator
 
@@ -29,6 +30,16 @@ def test_it_arrives_in_a_few_steps(plush):
     assert [step.last for step in steps] == [False] * (len(steps) - 1) + [True]
     torch.testing.assert_close(steps[-1].image(), plush.render(steps[-1].latent))
     assert (steps[-1].latent - latent)[0, 8:].abs().max() == 0
+
+
+def test_with_the_target_put_back_the_picture_comes_back(plush):
+    latent, pairs = plush.latent(3, 0.7), pairs_of((183, 145, 168, 145))
+    start = plush.render(latent)
+    *_, there = drag(plush, latent, pairs)
+    *_, back = drag(plush, latent, pairs_of((183, 145, 183, 145)), resume=there.state)
+    assert back.arrived
+    assert psnr(there.image(), start) < 25
+    assert psnr(back.image(), start) > 35
 
 
 def test_a_handle_at_its_target_stays_there_while_another_moves(plush):
