@@ -4,6 +4,7 @@ import json
 import math
 import zlib
 from dataclasses import asdict, fields, replace
+from types import UnionType
 from typing import Any, get_args
 
 import numpy as np
@@ -21,7 +22,6 @@ from draggan.precision import check_drag_precision
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
 
 WHOLE = ("waited",)  # fields of an engine's state that count
-OPTIONAL = {"tolerance": int | float, "mask_samples": int}  # settings of an engine that may be None
 LATER = {"visible"}  # settings that files of before do not have
 LARGEST_THUMBNAIL = 1 << 16  # bytes
 LONGEST = 4096  # characters of a text
@@ -192,13 +192,11 @@ def _config(engine: str, d: dict[str, Any]) -> Any:
     defaults = engine_of(engine).settings()
     if not asdict(defaults).keys() - LATER <= d.keys() <= asdict(defaults).keys():
         raise ValueError("its settings are not those of its engine")
+    optional = {f.name: f.type for f in fields(defaults) if isinstance(f.type, UnionType)}
     for name, value in d.items():
-        default = getattr(defaults, name)
-        kind: Any = type(default)
-        if name in OPTIONAL:
-            kind = OPTIONAL[name] | None
-        elif isinstance(default, float):
-            kind = int | float
+        kind: Any = optional.get(name, type(getattr(defaults, name)))
+        if float in (kind, *get_args(kind)):
+            kind |= int
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError(f"its {name} is {str(value)[:50]}")
     return type(defaults)(**d)

@@ -215,6 +215,14 @@ def test_a_file_from_before_an_engine_had_a_setting_takes_its_default(doctored):
 
     assert asdict(project.load(doctored(change)).session.config) == kinematics
 
+    for damping in (0.05, 1, None):
+        kinematics["damping"] = damping
+        assert project.load(doctored(change)).session.config.damping == damping
+    kinematics["damping"] = "0.05"
+    with pytest.raises(ValueError, match=r"its damping is 0\.05"):
+        project.load(doctored(change))
+    kinematics["damping"] = None
+
     def too_little(document, tensors):
         change(document, tensors)
         document[S]["config"].pop("pull")
