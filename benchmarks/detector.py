@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks.cases import Case
+
 LANDMARKS = ("nose", "eye_r", "eye_l", "ear_r", "ear_l", "chin", "cheek_r", "cheek_l")
 WEIGHTS = Path(__file__).parent / "landmarks.safetensors"
 
@@ -42,6 +44,13 @@ class Detector:
 
     def _conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
         return F.conv2d(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"], stride, padding=1).relu()
+
+
+def missed(found: Tensor, case: Case) -> float:
+    """The mean distance in pixels of a drag's landmarks to their targets. found: (1, 8, 2) of one picture"""
+    rows = [LANDMARKS.index(name) for name in case.landmarks]
+    targets = torch.tensor([(pair.target.x, pair.target.y) for pair in case.pairs])
+    return (found[0, rows] - targets).norm(dim=1).mean().item()
 
 
 def _double(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The engines that `python -m benchmarks.edits` compares, by name, each as it is measured."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -25,30 +25,25 @@ class Engine(Protocol):
         ...
 
 
-def paper(
-    generator: Generator,
-    latent: Tensor,
-    pairs: Sequence[DragPair],
-    mask: Tensor | None,
-    max_steps: int,
-    resume: DragState | None = None,
-) -> Iterator[DragStep]:
-    """Pan et al. 2023 as published: W+, 6 layers, step size 2e-3, 1 px."""
-    engine = engines.engine_of("draggan")
-    config = engine.settings(lr=2e-3, max_steps=max_steps, tolerance=1.0)
-    return engine.drag(generator, latent, pairs, mask, config, resume)
+def _measured(name: str, most: int | None = None, **settings: Any) -> Engine:
+    """An engine with settings of its own; `most` steps at most, however many are asked for."""
+
+    def drag(
+        generator: Generator,
+        latent: Tensor,
+        pairs: Sequence[DragPair],
+        mask: Tensor | None,
+        max_steps: int,
+        resume: DragState | None = None,
+    ) -> Iterator[DragStep]:
+        engine = engines.engine_of(name)
+        config = engine.settings(max_steps=min(max_steps, most or max_steps), **settings)
+        return engine.drag(generator, latent, pairs, mask, config, resume)
+
+    return drag
 
 
-def inverse_kinematics(
-    generator: Generator,
-    latent: Tensor,
-    pairs: Sequence[DragPair],
-    mask: Tensor | None,
-    max_steps: int,
-    resume: DragState | None = None,
-) -> Iterator[DragStep]:
-    engine = engines.engine_of("kinematics")
-    return engine.drag(generator, latent, pairs, mask, engine.settings(max_steps=min(max_steps, 40)), resume)
-
-
-ENGINES: dict[str, Engine] = {"draggan": paper, "kinematics": inverse_kinematics}
+ENGINES: dict[str, Engine] = {
+    "draggan": _measured("draggan", lr=2e-3, tolerance=1.0),  # Pan et al. 2023 as published: W+, 6 layers
+    "kinematics": _measured("kinematics", most=40),
+}

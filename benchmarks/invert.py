@@ -21,7 +21,7 @@ from tqdm import tqdm
 import draggan
 from benchmarks import edits
 from benchmarks.cases import Case, read_cases
-from benchmarks.detector import LANDMARKS, Detector
+from benchmarks.detector import Detector, missed
 from benchmarks.engines import ENGINES
 from benchmarks.make_renders import code, render
 from benchmarks.networks import config_f, random_generator
@@ -110,18 +110,11 @@ def dragged(bench: Bench, case: Case) -> Row:
         *_, there = engine(tuned, latent, case.pairs, None, MAX_STEPS)
         *_, back = engine(tuned, there.latent, ways, None, MAX_STEPS, there.state)
         figures |= {
-            f"own, {name}": _missed(bench, own.image(), case),
-            f"inverted, {name}": _missed(bench, there.image(), case),
+            f"own, {name}": missed(bench.detect(own.image().cpu()), case),
+            f"inverted, {name}": missed(bench.detect(there.image().cpu()), case),
             f"PSNR there and back, {name}": psnr(back.image(), picture),
         }
     return figures
-
-
-def _missed(bench: Bench, image: Tensor, case: Case) -> float:
-    """The mean distance of the landmarks to their targets, in pixels."""
-    rows = [LANDMARKS.index(name) for name in case.landmarks]
-    targets = torch.tensor([(pair.target.x, pair.target.y) for pair in case.pairs])
-    return (bench.detect(image.cpu())[0, rows] - targets).norm(dim=1).mean().item()
 
 
 def stepped(resolution: int) -> Row:

@@ -12,12 +12,11 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 import draggan
 from benchmarks.cases import Case, read_cases
-from benchmarks.detector import LANDMARKS, Detector
+from benchmarks.detector import Detector, missed
 from draggan.stylegan2.generator import Generator
 
 ARRIVED = 1.5  # pixels within which every tracked handle must be
@@ -45,17 +44,11 @@ def run(generator: Generator, cases: Sequence[Case], config: draggan.DragConfig)
         start = generator.render(latent).cpu()
         *_, last = draggan.drag(generator, latent, case.pairs, config=config)
         end = last.image().cpu()
-        rows = [LANDMARKS.index(name) for name in case.landmarks]
-        targets = torch.tensor([(p.target.x, p.target.y) for p in case.pairs])
-
-        def distance(image: Tensor, rows: list[int] = rows, targets: Tensor = targets) -> float:
-            return (detect(image)[0, rows] - targets).norm(dim=1).mean().item()
-
         yield Outcome(
             kind=case.kind,
-            before=distance(start),
-            after=distance(end),
-            floor=distance(answer),
+            before=missed(detect(start), case),
+            after=missed(detect(end), case),
+            floor=missed(detect(answer), case),
             arrived=max(last.distances) <= ARRIVED,
             steps=last.index,
             mse_before=(start - answer).square().mean().item(),

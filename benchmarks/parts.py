@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import flow, scene
 from benchmarks.cases import Case
-from benchmarks.detector import LANDMARKS, Detector
+from benchmarks.detector import LANDMARKS, Detector, missed
 from benchmarks.engines import Engine
 from benchmarks.truth import surface_of
 from draggan.distribution import Distribution
@@ -106,11 +106,7 @@ def _known(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
     start = bench.picture(latent)
     answer = bench.picture(bench.generator.map(torch.tensor([case.target_z], dtype=torch.float64)))
     _, end, row = bench.edit(engine, latent, case.pairs, None, max_steps)
-    rows = [LANDMARKS.index(name) for name in case.landmarks]
-    targets = torch.tensor([(p.target.x, p.target.y) for p in case.pairs])
-    before, after, floor = (
-        (bench.detect(i)[0, rows] - targets).norm(dim=1).mean().item() for i in (start, end, answer)
-    )
+    before, after, floor = (missed(bench.detect(picture), case) for picture in (start, end, answer))
     mse = {"MSE before": _mse(start, answer), "MSE after": _mse(end, answer)}
     return {"no edit": before, "after": after, "floor": floor, **row, **mse}
 

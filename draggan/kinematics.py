@@ -190,6 +190,7 @@ def _task(
     config: KinematicConfig,
 ) -> _Task:
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
+    few = len(pairs) <= 5
     with gradients():
         held = None if mask is None else FixedRows(generator, origin, mask, config.moving_layers, config.mask_rows)
     return _Task(
@@ -203,8 +204,8 @@ def _task(
         patch=square(1, origin) * (config.spacing * longer),
         stride=config.stride * longer,
         search=max(1.0, config.search * longer),
-        damping=config.damping or (EASY if len(pairs) <= 5 else STIFF),
-        tolerance=config.tolerance or (1.0 if len(pairs) <= 5 else 2.0),
+        damping=config.damping or (EASY if few else STIFF),
+        tolerance=config.tolerance or (1.0 if few else 2.0),
     )
 
 

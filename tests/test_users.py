@@ -123,15 +123,21 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
     asyncio.run(run())
 
 
-def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
+def serve(generator, port, max_users):
+    """A page in this process, and its address."""
+
     class Shelf(ModelCache):
         def load(self, name_or_path, device="auto"):
-            return plush
+            return generator
 
+    page = app.build(Shelf(), "cpu", "plush-256", max_users=max_users)
+    return page, app.serve(page, ServerConfig(port=port))
+
+
+def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
     monkeypatch.setattr(handlers, "GONE_SECONDS", 1)
     monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
-    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
-    here = app.serve(page, ServerConfig(port=17945))
+    page, here = serve(plush, 17945, max_users=5)
 
     def kept():
         return len(page.app.state_holder.session_data)
@@ -153,13 +159,8 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
 
 
 def test_a_tab_that_went_before_it_listened_frees_its_place(plush, monkeypatch):
-    class Shelf(ModelCache):
-        def load(self, name_or_path, device="auto"):
-            return plush
-
     monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
-    page = app.build(Shelf(), "cpu", "plush-256", max_users=1)
-    here = app.serve(page, ServerConfig(port=17946))
+    page, here = serve(plush, 17946, max_users=1)
 
     def working():
         return [job.session_hash for jobs in page._queue.active_jobs for job in jobs or ()]
@@ -201,13 +202,8 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
 
 
 def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):
-    class Shelf(ModelCache):
-        def load(self, name_or_path, device="auto"):
-            return plush
-
     monkeypatch.setattr(app, "IDLE_SECONDS", 1)
-    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
-    here = app.serve(page, ServerConfig(port=17940))
+    page, here = serve(plush, 17940, max_users=5)
 
     async def run() -> None:
         async with client() as http, Visitor(http, here) as tab:
