@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     about = "; ".join(f"{name}: {engine.help}" for name, engine in ENGINES.items())
     drag.add_argument("--engine", choices=tuple(ENGINES), help=f"{about} (default: {DEFAULT})")
     drag.add_argument("--lr", type=float, help="step size of the engine draggan (default: the model's)")
-    drag.add_argument("--max-steps", type=int, help="(default: the engine's, 300 or 40)")
+    drag.add_argument("--max-steps", type=int, help="(default: the engine's, 40 or 300)")
     drag.add_argument("--space", choices=("w_plus", "w"), help="(default: w_plus)")
     drag.add_argument("--mask-weight", type=float, help="how strongly the mask holds (default: the engine's)")
     drag.add_argument("--session", type=Path, help="drag this file's picture; without --pair, go on with it")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from draggan.arguments import PROG, crop_of, pair_of, parser
-from draggan.engines import DEFAULT, ENGINES
+from draggan.engines import DEFAULT, ENGINES, PAPER
 from draggan.memory import keep_freed_memory
 from draggan.threads import use_free_cores
 
@@ -83,6 +83,7 @@ def _drag(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from draggan import paste, render
+    from draggan.film import Film, Frame
 
     pairs = [pair_of(text) for text in args.pair]
     _check_out(args.out, (".png",))
@@ -93,15 +94,13 @@ def _drag(args: argparse.Namespace) -> None:
     if args.mask:
         session = session.with_mask(render.read_mask(args.mask, generator.image_size))
     whole = _whole(args.paste_into, session) if args.paste_into else None
-    targets = [pair.target for pair in session.pairs]
-    frames, step = [], None
+    targets = tuple(pair.target for pair in session.pairs)
+    film, step = Film(), None
     steps = session.run(generator)
     with tqdm(steps, total=session.config.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:
             progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
-            if args.video:
-                picture = render.to_picture(step.image())
-                frames.append(render.with_points(picture, step.handles, targets) if args.points else picture)
+            film = film.shoot(session.start, step.latent, step.handles, targets)
     assert step is not None, "a drag yields at least one step"
     picture, said = render.to_picture(step.image()), render.facts(session.model, session.seed, session.truncation_psi)
     if session.photo:
@@ -112,7 +111,10 @@ def _drag(args: argparse.Namespace) -> None:
         picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
     args.out.write_bytes(render.encode(picture, said, lossless=True))
     if args.video:
-        render.write_video(args.video, frames)
+        way = film.way(session.start, Frame(step.latent, step.handles, targets))
+        shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
+        dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, way, strict=True))
+        render.write_video(args.video, dotted if args.points else shown)
     how = "arrived" if step.arrived else "not there yet"
     print(f"{how} after {step.index} steps, farthest handle {max(step.distances):.1f} px from its target: {args.out}")
 
@@ -151,7 +153,7 @@ def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]"
     name = args.engine or (DEFAULT if pairs else session.engine)
     if pairs:
         session = replace(session.clear_points(), pairs=tuple(pairs))
-        usual = {"lr": models.step_size(session.model)} if name == DEFAULT else {}
+        usual = {"lr": models.step_size(session.model)} if name == PAPER else {}
         config = ENGINES[name].settings(**usual | given)
     elif session.pairs:
         config = ENGINES[name].settings(**given)  # refuses what this engine does not have

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from draggan.engine import DragState, DragStep
 
-DEFAULT = "draggan"
+PAPER, DEFAULT = "draggan", "kinematics"
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,31 @@ class Engine:
     def settings(self, **given: Any) -> Any:
         """Its config. What is None stays at its default. Raises ValueError for a setting that it does not have."""
         given = {name: value for name, value in given.items() if value is not None}
-        config = getattr(importlib.import_module(self.module), self.config)
-        known = [field.name for field in fields(config)]
         for name in given:
-            if name not in known:
-                raise ValueError(f"{name} is not a setting of this engine: it has {', '.join(known)}")
-        return config(**given)
+            if name not in self.known:
+                others = [other for other, engine in ENGINES.items() if name in engine.known]
+                remedy = f"{', '.join(others)} has it" if others else f"it has {', '.join(self.known)}"
+                raise ValueError(f"{name} is not a setting of this engine: {remedy}")
+        return self._made(**given)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names of its settings."""
+        return tuple(field.name for field in fields(self._made))
+
+    @property
+    def _made(self) -> Any:
+        return getattr(importlib.import_module(self.module), self.config)
 
 
-_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState")
 _KINEMATIC = Engine(
-    "a few large steps, each solved for: several times faster",
+    "a few large steps, each solved for",
     "draggan.kinematics",
     "KinematicConfig",
     "KinematicState",
 )
-ENGINES = {"draggan": _PAPER, "kinematics": _KINEMATIC}
+_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState")
+ENGINES = {DEFAULT: _KINEMATIC, PAPER: _PAPER}
 
 
 def engine_of(name: str) -> Engine:

@@ -21,7 +21,7 @@ from draggan.fixed import FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
 from draggan.leastsquares import normal, solve
 from draggan.matching import describe, locate, sensitivity
-from draggan.metric import Metric, metric_of
+from draggan.metric import Metric, metric_in_pieces, metric_of
 from draggan.stylegan2.generator import Generator
 
 Stuck = Literal["lost", "mask", "other handles", "limit"]
@@ -135,6 +135,11 @@ def drag(
     )
     task = _task(generator, start.origin, pairs, mask, config)
     return _drag(task, _started(task, start))
+
+
+def prepare(generator: Generator) -> Iterator[None]:
+    """Works out what the first drag with a generator would take long for, a piece of it before each yield."""
+    return metric_in_pieces(generator, min(KinematicConfig().moving_layers, generator.num_ws))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ with itself is on average J^T J, J being the derivative of the whole picture; ea
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,8 @@ from draggan.stylegan2.generator import Generator
 SAMPLES = 2048  # codes whose w are looked at
 POWER = 0.25  # of the covariance: 0 calls every change of w alike, 1 counts standard deviations
 VIEWS = 128  # latents whose pictures are looked at, a backward pass each
-TOGETHER = 16  # of them at once
+TOGETHER = 16  # of them at once, a piece of the work
+PIECES = VIEWS // TOGETHER
 COARSEST = 32  # a picture of so many pixels a side says enough, where it has all moving layers in it
 SEED = 0
 
@@ -63,25 +65,34 @@ class Metric:
 
 def metric_of(generator: Generator, layers: int) -> Metric:
     """From codes of a fixed seed, of every class alike in a conditional generator. layers: the moving ones."""
-    w = draw(generator, SAMPLES, SEED).to(generator.device)  # (SAMPLES, w_dim)
-    variances, axes = torch.linalg.eigh(torch.cov(w.T))
+    variances, axes = torch.linalg.eigh(torch.cov(generator.known(_codes).T))
     covariance = (axes * variances.clamp(min=0) ** POWER) @ axes.T
-    latents = w[:VIEWS, None].expand(-1, generator.num_ws, -1)
-    return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=_seen_of(generator, latents, layers))
+    seen = torch.cat([generator.known(_seen_of, layers, piece) for piece in range(PIECES)])
+    return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=seen)
 
 
-def _seen_of(generator: Generator, latents: Tensor, layers: int) -> Tensor:
-    """The derivative of a random +-1 combination of each latent's picture, (R, L, w_dim); P^T P is then the mean of
-    J^T J, J being the derivative of the pixels, divided by their number."""
-    resolutions = generator.config.resolutions
-    last = next(i for i, r in enumerate(resolutions) if 2 * i + 2 >= layers and (r >= COARSEST or r == resolutions[-1]))
-    rng, rows = torch.Generator().manual_seed(SEED), []
-    for some in latents.split(TOGETHER):
-        with torch.enable_grad():
-            moving = some[:, :layers].clone().requires_grad_()
-            ws = torch.cat([moving, some[:, layers:]], dim=1)
-            small = generator.quick.preview(ws, resolutions[last])  # (N, 3, h, w)
-            signs = 2 * torch.randint(0, 2, small.shape, generator=rng, dtype=torch.int8).to(small) - 1
-            (slope,) = torch.autograd.grad((small * signs).sum(), moving)
-            rows.append(slope / math.sqrt(small[0].numel()))
-    return torch.cat(rows) / math.sqrt(len(latents))
+def metric_in_pieces(generator: Generator, layers: int) -> Iterator[None]:
+    """Works out what `metric_of` takes long for, a piece of it before each yield."""
+    for piece in range(PIECES):
+        generator.known(_seen_of, layers, piece)
+        yield
+
+
+def _codes(generator: Generator) -> Tensor:
+    """(SAMPLES, w_dim)"""
+    return draw(generator, SAMPLES, SEED).to(generator.device)
+
+
+def _seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
+    """The derivatives of random +-1 combinations of some latents' pictures, (R, L, w_dim); P^T P of all pieces is then
+    the mean of J^T J, J being the derivative of the pixels, divided by their number."""
+    config, some = generator.config, slice(piece * TOGETHER, (piece + 1) * TOGETHER)
+    last = next(r for i, r in enumerate(config.resolutions) if 2 * i + 2 >= layers and r >= min(COARSEST, config.resolutions[-1]))
+    shape = VIEWS, config.img_channels, *config.map_size(last)
+    signs = 2 * torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(SEED), dtype=torch.int8) - 1
+    latents = generator.known(_codes)[some, None].expand(-1, generator.num_ws, -1)
+    with torch.enable_grad():
+        moving = latents[:, :layers].clone().requires_grad_()
+        small = generator.quick.preview(torch.cat([moving, latents[:, layers:]], dim=1), last)  # (N, 3, h, w)
+        (slope,) = torch.autograd.grad((small * signs[some].to(small)).sum(), moving)
+    return slope / math.sqrt(VIEWS * small[0].numel())

@@ -17,6 +17,7 @@ from draggan.geometry import Point
 
 BLUE, RED, WHITE, DARK = (40, 110, 255), (240, 50, 50), (255, 255, 255), (20, 20, 20)
 VIDEOS = (".mp4", ".gif", ".webp")
+HOLD = 10  # frames for which a video stands still at its end
 
 
 def to_picture(image: Tensor) -> np.ndarray:
@@ -114,7 +115,10 @@ def _arrow(draw: ImageDraw.ImageDraw, hx: float, hy: float, tx: float, ty: float
 
 
 def write_video(path: Path, pictures: Iterable[np.ndarray], fps: int = 15) -> None:
-    """A video of pictures (H, W, 3) uint8 of one even size: .mp4 (H.264), .gif or .webp by the path's ending."""
+    """A video of pictures (H, W, 3) uint8 of one even size, that stands still at its end for a moment: .mp4 (H.264),
+    .gif or .webp by the path's ending."""
+    pictures = [*pictures]
+    pictures += pictures[-1:] * HOLD
     if path.suffix.lower() == ".mp4":
         _write_mp4(path, pictures, fps)
     elif path.suffix.lower() in VIDEOS:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from draggan.engine import MAX_PAIRS, DragConfig, DragState, DragStep
+from draggan.engine import MAX_PAIRS, DragState, DragStep
 from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
@@ -48,7 +48,7 @@ class Session:
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     engine: str = DEFAULT  # the name of the engine that drags
-    config: Any = field(default_factory=DragConfig)  # how the last drag was made: the engine's settings
+    config: Any = field(default_factory=engine_of(DEFAULT).settings)  # how the last drag was made: the engine's settings
     precision: DragPrecision = "auto"  # in which its drags multiply; "auto": as the generator comes
     loss: float = 0.0  # of the last step of the drag
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
@@ -213,8 +213,8 @@ class Session:
             return told
         return replace(told, pairs=self._rebased(), drag=None)
 
-    def run(self, generator: Generator, config: Any = None) -> Iterator[DragStep]:
-        """The drag of this session's points, from where it stands; config: None, the session's own.
+    def run(self, generator: Generator) -> Iterator[DragStep]:
+        """The drag of this session's points, from where it stands.
 
         Raises ValueError when there is nothing to drag.
         """
@@ -222,7 +222,7 @@ class Session:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
         drag = engine_of(self.engine).drag
-        return drag(generator, self.latent, self.pairs, mask, config or self.config, resume=self.drag)
+        return drag(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":
         """With a change that can be undone."""

@@ -20,7 +20,7 @@ from draggan.engine import DragConfig
 from draggan.faces import find_face
 from draggan.invert import InversionConfig
 from draggan.picture import Picture
-from draggan.render import to_picture
+from draggan.render import HOLD, to_picture
 from draggan.session import new_session
 from draggan.tuning import TuningConfig, tune
 
@@ -35,22 +35,24 @@ def test_image_writes_the_picture_of_the_seed(tmp_path, plush):
 
 def test_drag_writes_picture_and_video(tmp_path, capsys):
     out, video = tmp_path / "a.png", tmp_path / "a.mp4"
-    command = ["drag", "--seed", "3", "--pair", PAIR, "--max-steps", "3", "--device", "cpu"]
+    command = ["drag", "--seed", "3", "--pair", PAIR, "--engine", "draggan", "--max-steps", "3", "--device", "cpu"]
     assert main([*command, "--out", str(out), "--video", str(video), "--points"]) == 0
     said = capsys.readouterr()
     assert "after 3 steps" in said.out
     assert Image.open(out).size == (256, 256)
     with av.open(str(video)) as file:
-        assert sum(1 for _ in file.decode(video=0)) == 4
+        assert sum(1 for _ in file.decode(video=0)) == 3 * 15 + 1 + HOLD, "three steps, smoothly"
 
 
 def test_drag_takes_an_engine(tmp_path, capsys):
     out = tmp_path / "a.png"
-    command = ["drag", "--seed", "3", "--pair", PAIR, "--device", "cpu", "--engine", "kinematics", "--out", str(out)]
+    command = ["drag", "--seed", "3", "--pair", PAIR, "--device", "cpu", "--out", str(out)]
     assert main(command) == 0
     assert "arrived after" in capsys.readouterr().out
     assert main([*command, "--lr", "1e-3"]) == 2
     assert "lr is not a setting of this engine" in capsys.readouterr().err
+    assert main([*command, "--engine", "draggan", "--lr", "1e-3", "--max-steps", "2"]) == 0
+    assert "not there yet after 2 steps" in capsys.readouterr().out
 
 
 def test_drag_takes_a_mask(tmp_path, capsys):
@@ -117,7 +119,7 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
     assert main([*drag, "--max-steps", "0"]) == 0
     assert np.array_equal(Image.open(out), to_picture(plush.render(session.latent)))
     assert main([*drag, "--max-steps", "2"]) == 0
-    *_, on = session.run(plush, replace(session.config, max_steps=2))
+    *_, on = replace(session, config=replace(session.config, max_steps=2)).run(plush)
     assert np.array_equal(Image.open(out), to_picture(on.image()))
     assert "after 5 steps" in capsys.readouterr().out
     assert main([*drag, "--engine", "kinematics", "--max-steps", "1"]) == 0
@@ -174,7 +176,8 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
         (["drag", "--pair", PAIR, "--out", "a.jpg"], "a.jpg: the name must end in .png"),
         (["drag", "--pair", PAIR, "--out", "no/such/a.png"], "there is no folder"),
         (["drag", "--pair", PAIR, "--out", "a.png", "--video", "a.avi"], "a.avi: the name must end in"),
-        (["drag", "--pair", PAIR, "--out", "a.png", "--lr", "-1"], "lr is -1.0"),
+        (["drag", "--pair", PAIR, "--out", "a.png", "--engine", "draggan", "--lr", "-1"], "lr is -1.0"),
+        (["drag", "--pair", PAIR, "--out", "a.png", "--lr", "1"], "lr is not a setting of this engine: draggan has it"),
         (["image", "--model", "plsh", "--out", "a.png"], "plush-256"),
         (["image", "--model", "no.pkl", "--out", "a.png"], "no.pkl"),
         (["image", "--device", "tpu9", "--out", "a.png"], "tpu9"),

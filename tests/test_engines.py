@@ -27,7 +27,9 @@ def test_settings_that_are_not_given_stay_at_their_defaults():
 
 
 def test_what_there_is_not_is_named():
-    with pytest.raises(ValueError, match="'adam' is not one of draggan, kinematics"):
+    with pytest.raises(ValueError, match="'adam' is not one of kinematics, draggan"):
         engine_of("adam")
-    with pytest.raises(ValueError, match="stride is not a setting of this engine: it has lr"):
-        engine_of(DEFAULT).settings(stride=1)
+    with pytest.raises(ValueError, match="lr is not a setting of this engine: draggan has it"):
+        engine_of(DEFAULT).settings(lr=1)
+    with pytest.raises(ValueError, match="size is not a setting of this engine: it has max_steps, .*stride"):
+        engine_of(DEFAULT).settings(size=1)

@@ -1,10 +1,11 @@
 """The way of an edit, and when a drag gets nowhere."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from draggan.film import FRAMES, Film
+from draggan.film import FRAMES, SHOWN, Film, Frame
 from draggan.geometry import Point
 
 POINTS = (Point(1, 2),)
@@ -32,3 +33,30 @@ def test_a_frame_keeps_the_layers_that_moved():
     assert torch.equal(frame.latent(start)[:, 6:], start[:, 6:])
     (still,) = Film().shoot(start, start, POINTS, POINTS).frames
     assert torch.equal(still.latent(start), start)
+
+
+@given(st.integers(1, 200))
+def test_a_video_shows_the_whole_way_evenly_and_ends_where_the_edit_does(steps):
+    start = torch.zeros(1, 4, 2)
+    film = Film()
+    for step in range(steps):
+        film = film.shoot(start, torch.full((1, 4, 2), float(step)), (Point(step, 2),), POINTS)
+    end = Frame(torch.full((1, 4, 2), steps - 1.0), (Point(steps - 1, 2),), POINTS)
+    way = film.way(start, end)
+    at = [frame.latent(start)[0, 0, 0].item() for frame in way]
+    assert way[-1] is end
+    assert at[0] == 0
+    assert at == sorted(at)
+    assert len(way) >= SHOWN or steps == 1
+    assert [frame.handles[0].x for frame in way] == [pytest.approx(x, abs=0.1) for x in at]
+    gaps = [b - a for a, b in zip(at, at[1:], strict=False)]
+    assert all(gap <= film.every + 0.1 for gap in gaps)
+
+
+def test_between_frames_with_other_points_the_handles_stay():
+    start = torch.zeros(1, 4, 2)
+    film = Film().shoot(start, start, POINTS, POINTS)
+    end = Frame(start + 1, (*POINTS, Point(5, 5)), (*POINTS, Point(6, 6)))
+    way = film.shoot(start, start + 0.5, POINTS, POINTS).shoot(start, start + 1, end.handles, end.targets).way(start, end)
+    assert all(frame.handles == POINTS for frame in way[:-1])
+    assert way[-1].handles == end.handles

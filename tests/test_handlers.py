@@ -132,8 +132,7 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     seen = []
     trunk = generator.trunk
     monkeypatch.setattr(generator, "trunk", lambda *args: seen.append(args) or trunk(*args))
-    network.rehearse("tiny")
-    network.run(lambda: None)
+    network.rehearse("tiny").result()
     assert len(seen) >= 2
     monkeypatch.setattr(metric, "_seen_of", lambda *_: pytest.fail("worked out again"))
     do = Handlers(network, Places(10), Nowhere())

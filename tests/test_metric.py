@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from draggan.metric import Metric, metric_of
+from draggan.metric import Metric, metric_in_pieces, metric_of
 from tests.networks import tiny_generator
 
 
@@ -56,5 +56,16 @@ def test_a_network_is_looked_at_once():
     generator = tiny_generator(64)
     assert generator.known(metric_of, 4) is generator.known(metric_of, 4)
     assert generator.known(metric_of, 4) is not generator.known(metric_of, 6)
-    changed = generator.changed({})
-    assert changed.known(metric_of, 4) is not generator.known(metric_of, 4)
+    tuned = generator.changed({"synthesis.b4.const": torch.ones_like(generator.get_buffer("synthesis.b4.const"))})
+    assert tuned.known(metric_of, 4) is generator.known(metric_of, 4), "of the model, not of one picture's"
+    assert tuned.changed({}).dragging_in(torch.bfloat16).known(metric_of, 4) is generator.known(metric_of, 4)
+
+
+def test_in_pieces_a_network_is_looked_at_as_in_one_go():
+    generator = tiny_generator(64)
+    whole = metric_of(generator, 4).seen
+    other = tiny_generator(64)
+    assert len(list(metric_in_pieces(other, 4))) > 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(other), "preview", lambda *_: pytest.fail("all is known"))
+        assert torch.equal(metric_of(other, 4).seen, whole)

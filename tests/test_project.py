@@ -40,8 +40,8 @@ def edited(generator):
     session = replace(session, photo=Photo(Crop(30.125, 33, 41.5, -12.3), shown, change, whole))
     session = session.add(DragPair(Point(0.1 + 0.2, 5), Point(9, 8))).with_mask(np.eye(32, 16) > 0)
     session = session.add(DragPair(Point(12, 20), Point(9, 21)))
-    session = session.dragged_by("draggan", DragConfig(), "bf16")
-    for step in session.run(generator, DragConfig(lr=0.02, max_steps=3)):
+    session = session.dragged_by("draggan", DragConfig(lr=0.02, max_steps=3), "bf16")
+    for step in session.run(generator):
         session = session.advance(step)
     session = session.keep(b"a small picture").click(Point(4, 4))
     return session.remove(0).undo()
@@ -88,8 +88,7 @@ def test_a_drag_of_another_engine_goes_on_too(generator, tmp_path):
 def test_a_drag_goes_on_as_if_it_had_not_been_saved(generator, edited, tmp_path):
     project.save(tmp_path / "a.draggan", Project(edited, ""))
     loaded = project.load(tmp_path / "a.draggan").session
-    config = DragConfig(lr=0.02, max_steps=2)
-    (*_, a), (*_, b) = edited.run(generator, config), loaded.run(generator, config)
+    (*_, a), (*_, b) = edited.run(generator), loaded.run(generator)
     assert torch.equal(a.latent, b.latent)
     assert a.handles == b.handles
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from draggan.geometry import Point
-from draggan.render import encode, facts, read_mask, to_picture, with_points, write_video
+from draggan.render import HOLD, encode, facts, read_mask, to_picture, with_points, write_video
 
 
 def test_to_picture_maps_the_range():
@@ -55,7 +55,7 @@ def test_points_are_drawn_on_a_copy():
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.webp"])
-def test_videos_hold_every_frame(tmp_path, name):
+def test_videos_have_every_frame_and_stand_still_at_their_end(tmp_path, name):
     frames = [np.full((32, 48, 3), value, dtype=np.uint8) for value in (20, 120, 220)]
     write_video(tmp_path / name, frames)
     if name.endswith("mp4"):
@@ -63,11 +63,15 @@ def test_videos_hold_every_frame(tmp_path, name):
             shown = [frame.to_ndarray(format="rgb24").mean() for frame in file.decode(video=0)]
     else:
         with Image.open(tmp_path / name) as file:
-            shown = []
+            shown, seconds = [], 0.0
             for i in range(file.n_frames):
                 file.seek(i)
                 shown.append(np.asarray(file.convert("RGB")).mean())
-    assert shown == pytest.approx([20, 120, 220], abs=6)
+                seconds += file.info["duration"] / 1000 if i >= 2 else 0
+    assert shown[:3] == pytest.approx([20, 120, 220], abs=6)
+    assert shown[3:] == pytest.approx([220] * len(shown[3:]), abs=6)
+    lasts = len(shown[2:]) / 15 if name.endswith("mp4") else seconds
+    assert lasts == pytest.approx((1 + HOLD) / 15, rel=0.1)
 
 
 def test_other_videos_are_refused(tmp_path):

@@ -22,7 +22,7 @@ def generator():
 
 @pytest.fixture
 def session(generator):
-    return new_session(generator, "tiny", seed=3, truncation_psi=0.7)
+    return new_session(generator, "tiny", seed=3, truncation_psi=0.7).dragged_by("draggan", CONFIG)
 
 
 def test_a_new_session_has_a_picture_and_no_points(generator, session):
@@ -62,11 +62,11 @@ def test_a_waiting_handle_can_be_dropped(session):
 
 def test_a_moved_handle_starts_anew_and_a_moved_target_does_not(generator, session):
     session = session.add(DragPair(Point(1, 2), Point(9, 8)))
-    for step in replace(session, config=CONFIG).run(generator):
+    for step in session.run(generator):
         session = session.advance(step)
     assert session.move(0, "target", Point(2, 20)).handles == session.handles
     assert session.move(0, "handle", Point(2, 20)).handles == (Point(2, 20),)
-    step = next(replace(session.move(0, "handle", Point(2, 20)), config=CONFIG).run(generator))
+    step = next(session.move(0, "handle", Point(2, 20)).run(generator))
     assert step.handles == (Point(2, 20),)
 
 
@@ -82,7 +82,7 @@ def same(a, b):
 
 def test_undo_and_redo_go_through_every_kind_of_edit(generator, session):
     def dragged(now):
-        for step in replace(now, config=CONFIG).run(generator):
+        for step in now.run(generator):
             now = now.advance(step)
         return now
 
@@ -119,9 +119,9 @@ def test_undo_and_redo_go_through_every_kind_of_edit(generator, session):
 
 def test_a_drag_goes_on_after_undo_and_redo_as_if_nothing_had_been(generator, session):
     session = session.add(DragPair(Point(1, 2), Point(9, 8)))
-    for step in replace(session, config=CONFIG).run(generator):
+    for step in session.run(generator):
         session = session.advance(step)
-    plain, turned = (list(replace(s, config=CONFIG).run(generator))[-1] for s in (session, session.undo().redo()))
+    plain, turned = (list(s.run(generator))[-1] for s in (session, session.undo().redo()))
     assert torch.equal(plain.latent, turned.latent)
 
 
@@ -139,7 +139,7 @@ def test_clicks_that_make_no_sense_are_refused(session):
 
 def test_a_drag_moves_latent_and_handles_and_can_go_on(generator, session):
     session = session.click(Point(1, 2)).click(Point(9, 8))
-    started, steps = session, list(replace(session, config=CONFIG).run(generator))
+    started, steps = session, list(session.run(generator))
     phases = []
     for step in steps:
         session = session.advance(step)
@@ -149,14 +149,14 @@ def test_a_drag_moves_latent_and_handles_and_can_go_on(generator, session):
     assert session.handles == steps[-1].handles
     assert session.pairs == started.pairs
     assert not torch.equal(session.latent, started.latent)
-    again = next(replace(session, config=CONFIG).run(generator))
+    again = next(session.run(generator))
     assert again.index == 3
     assert torch.equal(again.latent, session.latent)
 
 
 def test_stop_keeps_the_last_step(generator, session):
     session = session.click(Point(1, 2)).click(Point(9, 8))
-    moved = session.advance(next(replace(session, config=CONFIG).run(generator)))
+    moved = session.advance(next(session.run(generator)))
     assert moved.phase == "dragging"
     assert moved.stop().phase == "stopped"
     assert moved.stop().drag is moved.drag
@@ -168,7 +168,7 @@ def test_stop_keeps_the_last_step(generator, session):
 def test_reset_goes_back_and_clear_stays(generator, session):
     session = session.click(Point(1, 2)).click(Point(9, 8))
     moved = session
-    for step in replace(session, config=CONFIG).run(generator):
+    for step in session.run(generator):
         moved = moved.advance(step)
     assert torch.equal(moved.reset().latent, session.start)
     assert moved.reset().handles == (Point(1, 2),)
@@ -188,14 +188,14 @@ def test_a_mask_must_fit(session):
 
 def test_nothing_to_drag_is_said(generator, session):
     with pytest.raises(ValueError, match="nothing to drag yet"):
-        replace(session, config=CONFIG).run(generator)
+        session.run(generator)
 
 
 def test_a_tab_costs_less_than_two_megabytes(plush):
     session = new_session(plush, "plush-256", 1, 0.7).with_mask(np.ones((256, 256), dtype=bool))
     for i in range(MAX_PAIRS):
         session = session.click(Point(3 * i, 100)).click(Point(3 * i + 20, 120))
-    for step in replace(session, config=DragConfig(max_steps=1)).run(plush):
+    for step in session.dragged_by("draggan", DragConfig(max_steps=1)).run(plush):
         session = session.advance(step)
     assert len(pickle.dumps(session)) < 2_000_000
 
@@ -205,7 +205,7 @@ def test_a_long_history_costs_less_than_two_megabytes_and_forgets_the_oldest(plu
     session = new_session(plush, "plush-256", 1, 0.7)
     for i in range(5):
         session = session.add(DragPair(Point(20 * i, 100), Point(20 * i + 15, 120)))
-    state = list(replace(session, config=DragConfig(max_steps=1)).run(plush))[-1]
+    state = list(session.dragged_by("draggan", DragConfig(max_steps=1)).run(plush))[-1]
     for _ in range(300):
         mask = np.kron(rng.random((16, 16)) < 0.5, np.ones((16, 16), dtype=bool))
         copied = replace(state.state, **{name: getattr(state.state, name).clone() for name in ("latent", "origin")})

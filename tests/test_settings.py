@@ -7,12 +7,24 @@ from draggan.kinematics import KinematicConfig
 from draggan.web import settings
 
 
-def test_the_paper_s_settings_are_shown_and_read_back():
+def test_the_defaults_are_shown_and_read_back():
     shown = settings.defaults("plush-256")
-    assert settings.chosen(shown) == ("draggan", DragConfig(), "auto")
-    assert len(settings.controls("plush-256")) == len(shown)
+    assert settings.chosen(shown) == ("kinematics", KinematicConfig(), "auto")
     assert [c.value for c in settings.controls("plush-256")] == shown
-    assert settings.chosen(settings.defaults("stylegan2-cat"))[1].lr == 1e-3
+    names = [name for name, c in zip(settings.NAMES, settings.controls("plush-256"), strict=True) if c.visible]
+    assert names == ["engine", "max steps", "space", "arrived within", "precision"]
+
+
+@pytest.mark.parametrize(("model", "lr"), [("plush-256", 2e-3), ("stylegan2-cat", 1e-3)])
+def test_the_paper_s_engine_sets_out_with_the_paper_s_settings(model, lr):
+    shown = settings.defaults(model)
+    shown[settings.ENGINE], shown[settings.MOST] = "draggan", settings.most_steps("draggan")
+    assert settings.chosen(shown) == ("draggan", DragConfig(lr=lr), "auto")
+
+
+def test_settings_are_seen_where_the_engine_has_them():
+    for engine, seen in (("draggan", True), ("kinematics", False)):
+        assert [change["visible"] for change in settings.of_engine(engine)] == [seen] * len(settings.PAPERS)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ class Generator(nn.Module):
                 layer.arrange()
         self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
         self._known: dict[Hashable, Any] = {}
+        self._origin: tuple[Generator, ...] = ()  # what this one is a changed form of
         self.eval()
 
     @property
@@ -123,7 +124,12 @@ class Generator(nn.Module):
         return self.mapping.w_avg.dtype
 
     def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
-        """make(self, *given), which it says about this network: worked out once and kept as long as the network is."""
+        """make(self, *given), which says something of the model: worked out once, and kept as long as the network is.
+
+        A changed form says of its model what the network says that it comes from.
+        """
+        if self._origin:
+            return self._origin[0].known(make, *given)
         key = (make, given, self.device, self.dtype)
         if key not in self._known:
             self._known[key] = make(self, *given)
@@ -156,7 +162,10 @@ class Generator(nn.Module):
 
     def _copied(self, shared: Mapping[int, Any]) -> "Generator":
         """A copy with what stands in `shared` for each tensor's identity, and without a quick form."""
-        return copy.deepcopy(self, {**shared, id(self._quick): (), id(self._known): {}})
+        left = {id(self._quick): (), id(self._known): {}, id(self._origin): ()}
+        made = copy.deepcopy(self, {**shared, **left})
+        made._origin = self._origin or (self,)
+        return made
 
     @property
     def quick(self) -> "Generator":

@@ -217,6 +217,9 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         menu.change(step_size, menu, controls[settings.STEP], **quiet)
         gr.on([control.change for control in controls], settings.keep, controls, remembered, **quiet)
         restore.click(settings.defaults, menu, controls, **quiet)
+        engine = controls[settings.ENGINE]
+        engine.change(settings.of_engine, engine, [controls[place] for place in settings.PAPERS], **quiet)
+        engine.input(settings.most_steps, engine, controls[settings.MOST], **quiet)
     return page
 
 

@@ -39,8 +39,8 @@ CHINESE = {
     "Reset image": "还原图像",
     # settings
     "Engine": "算法",
-    "draggan: the paper's, many small steps; kinematics: a few large ones, with settings of its own": (
-        "draggan：论文的方法，步子小而多；kinematics：步子大而少，有自己的设置"
+    "kinematics: a few large steps, each solved for; draggan: the paper's, many small ones": (
+        "kinematics：步子大而少，每步求解；draggan：论文的方法，步子小而多"
     ),
     "Open a session": "打开会话",
     "Session": "会话",

@@ -231,6 +231,7 @@ class Handlers:
         picture = self._network.picture(session)
         session = session if session.shots else session.keep(thumbnail(picture))
         parts = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
+        self._network.rehearse(session.model)
         controls = settings.shown(session.engine, session.config, session.precision, session.model)
         return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
 
@@ -240,7 +241,9 @@ class Handlers:
             fresh = session.redrawn(fresh)
         elif session is not None:
             fresh = replace(fresh, number=session.number + 1)
-        return kept(self._network, fresh)
+        drawn = kept(self._network, fresh)
+        self._network.rehearse(model)
+        return drawn
 
 
 def _read(path: Path) -> Project:

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 
-from draggan.film import Film
+from draggan.film import Film, Frame
 from draggan.geometry import Point
 from draggan.paste import paste
 from draggan.project import Project, pack
@@ -23,7 +23,6 @@ from draggan.web.network import Network
 from draggan.web.telling import must_be_here, told
 from draggan.web.words import Said
 
-HOLD = 10  # frames for which a video stands still at its end
 GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
 KINDS = {"mp4": "video/mp4", "gif": "image/gif"}
 
@@ -102,19 +101,18 @@ class Keep:
         self, session: Session, points: bool, kind: str, fit: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[dict[str, Any]]:
         must_be_here(session)
-        frames = session.film.frames
-        if len(frames) < 2:
+        if session.film.seen < 2:
             raise ValueError("there is no way to show yet: drag the picture first")
-        pictures = []
+        end = Frame(session.latent, session.handles, _targets(session))
+        frames, pictures = session.film.way(session.start, end), []
         for index, frame in enumerate(frames):
             picture = self._network.picture(session, frame.latent(session.start))
             pictures.append(fit(with_points(picture, frame.handles, frame.targets) if points else picture))
             said = Said("Drawing frame {number} of {all} ...", {"number": index + 1, "all": len(frames)})
             yield canvas.task(said, (index + 1) / len(frames))
-        last = fit(self._dotted(session, self._network.picture(session), points))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"edit.{kind}"
-            write_video(path, [*pictures, *[last] * HOLD])
+            write_video(path, pictures)
             raw = path.read_bytes()
         yield canvas.task(None) | canvas.file(_name(session, kind), KINDS[kind], raw)
 

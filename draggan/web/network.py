@@ -7,9 +7,9 @@ tab that wants one.
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,7 @@ from draggan.delta import Delta, changed
 from draggan.engine import DragStep
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
+from draggan.kinematics import prepare
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
@@ -38,6 +39,7 @@ class Network:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
         self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
+        self._rehearsed: WeakSet[Generator] = WeakSet()
         self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise, each with its generator
 
     def run(self, work: Callable, *args: Any) -> Any:
@@ -60,7 +62,7 @@ class Network:
 
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
         """The steps of a session's drag, each taken on the worker, with the seconds that it took."""
-        steps = session.run(self._dragging(session))
+        steps = self.run(session.run, self._dragging(session))
         while (timed := self.timed(next, steps, None))[0] is not None:
             yield timed
 
@@ -105,17 +107,37 @@ class Network:
         """The picture of a session for the screen: a JPEG."""
         return encode(self.picture(session), lossless=False)
 
-    def rehearse(self, model: str) -> None:
-        """A step of each engine that nobody sees, on the worker: what is worked out at the first use, is by then."""
+    def rehearse(self, model: str) -> Future[None]:
+        """A step of each engine that nobody sees: what is worked out at the first use of a model, is by then.
 
-        generator = self.generator(model)
+        On the worker, in turn with all else. -> done when all of it is; at once for a model that was rehearsed.
+        """
+        generator, done = self.generator(model), Future[None]()
+        if generator in self._rehearsed:
+            done.set_result(None)
+            return done
+        self._rehearsed.add(generator)
+        parts = _rehearsal(generator, model)
 
-        def step(engine: str) -> None:
-            session = new_session(generator, model, seed=0, truncation_psi=0.7)
-            height, width = session.image_size
-            session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
-            for step in session.dragged_by(engine, engine_of(engine).settings(max_steps=1)).run(generator):
-                step.image()
+        def part() -> None:
+            try:
+                if next(parts, done) is done:
+                    return done.set_result(None)
+                self._worker.submit(part)
+            except BaseException as error:
+                done.set_exception(error)
 
-        for engine in ENGINES:
-            self._worker.submit(step, engine)
+        self._worker.submit(part)
+        return done
+
+
+def _rehearsal(generator: Generator, model: str) -> Iterator[None]:
+    """What is done once with a generator, little by little."""
+    yield from prepare(generator)
+    session = new_session(generator, model, seed=0, truncation_psi=0.7)
+    height, width = session.image_size
+    session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
+    for engine in ENGINES:
+        for step in session.dragged_by(engine, engine_of(engine).settings(max_steps=1)).run(generator):
+            step.image()
+            yield

@@ -6,14 +6,14 @@ from typing import Any, get_args
 import gradio as gr
 
 from draggan.engine import DragConfig
-from draggan.engines import DEFAULT, ENGINES, engine_of
+from draggan.engines import DEFAULT, ENGINES, PAPER, engine_of
 from draggan.models import step_size
 from draggan.precision import DragPrecision, check_drag_precision
 from draggan.web.words import say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
-STEP, LAYERS = 1, 4  # which controls these are
-FAST = "kinematics"
+ENGINE, STEP, MOST, LAYERS = 0, 1, 2, 4  # which controls these are
+PAPERS = (STEP, LAYERS, 5, 6, 7, 8)  # those that only the engine of the paper has
 SHARED = ("max_steps", "space", "tolerance")  # settings that every engine has
 NAMES = (
     "engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within",
@@ -25,20 +25,23 @@ BLOCKS = (32, 64, 128, 256)
 def controls(model: str) -> list[Any]:
     """One control a setting, in the order that `chosen` reads."""
     engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = defaults(model)
-    engines = "draggan: the paper's, many small steps; kinematics: a few large ones, with settings of its own"
+    engines = "kinematics: a few large steps, each solved for; draggan: the paper's, many small ones"
+    uneven, shaping = "Larger is faster and less even", "The first ones shape, the others colour"
+    cells = "Whose features are compared, in cells a side"
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
     types = "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32"
     held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
+    paper = {"visible": engine == PAPER}
     return [
         gr.Radio(list(ENGINES), value=engine, **_said("Engine", engines)),
-        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, **_said("Step size", "Larger is faster and less even")),
+        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, **_said("Step size", uneven), **paper),
         gr.Slider(1, 1000, max_steps, step=1, **_said("Max steps", "Of one press of Drag it")),
         gr.Radio(["w_plus", "w"], value=space, **_said("Latent space", "w_plus goes farther, w stays more natural")),
-        gr.Slider(1, 18, layers, step=1, **_said("Moving layers", "The first ones shape, the others colour")),
-        gr.Dropdown(BLOCKS, value=block, **_said("Feature block", "Whose features are compared, in cells a side")),
-        gr.Number(r1, minimum=0.5, maximum=64, **_said("Handle radius r1", near)),
-        gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far)),
-        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held)),
+        gr.Slider(1, 18, layers, step=1, **_said("Moving layers", shaping), **paper),
+        gr.Dropdown(BLOCKS, value=block, **_said("Feature block", cells), **paper),
+        gr.Number(r1, minimum=0.5, maximum=64, **_said("Handle radius r1", near), **paper),
+        gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far), **paper),
+        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held), **paper),
         gr.Number(tolerance, minimum=0, **_said("Arrived within", ends)),
         gr.Radio(list(get_args(DragPrecision)), value=precision, **_said("Precision", types)),
     ]
@@ -49,13 +52,23 @@ def _said(label: str, info: str) -> dict[str, Any]:
 
 
 def defaults(model: str) -> list[Any]:
-    """What the controls show for the paper's settings, with the step size of this model."""
-    return shown(DEFAULT, DragConfig(lr=step_size(model)), "auto", model)
+    """What the controls show at first; for the paper's engine its settings, with the step size of this model."""
+    return shown(DEFAULT, engine_of(DEFAULT).settings(), "auto", model)
+
+
+def of_engine(engine: str) -> list[Any]:
+    """Which of the controls in `PAPERS` are seen with an engine."""
+    return [gr.update(visible=engine == PAPER)] * len(PAPERS)
+
+
+def most_steps(engine: str) -> int:
+    """What an engine that the user has chosen sets out with."""
+    return engine_of(engine).settings().max_steps
 
 
 def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
     """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
-    if engine != DEFAULT:
+    if engine != PAPER:
         config = DragConfig(lr=step_size(model), **{name: getattr(config, name) for name in SHARED})
     shape = [config.space, config.moving_layers, config.feature_resolution]
     radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
@@ -70,15 +83,15 @@ def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
             raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
     engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = shown
     given = {"max_steps": int(max_steps), "space": space, "tolerance": tolerance or None}
-    if engine == DEFAULT:
+    if engine == PAPER:
         given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block), "mask_weight": weight}
         given |= {"r1": r1 / UNIT, "r2": r2 / UNIT}
     return engine, engine_of(engine).settings(**given), check_drag_precision(precision)
 
 
 def live(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
-    """The engine that follows a hand, the fast one, and its settings."""
-    return chosen([FAST, *shown[1:]])
+    """The engine that follows a hand, always the fast one, and its settings."""
+    return chosen([DEFAULT, *shown[1:]])
 
 
 def keep(*shown: Any) -> list[Any] | Any:
