@@ -4,14 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from draggan.engine import DragConfig, DragState, DragStep, drag
+    from draggan.engine import DragConfig, DragState, DragStep
+    from draggan.engines import drag
     from draggan.geometry import DragPair, Point
+    from draggan.kinematics import KinematicConfig
     from draggan.models import available_models, load
 
 _HOME = {  # the module of each public name: imported when first used, so that `draggan --help` needs no torch
     "available_models": "draggan.models",
     "load": "draggan.models",
-    "drag": "draggan.engine",
+    "drag": "draggan.engines",
+    "KinematicConfig": "draggan.kinematics",
     "DragConfig": "draggan.engine",
     "DragState": "draggan.engine",
     "DragStep": "draggan.engine",
@@ -19,7 +22,17 @@ _HOME = {  # the module of each public name: imported when first used, so that `
     "Point": "draggan.geometry",
 }
 
-__all__ = ["DragConfig", "DragPair", "DragState", "DragStep", "Point", "available_models", "drag", "load"]
+__all__ = [
+    "DragConfig",
+    "DragPair",
+    "DragState",
+    "DragStep",
+    "KinematicConfig",
+    "Point",
+    "available_models",
+    "drag",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

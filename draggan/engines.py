@@ -1,12 +1,17 @@
 """The engines by name, for the command line, the page and the benchmarks. Data: torch comes with the first use."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from draggan.engine import DragState, DragStep
+    from torch import Tensor
+
+    from draggan.engine import DragConfig, DragState, DragStep
+    from draggan.geometry import DragPair
+    from draggan.kinematics import KinematicConfig
+    from draggan.stylegan2.generator import Generator
 
 PAPER, DEFAULT = "draggan", "kinematics"
 
@@ -38,15 +43,16 @@ class Engine:
                 others = [other for other, engine in ENGINES.items() if name in engine.known]
                 remedy = f"{', '.join(others)} has it" if others else f"it has {', '.join(self.known)}"
                 raise ValueError(f"{name} is not a setting of this engine: {remedy}")
-        return self._made(**given)
+        return self.settings_type(**given)
 
     @property
     def known(self) -> tuple[str, ...]:
         """The names of its settings."""
-        return tuple(field.name for field in fields(self._made))
+        return tuple(field.name for field in fields(self.settings_type))
 
     @property
-    def _made(self) -> Any:
+    def settings_type(self) -> Any:
+        """The dataclass of its settings."""
         return getattr(importlib.import_module(self.module), self.config)
 
 
@@ -65,3 +71,26 @@ def engine_of(name: str) -> Engine:
     if name not in ENGINES:
         raise ValueError(f"engine {name!r} is not one of {', '.join(ENGINES)}")
     return ENGINES[name]
+
+
+def drag(
+    generator: "Generator",
+    latent: "Tensor",
+    pairs: "Sequence[DragPair]",
+    mask: "Tensor | None" = None,
+    config: "KinematicConfig | DragConfig | None" = None,
+    resume: "DragState | None" = None,
+) -> "Iterator[DragStep]":
+    """Moves each handle to its target, yielding after each step, with the engine whose settings `config` are.
+
+    None: with the default engine, or with the one that `resume` belongs to. Arguments, order of steps and errors are
+    those of `draggan.engine.drag`, the engine of the paper.
+    """
+    for engine in ENGINES.values():
+        if type(config) is engine.settings_type or (config is None and type(resume) is engine.state):
+            return engine.drag(generator, latent, pairs, mask, config or engine.settings(), resume)
+    if config is not None:
+        kinds = " or ".join(engine.config for engine in ENGINES.values())
+        raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")
+    engine = ENGINES[DEFAULT]
+    return engine.drag(generator, latent, pairs, mask, engine.settings(), resume)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -57,5 +58,4 @@ class Film:
         last = self.seen and (self.seen - 1) % self.every == 0  # whether the last frame is the end, but for rounding
         frames = (*(self.frames[:-1] if last else self.frames), end)
         each = math.ceil((SHOWN - 1) / max(1, len(frames) - 1))
-        ways = zip(frames, frames[1:], strict=False)
-        return (*(a.towards(b, i / each, start) if i else a for a, b in ways for i in range(each)), end)
+        return (*(a.towards(b, i / each, start) if i else a for a, b in pairwise(frames) for i in range(each)), end)

@@ -24,6 +24,7 @@ QUIET = [
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+ENDED = re.compile("Arrived after|comes no nearer|are used up")
 NOBODY = "http://127.0.0.1:9"  # a proxy that does not answer
 
 
@@ -76,6 +77,13 @@ class Tab:
         self.page.goto(address)
         self.page.wait_for_function("document.querySelector('#canvas .stage img')?.naturalWidth > 1", timeout=60_000)
         self.status = self.page.locator("#canvas .status")
+
+    def in_small_steps(self) -> None:
+        """From now on drags take so many steps that they can be watched and stopped: those of the paper."""
+        self.page.get_by_text("Drag settings").click()
+        self.page.get_by_label("draggan", exact=True).check()
+        expect(self.page.get_by_label("Step size")).to_be_visible()
+        self.page.get_by_text("Drag settings").click()
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Pixels of the picture -> pixels of the window."""
@@ -139,6 +147,10 @@ class Tab:
         expect(self.page.locator("#stop")).to_be_disabled(timeout=20_000)
         expect(self.status).to_contain_text("Stopped at step", timeout=20_000)
         return self.steps()
+
+    def drag_to_its_end(self) -> None:
+        self.page.click("#drag")
+        expect(self.status).to_have_text(ENDED, timeout=60_000)
 
     def wait_steps(self, more_than: int) -> None:
         deadline = time.monotonic() + 60

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from draggan.engines import DEFAULT, ENGINES, engine_of
+from draggan.engines import DEFAULT, ENGINES, drag, engine_of
 from draggan.geometry import DragPair, Point
 from tests.networks import tiny_generator
 
@@ -31,5 +31,23 @@ def test_what_there_is_not_is_named():
         engine_of("adam")
     with pytest.raises(ValueError, match="lr is not a setting of this engine: draggan has it"):
         engine_of(DEFAULT).settings(lr=1)
-    with pytest.raises(ValueError, match="size is not a setting of this engine: it has max_steps, .*stride"):
+    with pytest.raises(ValueError, match=r"size is not a setting of this engine: it has max_steps, .*stride"):
         engine_of(DEFAULT).settings(size=1)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_settings_and_the_state_say_which_engine_drags(name):
+    generator, engine = tiny_generator(64), engine_of(name)
+    given = generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))], None
+    *_, expected = engine.drag(*given, engine.settings(max_steps=2))
+    *_, last = drag(*given, engine.settings(max_steps=2))
+    assert type(last.state) is engine.state
+    assert torch.equal(last.latent, expected.latent)
+    assert type(next(drag(*given, resume=last.state)).state) is engine.state
+    assert type(next(drag(*given)).state) is ENGINES[DEFAULT].state
+
+
+def test_other_settings_are_refused():
+    generator = tiny_generator(64)
+    with pytest.raises(ValueError, match="config is a dict: it must be a KinematicConfig or DragConfig"):
+        drag(generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))], config={"lr": 1})

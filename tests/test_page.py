@@ -18,6 +18,7 @@ from tests.browser import Tab
 
 
 def test_click_click_drag_stop_and_go_on(tab):
+    tab.in_small_steps()
     before = tab.frame()
     tab.pair((111, 170), (150, 150))
     assert tab.page.locator("#canvas .handle").count() == tab.page.locator("#canvas .target").count() == 1
@@ -37,6 +38,7 @@ def test_click_click_drag_stop_and_go_on(tab):
 
 
 def test_continue_and_stop_as_fast_as_one_can(tab):
+    tab.in_small_steps()
     tab.pair((111, 170), (190, 120))
     for _ in range(3):
         reached = tab.steps()
@@ -84,8 +86,7 @@ def test_a_painted_mask_holds_the_rest(tab):
     tab.paint((90, 60), (160, 60))
     assert tab.painted() > 500
     tab.page.click("#drag")
-    tab.wait_steps(6)
-    tab.stop()
+    expect(tab.status).to_contain_text("What lies outside the mask may hold it", timeout=60_000)
     held = tab.page.locator("#canvas .handle").get_attribute("cx")
     tab.page.click("[data-tool=paint]")
     tab.page.click("#canvas .unmask")
@@ -94,8 +95,7 @@ def test_a_painted_mask_holds_the_rest(tab):
     tab.page.click("#reset")
     expect(tab.page.locator("#drag")).to_have_text("Drag it", timeout=20_000)
     tab.page.click("#drag")
-    tab.wait_steps(6)
-    tab.stop()
+    expect(tab.status).to_contain_text("Arrived after", timeout=60_000)
     free = tab.page.locator("#canvas .handle").get_attribute("cx")
     assert float(held) < float(free)
 
@@ -118,7 +118,9 @@ def test_the_saved_picture_is_the_model_s_own_pixels(tab, plush):
 
 
 def test_two_tabs_do_not_disturb_each_other(browser, address, tab):
+    tab.in_small_steps()
     other = Tab(browser, address)
+    other.in_small_steps()
     other.draw(4)
     tab.pair((111, 170), (150, 150))
     expect(other.page.locator("#canvas .handle")).to_have_count(0)
@@ -137,6 +139,7 @@ def test_two_tabs_do_not_disturb_each_other(browser, address, tab):
 
 def test_a_closed_tab_stops_its_drag(browser, address, tab):
     other = Tab(browser, address)
+    other.in_small_steps()
     other.pair((111, 170), (220, 100))
     other.page.click("#drag")
     other.wait_steps(1)

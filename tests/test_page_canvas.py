@@ -38,6 +38,7 @@ def test_a_pair_by_one_gesture(tab):
 
 
 def test_points_are_picked_up_and_moved(tab):
+    tab.in_small_steps()
     tab.pair((100, 100), (140, 90))
     tab.stroke((100, 100), (80, 120))
     shows(tab, ("target", 140, 90), ("handle", 80, 120))
@@ -82,6 +83,7 @@ def test_arrow_keys_move_the_selected_point(tab):
 
 
 def test_undo_and_redo_of_points_mask_and_drag(tab):
+    tab.in_small_steps()
     expect(tab.page.locator("#undo")).to_be_disabled()
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
@@ -120,6 +122,7 @@ def test_undo_and_redo_of_points_mask_and_drag(tab):
 
 
 def test_reset_can_be_undone(tab):
+    tab.in_small_steps()
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
     tab.wait_steps(2)
@@ -132,6 +135,7 @@ def test_reset_can_be_undone(tab):
 
 
 def test_holding_shows_the_picture_as_drawn(tab):
+    tab.in_small_steps()
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
@@ -152,6 +156,7 @@ def test_holding_shows_the_picture_as_drawn(tab):
 
 
 def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
+    tab.in_small_steps()
     tab.click(50, 50)
     shows(tab, ("handle", 50, 50))
     tab.page.keyboard.press("Escape")

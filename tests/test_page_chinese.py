@@ -30,6 +30,7 @@ def test_everything_on_the_page_is_in_chinese(browser, address):
     expect(tab.page.locator("#drag")).to_have_text(CHINESE["Drag it"])
     for closed in ("Style", "Drag settings"):
         tab.page.get_by_text(CHINESE[closed], exact=True).click()
+    tab.page.get_by_label("draggan", exact=True).check()
     expect(tab.page.locator("#gallery button")).to_have_count(4, timeout=20_000)
     tab.click(111, 170)
     expect(tab.status).to_have_text(CHINESE["Now click the place where that point should go."])

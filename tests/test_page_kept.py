@@ -14,6 +14,7 @@ def kept(tab):
 def edited(tab):
     """An edit with a bit of everything. -> its points, its picture, the painted pixels, steps"""
     tab.page.get_by_text("Drag settings").click()
+    tab.page.get_by_label("draggan", exact=True).check()
     tab.page.get_by_label("Step size").fill("0.003")
     tab.page.get_by_label("bf16").check()
     tab.pair((111, 170), (150, 150))

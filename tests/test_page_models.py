@@ -67,6 +67,7 @@ def send(tab: Tab, path: Path) -> None:
 
 
 def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, folder, cat):
+    tab.in_small_steps()
     mirror.add(CAT, cat, SLOW)
     tab.pair((100, 100), (120, 100))
     before = tab.frame()
@@ -90,6 +91,7 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
 
 
 def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, cat):
+    tab.in_small_steps()
     mirror.add(CAT, cat, SLOWER, SLOW)
     tab.pair((111, 170), (150, 150))
     tab.paint((60, 60), (200, 60))

@@ -60,9 +60,7 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
     expect(tab.status).to_contain_text(LIKE, timeout=120_000)
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
     tab.pair((128, 150), (150, 150))
-    tab.page.click("#drag")
-    tab.wait_steps(3)
-    tab.stop()
+    tab.drag_to_its_end()
     with tab.page.expect_download(timeout=60_000) as coming:
         tab.page.click("#pasted")
     raw = coming.value.path().read_bytes()
@@ -110,9 +108,7 @@ def test_what_there_is_so_far_is_used_and_dragged(tab, photo):
     expect(tab.page.locator("#use")).to_be_hidden()
     used = tab.frame()
     tab.pair((128, 150), (150, 150))
-    tab.page.click("#drag")
-    tab.wait_steps(3)
-    tab.stop()
+    tab.drag_to_its_end()
     assert tab.frame() != used
     while tab.page.locator("#undo").is_enabled():
         tab.page.click("#undo")

@@ -69,9 +69,7 @@ def test_a_user_logs_in_by_hand_and_drags_behind_a_reverse_proxy(browser, guarde
     page.close()
     tab = Tab(context, guarded)
     tab.pair((111, 170), (150, 150))
-    tab.page.click("#drag")
-    tab.wait_steps(2)
-    tab.stop()
+    tab.drag_to_its_end()
     tab.close()
     context.close()
 

@@ -12,13 +12,13 @@ def test_the_defaults_are_shown_and_read_back():
     assert settings.chosen(shown) == ("kinematics", KinematicConfig(), "auto")
     assert [c.value for c in settings.controls("plush-256")] == shown
     names = [name for name, c in zip(settings.NAMES, settings.controls("plush-256"), strict=True) if c.visible]
-    assert names == ["engine", "max steps", "space", "arrived within", "precision"]
+    assert names == ["engine", "max steps", "space", "mask weight", "arrived within", "precision"]
 
 
 @pytest.mark.parametrize(("model", "lr"), [("plush-256", 2e-3), ("stylegan2-cat", 1e-3)])
 def test_the_paper_s_engine_sets_out_with_the_paper_s_settings(model, lr):
     shown = settings.defaults(model)
-    shown[settings.ENGINE], shown[settings.MOST] = "draggan", settings.most_steps("draggan")
+    shown[settings.ENGINE], (shown[settings.MOST], shown[settings.WEIGHT]) = "draggan", settings.own("draggan")
     assert settings.chosen(shown) == ("draggan", DragConfig(lr=lr), "auto")
 
 
@@ -42,8 +42,14 @@ def test_a_configuration_is_shown_as_it_was_chosen(controls):
 def test_the_other_engine_keeps_its_own_settings():
     engine, config, precision = settings.chosen(["kinematics", 0.1, 77, "w", 6, 128, 3, 12, 20, 3, "fp16"])
     assert (engine, precision) == ("kinematics", "fp16")
-    assert config == KinematicConfig(max_steps=77, space="w", tolerance=3)
-    assert settings.live(settings.defaults("plush-256"))[0] == "kinematics"
+    assert config == KinematicConfig(max_steps=77, space="w", mask_weight=20, tolerance=3)
+
+
+def test_a_hand_is_followed_by_the_fast_engine_with_settings_of_its_own():
+    paper = ["draggan", 0.1, 77, "w", 6, 128, 3, 12, 0.5, 3, "fp16"]
+    assert settings.live(paper) == ("kinematics", KinematicConfig(space="w", tolerance=3), "fp16")
+    fast = ["kinematics", *paper[1:]]
+    assert settings.live(fast) == settings.chosen(fast)
 
 
 @pytest.mark.parametrize("place", range(len(settings.NAMES)))

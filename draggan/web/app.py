@@ -219,7 +219,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         restore.click(settings.defaults, menu, controls, **quiet)
         engine = controls[settings.ENGINE]
         engine.change(settings.of_engine, engine, [controls[place] for place in settings.PAPERS], **quiet)
-        engine.input(settings.most_steps, engine, controls[settings.MOST], **quiet)
+        engine.input(settings.own, engine, [controls[place] for place in settings.OWN], **quiet)
     return page
 
 

@@ -187,9 +187,9 @@ CHINESE = {
         "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。各点可能互相牵制：请移动或删除一个。按“继续”再试。"
     ),
     "Step {step}: point {point} comes no nearer than {far} px. This model may go no further that way: choose a nearer "
-    "target, or more moving layers. Continue tries again.": (
-        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。模型在这个方向可能已到极限：请选更近的目标，"
-        "或增加移动的层数。按“继续”再试。"
+    "target. Continue tries again.": (
+        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。模型在这个方向可能已到极限：请选更近的目标。"
+        "按“继续”再试。"
     ),
     "Drawing frame {number} of {all} ...": "正在绘制第 {number} 帧，共 {all} 帧……",
     "Loading {model} ...": "正在载入 {model}……",

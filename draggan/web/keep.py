@@ -126,8 +126,8 @@ def _small(picture: np.ndarray) -> np.ndarray:
     return np.asarray(small)
 
 
-def _targets(session: Session) -> list[Point]:
-    return [pair.target for pair in session.pairs]
+def _targets(session: Session) -> tuple[Point, ...]:
+    return tuple(pair.target for pair in session.pairs)
 
 
 def _facts(session: Session) -> dict[str, str]:

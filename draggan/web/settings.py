@@ -12,9 +12,10 @@ from draggan.precision import DragPrecision, check_drag_precision
 from draggan.web.words import say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
-ENGINE, STEP, MOST, LAYERS = 0, 1, 2, 4  # which controls these are
-PAPERS = (STEP, LAYERS, 5, 6, 7, 8)  # those that only the engine of the paper has
-SHARED = ("max_steps", "space", "tolerance")  # settings that every engine has
+ENGINE, STEP, MOST, LAYERS, WEIGHT = 0, 1, 2, 4, 8  # which controls these are
+PAPERS = (STEP, LAYERS, 5, 6, 7)  # those that only the engine of the paper has
+OWN = (MOST, WEIGHT)  # those in which each engine sets out with a value of its own
+SHARED = ("max_steps", "space", "mask_weight", "tolerance")  # settings that every engine has
 NAMES = (
     "engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within",
     "precision",
@@ -41,7 +42,7 @@ def controls(model: str) -> list[Any]:
         gr.Dropdown(BLOCKS, value=block, **_said("Feature block", cells), **paper),
         gr.Number(r1, minimum=0.5, maximum=64, **_said("Handle radius r1", near), **paper),
         gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far), **paper),
-        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held), **paper),
+        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held)),
         gr.Number(tolerance, minimum=0, **_said("Arrived within", ends)),
         gr.Radio(list(get_args(DragPrecision)), value=precision, **_said("Precision", types)),
     ]
@@ -61,9 +62,10 @@ def of_engine(engine: str) -> list[Any]:
     return [gr.update(visible=engine == PAPER)] * len(PAPERS)
 
 
-def most_steps(engine: str) -> int:
-    """What an engine that the user has chosen sets out with."""
-    return engine_of(engine).settings().max_steps
+def own(engine: str) -> list[Any]:
+    """What an engine that the user has chosen sets out with in the controls of `OWN`."""
+    config = engine_of(engine).settings()
+    return [config.max_steps, config.mask_weight]
 
 
 def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
@@ -82,16 +84,19 @@ def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
         if value is None:
             raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
     engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = shown
-    given = {"max_steps": int(max_steps), "space": space, "tolerance": tolerance or None}
+    given = {"max_steps": int(max_steps), "space": space, "mask_weight": weight, "tolerance": tolerance or None}
     if engine == PAPER:
-        given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block), "mask_weight": weight}
+        given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block)}
         given |= {"r1": r1 / UNIT, "r2": r2 / UNIT}
     return engine, engine_of(engine).settings(**given), check_drag_precision(precision)
 
 
 def live(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
     """The engine that follows a hand, always the fast one, and its settings."""
-    return chosen([DEFAULT, *shown[1:]])
+    controls = [DEFAULT, *shown[1:]]
+    if shown[ENGINE] != DEFAULT:
+        controls[MOST], controls[WEIGHT] = own(DEFAULT)
+    return chosen(controls)
 
 
 def keep(*shown: Any) -> list[Any] | Any:

@@ -67,7 +67,7 @@ def _advice(session: Session) -> str:
         return "What lies outside the mask may hold it: paint more, or lower the mask weight."
     if len(session.pairs) > 1:
         return "The points may pull against each other: move or remove one."
-    return "This model may go no further that way: choose a nearer target, or more moving layers."
+    return "This model may go no further that way: choose a nearer target."
 
 
 def reconstructing(step: InversionStep | TuningStep, near: float) -> Said:
