@@ -170,7 +170,7 @@ async def drag(tab: Visitor, answers: int, user: int, log: Log) -> None:
                 await tab.stop()
     log.steps[user] += reached - start
     log.done["drags"] += 1
-    if tab.marks["phase"] not in ("stopped", "arrived", "limit"):
+    if tab.marks["phase"] not in ("stopped", "arrived", "limit", "stuck"):
         raise AssertionError(f"a drag ended in phase {tab.marks['phase']}")
 
 
