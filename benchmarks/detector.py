@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.cases import Case
+from draggan.geometry import to_tensor
 
 LANDMARKS = ("nose", "eye_r", "eye_l", "ear_r", "ear_l", "chin", "cheek_r", "cheek_l")
 WEIGHTS = Path(__file__).parent / "landmarks.safetensors"
@@ -48,9 +49,33 @@ class Detector:
 
 def missed(found: Tensor, case: Case) -> float:
     """The mean distance in pixels of a drag's landmarks to their targets. found: (1, 8, 2) of one picture"""
-    rows = [LANDMARKS.index(name) for name in case.landmarks]
-    targets = torch.tensor([(pair.target.x, pair.target.y) for pair in case.pairs])
-    return (found[0, rows] - targets).norm(dim=1).mean().item()
+    return _mean_distance(_of(found, case), _ends(case)[1])
+
+
+def mismarked(found: Tensor, case: Case) -> float:
+    """Likewise to their handles, in the picture before the drag: an exact drag of the handles misses by as much."""
+    return _mean_distance(_of(found, case), _ends(case)[0])
+
+
+def amiss(before: Tensor, after: Tensor, case: Case) -> float:
+    """The mean distance in pixels between where a drag's landmarks moved to and where they were to move, wherever they
+    were marked. before, after: (1, 8, 2) of the pictures"""
+    handles, targets = _ends(case)
+    return _mean_distance(_of(after, case) - _of(before, case), targets - handles)
+
+
+def _of(found: Tensor, case: Case) -> Tensor:
+    return found[0, [LANDMARKS.index(name) for name in case.landmarks]]
+
+
+def _ends(case: Case) -> tuple[Tensor, Tensor]:
+    """Handles and targets, (N, 2)."""
+    nothing = torch.empty(0)
+    return to_tensor([p.handle for p in case.pairs], nothing), to_tensor([p.target for p in case.pairs], nothing)
+
+
+def _mean_distance(places: Tensor, others: Tensor) -> float:
+    return (places - others).norm(dim=1).mean().item()
 
 
 def _double(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks import flow, scene
 from benchmarks.cases import Case
-from benchmarks.detector import LANDMARKS, Detector, missed
+from benchmarks.detector import LANDMARKS, Detector, amiss, mismarked, missed
 from benchmarks.engines import Engine
 from benchmarks.truth import surface_of
 from draggan.distribution import Distribution
@@ -106,9 +106,11 @@ def _known(bench: Bench, case: Case, max_steps: int, engine: Engine) -> Row:
     start = bench.picture(latent)
     answer = bench.picture(bench.generator.map(torch.tensor([case.target_z], dtype=torch.float64)))
     _, end, row = bench.edit(engine, latent, case.pairs, None, max_steps)
-    before, after, floor = (missed(bench.detect(picture), case) for picture in (start, end, answer))
+    first, last, best = map(bench.detect, (start, end, answer))
+    before, after, floor = (missed(found, case) for found in (first, last, best))
+    far = {"no edit": before, "after": after, "floor": floor, "exact": mismarked(first, case)}
     mse = {"MSE before": _mse(start, answer), "MSE after": _mse(end, answer)}
-    return {"no edit": before, "after": after, "floor": floor, **row, **mse}
+    return {**far, "amiss": amiss(first, last, case), **row, **mse}
 
 
 def back(bench: Bench, cases: Sequence[Case], max_steps: int = 200) -> Iterator[Task]:

@@ -9,18 +9,19 @@ import torch
 from PIL import Image
 
 from benchmarks import edits, flow
-from benchmarks.cases import DRAGS, read_cases
+from benchmarks.cases import DRAGS, Case, read_cases
+from benchmarks.detector import amiss, mismarked, missed
 from benchmarks.engines import ENGINES
 from benchmarks.frechet import frechet
 from benchmarks.make_drags import KINDS, make
 from benchmarks.make_drags import main as make_drags
 from benchmarks.truth import landmarks_of, surface_of
 from draggan.distribution import Distribution
-from draggan.geometry import Point
+from draggan.geometry import DragPair, Point
 from draggan.render import to_picture
 
 PARTS = {
-    "known": ("after", "floor", "MSE after", "Mahalanobis"),
+    "known": ("after", "floor", "exact", "amiss", "MSE after", "Mahalanobis"),
     "faces": ("not detected", "after"),
     "pairs": ("MSE x 100",),
     "back": ("MSE there and back", "MSE going on"),
@@ -125,6 +126,19 @@ def test_made_drags_are_possible_and_of_their_kind(tmp_path):
         rows = [edits.parts.LANDMARKS.index(name) for name in case.landmarks]
         targets = torch.tensor([(p.target.x, p.target.y) for p in case.pairs])
         assert (answer[rows] - targets).abs().max() < 0.05
+
+
+def test_landmarks_are_measured_to_targets_to_handles_and_by_their_ways():
+    pairs = (DragPair(Point(10, 10), Point(40, 50)), DragPair(Point(100, 100), Point(100, 90)))
+    case = Case(0, "two", ("chin", "nose"), pairs, ())
+    found = torch.zeros(1, 8, 2)
+    found[0, 5], found[0, 0] = torch.tensor([10.0, 13.0]), torch.tensor([96.0, 100.0])
+    exact = found.clone()
+    exact[0, 5] += torch.tensor([30.0, 40.0])
+    exact[0, 0] += torch.tensor([0.0, -10.0])
+    assert mismarked(found, case) == missed(exact, case) == pytest.approx(3.5)
+    assert amiss(found, exact, case) == pytest.approx(0, abs=1e-5)
+    assert amiss(found, found, case) == pytest.approx(30)
 
 
 def test_the_held_out_drags_share_no_seed_with_those_tuned_on():
