@@ -197,7 +197,7 @@ def _task(
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
     few = len(pairs) <= 5
     with gradients():
-        held = None if mask is None else FixedRows(generator, origin, mask, config.moving_layers, config.mask_rows)
+        held = None if mask is None else FixedRows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
     return _Task(
         generator,
         pairs,
@@ -261,7 +261,7 @@ def _started(task: _Task, state: KinematicState) -> KinematicState:
 @torch.no_grad()
 def _features(task: _Task, latent: Tensor, places: Sequence[Point]) -> Features:
     reach = task.search + task.patch.abs().max().item() + 3  # and two of the refinement, one of the slopes
-    return around(task.generator, latent.to(task.origin), task.config.feature_resolution, places, reach)
+    return around(task.generator.quick, latent.to(task.origin), task.config.feature_resolution, places, reach)
 
 
 @torch.no_grad()
@@ -292,7 +292,7 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
         moving = base[:, :layers].expand(count, -1, -1).clone().requires_grad_()  # (N, L, w_dim)
         ws = torch.cat([moving, base[:, layers:].expand(count, -1, -1)], dim=1)  # (N, num_ws, w_dim)
         reach = task.patch.abs().max().item() + 2
-        features = apart(task.generator, ws, task.config.feature_resolution, to_points(seen.handles), reach)
+        features = apart(task.generator.quick, ws, task.config.feature_resolution, to_points(seen.handles), reach)
         jacobian, sure = sensitivity(features, seen.handles, task.patch, moving)
     rows, wish = jacobian.flatten(0, 1).detach(), task.targets - seen.handles
     wish = (wish * (task.stride / wish.norm(dim=1, keepdim=True).clamp(min=task.stride))).flatten()
