@@ -195,9 +195,10 @@ def _task(
     config: KinematicConfig,
 ) -> _Task:
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
-    few = len(pairs) <= 5
-    with gradients():
-        held = None if mask is None else FixedRows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
+    few, held = len(pairs) <= 5, None
+    if mask is not None:
+        with gradients():
+            held = FixedRows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
     return _Task(
         generator,
         pairs,

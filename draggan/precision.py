@@ -36,8 +36,9 @@ def in_precision(generator: Generator, precision: Precision) -> Generator:
     """The generator with its drags in a precision.
 
     "auto" takes bf16 where a CPU is faster in it, and on an NVIDIA GPU tf32, as torch does. That bf16 is as good, and
-    fp16 no better: the tables of `python -m benchmarks.landmarks` and `benchmarks.edits` with `--precision`. tf32 is a switch of the whole process:
-    pictures are then made in it too. Raises ValueError for an unknown name, or tf32 on another device.
+    fp16 no better: the tables of `benchmarks.landmarks` and `benchmarks.edits` by `--precision`. tf32 is a switch of
+    the whole process: pictures are then made in it too. Raises ValueError for an unknown name, or tf32 on another
+    device.
     """
     check_precision(precision)
     on_gpu = generator.device.type == "cuda"
