@@ -116,7 +116,9 @@ def _drag(args: argparse.Namespace) -> None:
         dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, way, strict=True))
         render.write_video(args.video, dotted if args.points else shown)
     how = "arrived" if step.arrived else "not there yet"
-    print(f"{how} after {step.index} steps, farthest handle {max(step.distances):.1f} px from its target: {args.out}")
+    held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(getattr(step, "stuck", ()), start=1) if why)
+    farthest = f"farthest handle {max(step.distances):.1f} px from its target"
+    print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}")
 
 
 def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":

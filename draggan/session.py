@@ -13,6 +13,7 @@ from draggan.engine import MAX_PAIRS, DragState, DragStep
 from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
+from draggan.kinematics import Stuck
 from draggan.photo import Photo
 from draggan.precision import DragPrecision
 from draggan.stylegan2.generator import Generator
@@ -47,6 +48,7 @@ class Session:
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
+    why: Stuck | None = None  # what holds the farthest handle of a drag that was given up, where the engine can tell
     engine: str = DEFAULT  # the name of the engine that drags
     config: Any = field(
         default_factory=engine_of(DEFAULT).settings
@@ -192,14 +194,17 @@ class Session:
 
     def advance(self, step: DragStep, stuck: bool = False) -> "Session":
         """The session after a step of its drag; `stuck`: which is given up there."""
-        stuck = stuck or any(getattr(step, "stuck", ()))
+        reasons = getattr(step, "stuck", ())  # one a handle, of an engine that knows
+        why = reasons[step.distances.index(max(step.distances))] if reasons else None
+        stuck = stuck or why is not None
         phase: Phase = "stuck" if stuck else "dragging"
         if step.last:
             phase = "arrived" if step.arrived else "stuck" if stuck else "limit"
         film = self.film
         if step.index > self.steps or not film.seen:
             film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
-        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film, "loss": step.loss}
+        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film}
+        changes |= {"loss": step.loss, "why": why}
         return replace(self, **changes) if self.phase == "dragging" else self._edited(**changes)
 
     def stop(self) -> "Session":

@@ -22,6 +22,7 @@ from draggan.session import Session
 from draggan.transfer import Progress
 from draggan.web import dragging
 from draggan.web.canvas import read_mask
+from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
@@ -306,6 +307,7 @@ def test_stop_without_memory_for_the_picture_still_stops(do, generator, monkeypa
 
 def test_a_tab_waits_for_one_turn_of_each_other(do, network):
     """Turns that begin between the moment a tab asks for one and the moment it gets it."""
+    network.rehearse("tiny").result()
     begun, overtaken = [], []
     submit = network._worker.submit
 
@@ -494,3 +496,22 @@ def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     assert torch.equal(again.latent, after.latent)
     assert again.handles == after.handles
     assert again.phase == "limit"
+
+
+@pytest.mark.parametrize(
+    ("why", "masked", "said"),
+    [
+        ("lost", True, "It no longer looks like itself"),
+        ("mask", True, "What lies outside the mask may hold it"),
+        ("other handles", True, "The points may pull against each other"),
+        ("limit", True, "This model may go no further that way"),
+        (None, True, "What lies outside the mask may hold it"),
+        (None, False, "The points may pull against each other"),
+    ],
+)
+def test_a_drag_that_is_given_up_says_what_holds_it_and_the_remedy_in_both_languages(do, why, masked, said):
+    session = clicked(do, clicked(do, drawn(do), (5, 6), (40, 30)), (10, 20), (30, 30))
+    session = replace(session, phase="stuck", why=why)
+    text = status(session.with_mask(np.eye(*session.image_size) > 0) if masked else session).text
+    assert said in text
+    assert text in CHINESE

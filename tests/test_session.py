@@ -9,6 +9,7 @@ import torch
 
 from draggan.engine import MAX_PAIRS, DragConfig
 from draggan.geometry import DragPair, Point
+from draggan.kinematics import KinematicConfig
 from draggan.session import HISTORY, new_session
 from tests.networks import tiny_generator
 
@@ -218,3 +219,17 @@ def test_a_long_history_costs_less_than_two_megabytes_and_forgets_the_oldest(plu
         undone = undone.undo()
     assert len(undone.future) >= 20
     assert undone.drag is not None
+
+
+@pytest.mark.parametrize(
+    ("reasons", "why"),
+    [((None, None), None), (("lost", "mask"), "mask"), (("limit", "other handles"), "other handles")],
+)
+def test_a_drag_that_was_given_up_keeps_what_holds_the_farthest_handle(generator, session, reasons, why):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8))).add(DragPair(Point(3, 3), Point(4, 24)))
+    session = session.dragged_by("kinematics", KinematicConfig())
+    step = next(session.run(generator))
+    after = session.advance(replace(step, stuck=reasons))
+    assert after.why == why
+    assert after.phase == ("dragging" if why is None else "stuck")
+    assert after.advance(step).why is None

@@ -182,6 +182,11 @@ CHINESE = {
         "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。可能被蒙版以外的区域牵住："
         "请扩大涂色，或降低蒙版权重。按“继续”再试。"
     ),
+    "Step {step}: point {point} comes no nearer than {far} px. It no longer looks like itself: take it elsewhere, or "
+    "choose a nearer target. Continue tries again.": (
+        "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。该处的样子已变，难以跟踪：请换一个位置，"
+        "或选更近的目标。按“继续”再试。"
+    ),
     "Step {step}: point {point} comes no nearer than {far} px. The points may pull against each other: move or remove "
     "one. Continue tries again.": (
         "第 {step} 步：第 {point} 个点无法再靠近，还差 {far} 像素。各点可能互相牵制：请移动或删除一个。按“继续”再试。"

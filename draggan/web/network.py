@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
@@ -39,7 +39,7 @@ class Network:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
         self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
-        self._rehearsed: WeakSet[Generator] = WeakSet()
+        self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()
         self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise, each with its generator
 
     def run(self, work: Callable, *args: Any) -> Any:
@@ -110,13 +110,11 @@ class Network:
     def rehearse(self, model: str) -> Future[None]:
         """A step of each engine that nobody sees: what is worked out at the first use of a model, is by then.
 
-        On the worker, in turn with all else. -> done when all of it is; at once for a model that was rehearsed.
+        Once a model, on the worker, in turn with all else. -> done when all of it is.
         """
         generator, done = self.generator(model), Future[None]()
-        if generator in self._rehearsed:
-            done.set_result(None)
-            return done
-        self._rehearsed.add(generator)
+        if (known := self._rehearsals.setdefault(generator, done)) is not done:
+            return known
         parts = _rehearsal(generator, model)
 
         def part() -> None:

@@ -63,9 +63,11 @@ def status(session: Session, others: int = 0) -> Said:
 
 def _advice(session: Session) -> str:
     """What may hold a drag that was given up, as far as one can say, and what to do."""
-    if session.mask is not None:
+    if session.why == "lost":
+        return "It no longer looks like itself: take it elsewhere, or choose a nearer target."
+    if session.why == "mask" or (session.why is None and session.mask is not None):
         return "What lies outside the mask may hold it: paint more, or lower the mask weight."
-    if len(session.pairs) > 1:
+    if session.why == "other handles" or (session.why is None and len(session.pairs) > 1):
         return "The points may pull against each other: move or remove one."
     return "This model may go no further that way: choose a nearer target."
 
