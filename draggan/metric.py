@@ -18,7 +18,7 @@ from draggan.stylegan2.generator import Generator
 SAMPLES = 2048  # codes whose w are looked at
 POWER = 0.25  # of the covariance: 0 calls every change of w alike, 1 counts standard deviations
 VIEWS = 128  # latents whose pictures are looked at, a backward pass each
-TOGETHER = 16  # of them at once, a piece of the work
+TOGETHER = 4  # of them at once, a piece of the work
 PIECES = VIEWS // TOGETHER
 COARSEST = 32  # a picture of so many pixels a side says enough, where it has all moving layers in it
 SEED = 0
