@@ -50,9 +50,7 @@ class Session:
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     why: Stuck | None = None  # what holds the farthest handle of a drag that was given up, where the engine can tell
     engine: str = DEFAULT  # the name of the engine that drags
-    config: Any = field(
-        default_factory=engine_of(DEFAULT).settings
-    )  # how the last drag was made: the engine's settings
+    config: Any = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
     precision: DragPrecision = "auto"  # in which its drags multiply; "auto": as the generator comes
     loss: float = 0.0  # of the last step of the drag
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
