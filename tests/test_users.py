@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 
+import gradio as gr
 import pytest
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
@@ -199,6 +200,12 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
     assert here == [(True, False), (False, True), (False, False)]
     assert "a" not in listeners
     assert "b" not in listeners
+
+
+def test_a_server_that_nobody_asks_looks_seldom(plush):
+    page, _ = serve(plush, 17947, max_users=1)
+    page.close()
+    assert page._queue.sleep_when_free == app.LOOK_SECONDS > gr.Blocks().queue()._queue.sleep_when_free
 
 
 def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):

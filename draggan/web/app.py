@@ -28,6 +28,7 @@ KEPT = "(model, seed, psi) => [model, seed, psi, sessionStorage.getItem('draggan
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
+LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
 IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
@@ -232,7 +233,9 @@ def serve(page: Page, config: ServerConfig) -> str:
         Middleware(page.listeners.around),
         Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES),
     ]
-    _, address, _ = page.queue(default_concurrency_limit=None).launch(
+    page.queue(default_concurrency_limit=None)
+    page._queue.sleep_when_free = LOOK_SECONDS
+    _, address, _ = page.launch(
         server_name=config.host,
         server_port=free_port(config.host, config.port),
         share=config.share,
