@@ -97,6 +97,6 @@ def _seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
     latents = generator.known(_codes)[some, None].expand(-1, generator.num_ws, -1)
     with torch.enable_grad():
         moving = latents[:, :layers].clone().requires_grad_()
-        small = generator.quick.preview(torch.cat([moving, latents[:, layers:]], dim=1), last)  # (N, 3, h, w)
+        small = generator.preview(torch.cat([moving, latents[:, layers:]], dim=1), last)  # (N, 3, h, w)
         (slope,) = torch.autograd.grad((small * signs[some].to(small)).sum(), moving)
     return slope / math.sqrt(VIEWS * small[0].numel())

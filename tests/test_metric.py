@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from draggan.geometry import DragPair, Point
+from draggan.kinematics import KinematicConfig, drag
 from draggan.metric import Metric, metric_in_pieces, metric_of
+from draggan.precision import in_precision
 from tests.networks import tiny_generator
 
 
@@ -59,6 +62,14 @@ def test_a_network_is_looked_at_once():
     tuned = generator.changed({"synthesis.b4.const": torch.ones_like(generator.get_buffer("synthesis.b4.const"))})
     assert tuned.known(metric_of, 4) is generator.known(metric_of, 4), "of the model, not of one picture's"
     assert tuned.changed({}).dragging_in(torch.bfloat16).known(metric_of, 4) is generator.known(metric_of, 4)
+
+
+def test_a_network_that_was_moved_is_looked_at_where_it_is():
+    moved = in_precision(tiny_generator(64), "fp32").double()
+    assert moved.known(metric_of, 4).seen.dtype == torch.float64
+    pairs = [DragPair(Point(20, 20), Point(30, 20))]
+    *_, last = drag(moved, moved.latent(1), pairs, config=KinematicConfig(max_steps=1))
+    assert last.index == 1
 
 
 def test_in_pieces_a_network_is_looked_at_as_in_one_go():

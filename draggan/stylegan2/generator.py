@@ -126,11 +126,13 @@ class Generator(nn.Module):
     def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
         """make(self, *given), which says something of the model: worked out once, and kept as long as the network is.
 
-        A changed form says of its model what the network says that it comes from.
+        A changed form says of its model what the network says that it comes from, while both are in the same place.
         """
-        if self._origin:
-            return self._origin[0].known(make, *given)
-        key = (make, given, self.device, self.dtype)
+        where = self.device, self.dtype
+        for origin in self._origin:
+            if (origin.device, origin.dtype) == where:
+                return origin.known(make, *given)
+        key = make, given, *where
         if key not in self._known:
             self._known[key] = make(self, *given)
         return self._known[key]
