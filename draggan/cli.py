@@ -116,7 +116,7 @@ def _drag(args: argparse.Namespace) -> None:
         dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, way, strict=True))
         render.write_video(args.video, dotted if args.points else shown)
     how = "arrived" if step.arrived else "not there yet"
-    held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(getattr(step, "stuck", ()), start=1) if why)
+    held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
     farthest = f"farthest handle {max(step.distances):.1f} px from its target"
     print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}")
 

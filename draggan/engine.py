@@ -20,6 +20,7 @@ from draggan.mask import hold
 from draggan.stylegan2.generator import Generator, Trunk
 
 Space = Literal["w_plus", "w"]
+Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.drag`
 MAX_PAIRS = 68  # the landmarks of a face
 
 
@@ -87,6 +88,7 @@ class DragStep:
     last: bool  # the drag ends here: it has arrived, or taken `max_steps`
     state: DragState = field(repr=False)  # hand it to `drag` to go on from here
     _pass: "_ForwardPass" = field(repr=False)
+    stuck: tuple[Stuck | None, ...] = ()  # why each handle did not arrive, of an engine that can tell; None: on its way
 
     @property
     def index(self) -> int:

@@ -10,12 +10,11 @@ Takes the place of `draggan.engine.drag`: the same arguments, the same steps.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from draggan.engine import DragState, DragStep, Space, check, check_space, feature_block, forward_pass, gradients
+from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass, gradients
 from draggan.features import Features, apart, around
 from draggan.fixed import FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
@@ -24,7 +23,6 @@ from draggan.matching import describe, locate, sensitivity
 from draggan.metric import Metric, metric_in_pieces, metric_of
 from draggan.stylegan2.generator import Generator
 
-Stuck = Literal["lost", "mask", "other handles", "limit"]
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
@@ -91,8 +89,6 @@ class KinematicStep(DragStep):
     """A step; its `loss` never rises. It is the sum over the handles of their distance d to the target in pixels,
     counted as d^2 and beyond the stride s as s (2 d - s), and the square of what has changed outside a mask."""
 
-    stuck: tuple[Stuck | None, ...]  # why each handle did not arrive, when the drag gives up; None: it is on its way
-
 
 def drag(
     generator: Generator,
@@ -105,7 +101,7 @@ def drag(
     """Moves each handle to its target, all at once, yielding after each step.
 
     Arguments, order of steps and errors are those of `draggan.engine.drag`. A drag that no longer comes nearer ends,
-    and its last step says of each handle why (`KinematicStep.stuck`): it no longer looks like itself ("lost"), the
+    and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
     mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
     ("limit").
     """

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from draggan.engine import MAX_PAIRS, DragState, DragStep
+from draggan.engine import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import Stuck
 from draggan.photo import Photo
 from draggan.precision import DragPrecision
 from draggan.stylegan2.generator import Generator
@@ -192,8 +191,7 @@ class Session:
 
     def advance(self, step: DragStep, stuck: bool = False) -> "Session":
         """The session after a step of its drag; `stuck`: which is given up there."""
-        reasons = getattr(step, "stuck", ())  # one a handle, of an engine that knows
-        why = reasons[step.distances.index(max(step.distances))] if reasons else None
+        why = step.stuck[step.distances.index(max(step.distances))] if step.stuck else None
         stuck = stuck or why is not None
         phase: Phase = "stuck" if stuck else "dragging"
         if step.last:
@@ -201,8 +199,14 @@ class Session:
         film = self.film
         if step.index > self.steps or not film.seen:
             film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
-        changes = {"latent": step.latent, "drag": step.state, "phase": phase, "film": film}
-        changes |= {"loss": step.loss, "why": why}
+        changes = {
+            "latent": step.latent,
+            "drag": step.state,
+            "phase": phase,
+            "why": why,
+            "film": film,
+            "loss": step.loss,
+        }
         return replace(self, **changes) if self.phase == "dragging" else self._edited(**changes)
 
     def stop(self) -> "Session":

@@ -6,12 +6,19 @@ from typing import Any
 import torch
 from gradio.i18n import I18nData
 
+from draggan.engine import Stuck
 from draggan.invert import InversionStep
 from draggan.session import Session
 from draggan.transfer import Progress
 from draggan.tuning import TuningStep
 
 CLOSE, VERY_CLOSE = 28, 34  # dB
+ADVICE: dict[Stuck, str] = {
+    "lost": "It no longer looks like itself: take it elsewhere, or choose a nearer target.",
+    "mask": "What lies outside the mask may hold it: paint more, or lower the mask weight.",
+    "other handles": "The points may pull against each other: move or remove one.",
+    "limit": "This model may go no further that way: choose a nearer target.",
+}
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,8 @@ def status(session: Session, others: int = 0) -> Said:
 
 def _advice(session: Session) -> str:
     """What may hold a drag that was given up, as far as one can say, and what to do."""
-    if session.why == "lost":
-        return "It no longer looks like itself: take it elsewhere, or choose a nearer target."
-    if session.why == "mask" or (session.why is None and session.mask is not None):
-        return "What lies outside the mask may hold it: paint more, or lower the mask weight."
-    if session.why == "other handles" or (session.why is None and len(session.pairs) > 1):
-        return "The points may pull against each other: move or remove one."
-    return "This model may go no further that way: choose a nearer target."
+    guessed: Stuck = "mask" if session.mask is not None else "other handles" if len(session.pairs) > 1 else "limit"
+    return ADVICE[session.why or guessed]
 
 
 def reconstructing(step: InversionStep | TuningStep, near: float) -> Said:
