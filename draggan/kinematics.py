@@ -27,6 +27,7 @@ LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handl
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
+YIELDING = 0.05  # part of the damping of many by which their rows give way to the pull to the first latent
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
 
@@ -153,6 +154,7 @@ class _Task:
     stride: float
     search: float
     damping: float
+    yielding: float
     tolerance: float
 
 
@@ -207,6 +209,7 @@ def _task(
         stride=config.stride * longer,
         search=max(1.0, config.search * longer),
         damping=config.damping or (EASY if few else STIFF),
+        yielding=0.0 if few else YIELDING,
         tolerance=config.tolerance or (1.0 if few else 2.0),
     )
 
@@ -326,7 +329,7 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     layers, size = task.config.moving_layers, task.generator.image_size
     latent = state.latent.to(task.origin, copy=True)
     rest = state.pull * (task.origin - latent)[0, :layers]
-    change = solve(system.rows, task.metric, system.wish, system.damping, rest)  # (L, w_dim)
+    change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.yielding)  # (L, w_dim)
     latent[:, :layers] += change
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride

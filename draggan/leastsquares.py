@@ -8,10 +8,11 @@ from draggan.metric import Metric
 EPSILON = 1e-3  # of the system's diagonal, so that rows which say the same can be solved
 
 
-def solve(rows: Tensor, metric: Metric, wish: Tensor, damping: Tensor, rest: Tensor) -> Tensor:
+def solve(rows: Tensor, metric: Metric, wish: Tensor, damping: Tensor, rest: Tensor, yielding: float = 0.0) -> Tensor:
     """The change of the moving layers that does what is wished, damped, and beyond that goes as `rest` wants.
 
-    rows (R, L, w_dim): a Jacobian; wish (R,); damping (R,), of the system's own scale; rest (L, w_dim)
+    rows (R, L, w_dim): a Jacobian; wish (R,); damping (R,), of the system's own scale; rest (L, w_dim);
+    yielding: the part of the damping by which a row gives way to `rest`, 0 for not at all
     -> (L, w_dim). dw = r + S J^T (J S J^T + M)^-1 v, S being what the metric spreads by and r the part of `rest` that
     moves no row: the least change that does the wish (Levenberg-Marquardt; damped least squares of Nakamura and
     Hanafusa 1986).
@@ -19,7 +20,8 @@ def solve(rows: Tensor, metric: Metric, wish: Tensor, damping: Tensor, rest: Ten
     system, spread = normal(rows, metric)
     flat = rows.flatten(1)
     diagonal = system.diagonal()
-    kept = system + EPSILON * diagonal.clamp(min=EPSILON * diagonal.mean().item()).diag()  # solvable, rows of 0 too
+    solvable = EPSILON * diagonal.clamp(min=EPSILON * diagonal.mean().item())  # with rows of 0 too
+    kept = system + (solvable + yielding * damping).diag()
     free = rest - torch.tensordot(torch.linalg.solve(kept, flat @ rest.flatten()), spread, 1)
     return free + torch.tensordot(torch.linalg.solve(system + damping.diag(), wish), spread, 1)
 
