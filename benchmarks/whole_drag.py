@@ -2,17 +2,19 @@
 
 Frames are made as the page makes them: drawn and encoded at most 15 times a second and in at most a third of the time,
 and the last one always. The baseline shows the picture of every step, which it has at no further cost; it takes fewer
-steps, in turn with the drag's own, and stands for as many.
+steps, in turn with the drag's own, and stands for as many as the drag took.
 """
 
 import argparse
 import subprocess
 import sys
 import time
+from collections import deque
 from statistics import median
 
-import draggan
 from benchmarks.step import Row, baseline, network, spread_pairs
+from draggan.engines import ENGINES, PAPER
+from draggan.kinematics import prepare
 from draggan.precision import in_precision, precision_of
 from draggan.render import encode, to_picture
 
@@ -23,42 +25,53 @@ AS_THE_COMMAND_LINE = (
 )
 
 
-def run(generator, points: int, steps: int) -> tuple[float, float, int]:
-    """Seconds of the drag with its frames, seconds until the first frame that moved, and the number of frames."""
-    config = draggan.DragConfig(max_steps=steps, tolerance=1e-6)
+def run(generator, engine: str, points: int, steps: int) -> tuple[float, float, int, int]:
+    """Seconds of the drag with its frames, and until the first frame that moved; the numbers of frames and steps."""
+    chosen = ENGINES[engine]
+    config = chosen.settings(max_steps=steps, tolerance=1e-6)
     began, drawing, drawn, frames, first = time.perf_counter(), 0.0, float("-inf"), 0, 0.0
-    for step in draggan.drag(generator, generator.latent(1), spread_pairs(generator, points), config=config):
+    taken = 0
+    for step in chosen.drag(generator, generator.latent(1), spread_pairs(generator, points), config=config):
+        taken = step.index
         now = time.perf_counter()
         if step.index and (step.last or now - drawn >= max(FRAME_SECONDS, 2 * drawing)):
             encode(to_picture(step.image()), lossless=False)
             drawn, frames = time.perf_counter(), frames + 1
             drawing, first = drawn - now, first or drawn - began
-    return time.perf_counter() - began, first, frames
+    return time.perf_counter() - began, first, frames, taken
 
 
 def measure() -> None:
     args = _parsed()
     generator = in_precision(network(args.network), args.precision)
     row = Row(args.network, args.points, False, "cpu", "fp32", 1, 0, args.rounds)
-    run(generator, args.points, 3)
+    began = time.perf_counter()
+    if args.engine != PAPER:
+        deque(prepare(generator), maxlen=0)
+    prepared = time.perf_counter() - began
+    run(generator, args.engine, args.points, 3)
     ours, whole = [], []
     with baseline(row) as step_whole:
         for _ in range(args.rounds):
-            ours.append(run(generator, args.points, args.steps))
-            whole.append(args.steps * step_whole())
-    ratio = median(theirs / mine for theirs, (mine, _, _) in zip(whole, ours, strict=True))
-    seconds, first, frames = (median(column) for column in zip(*ours, strict=True))
-    print("| network | precision | points | steps | seconds | first frame, s | frames | whole network, s | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|")
+            ours.append(run(generator, args.engine, args.points, args.steps))
+            whole.append(ours[-1][-1] * step_whole())
+    ratio = median(theirs / mine for theirs, (mine, *_) in zip(whole, ours, strict=True))
+    seconds, first, frames, steps = (median(column) for column in zip(*ours, strict=True))
     print(
-        f"| {args.network} | {precision_of(generator)} | {args.points} | {args.steps} | {seconds:.1f} | {first:.2f} "
-        f"| {frames:.0f} | {median(whole):.0f} | {ratio:.0f} |"
+        "| network | engine | precision | points | prepared in, s | steps | seconds | first frame, s | frames "
+        "| whole network, s | ratio |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        f"| {args.network} | {args.engine} | {precision_of(generator)} | {args.points} | {prepared:.1f} | {steps:.0f} "
+        f"| {seconds:.1f} | {first:.2f} | {frames:.0f} | {median(whole):.0f} | {ratio:.0f} |"
     )
 
 
 def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.whole_drag", description=__doc__.partition("\n")[0])
     parser.add_argument("--network", default="512")
+    parser.add_argument("--engine", choices=ENGINES, default=PAPER)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--points", type=int, default=1)
     parser.add_argument("--steps", type=int, default=60)
