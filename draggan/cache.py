@@ -24,6 +24,11 @@ class ModelCache:
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
 
+    @property
+    def metrics(self) -> Path:
+        """Where the metrics of models are kept. It need not exist yet."""
+        return models.metrics_folder(self._folder)
+
     def download(self, name_or_path: str | Path) -> Iterator[Progress]:
         """As `models.download`; nothing for a file, or for a model that is here."""
         if str(name_or_path) in models.available_models():

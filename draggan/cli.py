@@ -5,6 +5,7 @@ Imports torch only where it works with it, so that help comes at once.
 
 import argparse
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +83,7 @@ def _image(args: argparse.Namespace) -> None:
 def _drag(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from draggan import paste, render
+    from draggan import models, paste, render
     from draggan.film import Film, Frame
 
     pairs = [pair_of(text) for text in args.pair]
@@ -96,6 +97,7 @@ def _drag(args: argparse.Namespace) -> None:
     whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = tuple(pair.target for pair in session.pairs)
     film, step = Film(), None
+    deque(ENGINES[session.engine].prepare(generator, models.metrics_folder(args.checkpoints)), maxlen=0)
     steps = session.run(generator)
     with tqdm(steps, total=session.config.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:

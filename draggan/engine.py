@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -147,6 +148,11 @@ def drag(
     if resume is not None and any(template.shape != (channels,) for template in resume.templates):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+def prepare(generator: Generator, folder: Path | None = None) -> Iterator[None]:
+    """As `draggan.kinematics.prepare`: this engine has nothing to work out beforehand."""
+    return iter(())
 
 
 def check(

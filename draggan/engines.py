@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from draggan.engine import DragConfig, DragState, DragStep
@@ -21,7 +23,7 @@ class Engine:
     """A way to drag: a function like `draggan.engine.drag`, with settings and a state of its own."""
 
     help: str  # one line
-    module: str  # where its `drag` is
+    module: str  # where its `drag` is, and its `prepare`
     config: str  # the class of its settings there; their defaults are a good start
     kept: str  # the class of what its drags go on from
 
@@ -29,6 +31,13 @@ class Engine:
     def drag(self) -> "Callable[..., Iterator[DragStep]]":
         """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
         return importlib.import_module(self.module).drag
+
+    def prepare(self, generator: "Generator", folder: "Path | None" = None) -> "Iterator[None]":
+        """Works out what its first drag with a generator would take long for, a piece of it before each yield.
+
+        folder: where that is kept from one run to the next.
+        """
+        return importlib.import_module(self.module).prepare(generator, folder)
 
     @property
     def state(self) -> "type[DragState]":

@@ -10,6 +10,7 @@ Takes the place of `draggan.engine.drag`: the same arguments, the same steps.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space
 from draggan.features import Features, apart, around
 from draggan.fixed import FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
+from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import describe, locate, sensitivity
-from draggan.metric import Metric, metric_in_pieces, metric_of
+from draggan.metric import Metric, metric_of
 from draggan.stylegan2.generator import Generator
 
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
@@ -134,9 +136,12 @@ def drag(
     return _drag(task, _started(task, start))
 
 
-def prepare(generator: Generator) -> Iterator[None]:
-    """Works out what the first drag with a generator would take long for, a piece of it before each yield."""
-    return metric_in_pieces(generator, min(KinematicConfig().moving_layers, generator.num_ws))
+def prepare(generator: Generator, folder: Path | None = None) -> Iterator[None]:
+    """Works out what the first drag with a generator would take long for, a piece of it before each yield.
+
+    folder: where that is kept from one run to the next, as `draggan.kept.metric_in_pieces` keeps it.
+    """
+    return metric_in_pieces(generator, min(KinematicConfig().moving_layers, generator.num_ws), folder)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ with itself is on average J^T J, J being the derivative of the whole picture; ea
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,15 +66,8 @@ def metric_of(generator: Generator, layers: int) -> Metric:
     """From codes of a fixed seed, of every class alike in a conditional generator. layers: the moving ones."""
     variances, axes = torch.linalg.eigh(torch.cov(generator.known(_codes).T))
     covariance = (axes * variances.clamp(min=0) ** POWER) @ axes.T
-    seen = torch.cat([generator.known(_seen_of, layers, piece) for piece in range(PIECES)])
+    seen = torch.cat([generator.known(seen_of, layers, piece) for piece in range(PIECES)])
     return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=seen)
-
-
-def metric_in_pieces(generator: Generator, layers: int) -> Iterator[None]:
-    """Works out what `metric_of` takes long for, a piece of it before each yield."""
-    for piece in range(PIECES):
-        generator.known(_seen_of, layers, piece)
-        yield
 
 
 def _codes(generator: Generator) -> Tensor:
@@ -83,9 +75,12 @@ def _codes(generator: Generator) -> Tensor:
     return draw(generator, SAMPLES, SEED).to(generator.device)
 
 
-def _seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
-    """The derivatives of random +-1 combinations of some latents' pictures, (R, L, w_dim); P^T P of all pieces is then
-    the mean of J^T J, J being the derivative of the pixels, divided by their number."""
+def seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
+    """What `metric_of` takes long for, a piece of it, 0 .. PIECES - 1.
+
+    The derivatives of random +-1 combinations of some latents' pictures, (R, L, w_dim); P^T P of all pieces is then
+    the mean of J^T J, J being the derivative of the pixels, divided by their number.
+    """
     config, some = generator.config, slice(piece * TOGETHER, (piece + 1) * TOGETHER)
     last = next(
         r

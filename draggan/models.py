@@ -229,6 +229,11 @@ def default_folder() -> Path:
     return Path(cache or "~/.cache").expanduser() / "draggan"
 
 
+def metrics_folder(folder: Path | None = None) -> Path:
+    """Where the metrics of models are kept, beside the models. It need not exist yet."""
+    return (folder or default_folder()) / "metrics"
+
+
 def _home(spec: ModelSpec, folder: Path | None) -> Path:
     """The folder of a model's files."""
     if not spec.urls:

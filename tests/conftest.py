@@ -15,6 +15,14 @@ from draggan.stylegan2.generator import Generator
 from tests.browser import Tab, chromium, serving
 
 
+@pytest.fixture(scope="session", autouse=True)
+def folder_of_models(tmp_path_factory) -> Iterator[None]:
+    """Nothing that a user has on the machine is read or written, by servers that tests start neither."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DRAGGAN_CHECKPOINTS", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def plush() -> Generator:
     """The embedded model."""

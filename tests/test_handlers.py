@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from draggan import metric
+from draggan import metric, models
 from draggan.download import DownloadError
 from draggan.precision import in_precision
 from draggan.render import to_picture
@@ -65,6 +65,7 @@ class Shelf:
 
     def __init__(self, generator):
         self.generator = generator
+        self.metrics = models.metrics_folder()
 
     def download(self, name):
         if name == "far":
@@ -135,7 +136,7 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     monkeypatch.setattr(generator, "trunk", lambda *args: seen.append(args) or trunk(*args))
     network.rehearse("tiny").result()
     assert len(seen) >= 2
-    monkeypatch.setattr(metric, "_seen_of", lambda *_: pytest.fail("worked out again"))
+    monkeypatch.setattr(metric, "seen_of", lambda *_: pytest.fail("worked out again"))
     do = Handlers(network, Places(10), Nowhere())
     after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
@@ -308,18 +309,19 @@ def test_stop_without_memory_for_the_picture_still_stops(do, generator, monkeypa
 def test_a_tab_waits_for_one_turn_of_each_other(do, network):
     """Turns that begin between the moment a tab asks for one and the moment it gets it."""
     network.rehearse("tiny").result()
-    begun, overtaken = [], []
+    begun, overtaken, counting = [], [], threading.Lock()
     submit = network._worker.submit
 
     def counted(work, *args):
-        asked = len(begun)
-
         def turn():
-            overtaken.append(len(begun) - asked)
-            begun.append(work)
+            with counting:
+                overtaken.append(len(begun) - asked)
+                begun.append(work)
             return work(*args)
 
-        return submit(turn)
+        with counting:  # no turn begins between the two
+            asked = len(begun)
+            return submit(turn)
 
     network._worker = SimpleNamespace(submit=counted)
     sessions = [clicked(do, do.start("tiny", seed, 1.0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]

@@ -29,7 +29,7 @@ FLOORS = [  # each may import those above it
     {"stylegan2.generator"},
     {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "perceptual"},
     {"stylegan2.converted", "features", "metric", "precision", "render", "survey", "photo"},
-    {"mask", "models", "matching", "leastsquares"},
+    {"mask", "models", "matching", "leastsquares", "kept"},
     {"engine", "fixed"},
     {"kinematics", "progress", "film", "cache", "invert"},
     {"session"},

@@ -5,7 +5,7 @@ import torch
 
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig, drag
-from draggan.metric import Metric, metric_in_pieces, metric_of
+from draggan.metric import Metric, metric_of
 from draggan.precision import in_precision
 from tests.networks import tiny_generator
 
@@ -70,13 +70,3 @@ def test_a_network_that_was_moved_is_looked_at_where_it_is():
     pairs = [DragPair(Point(20, 20), Point(30, 20))]
     *_, last = drag(moved, moved.latent(1), pairs, config=KinematicConfig(max_steps=1))
     assert last.index == 1
-
-
-def test_in_pieces_a_network_is_looked_at_as_in_one_go():
-    generator = tiny_generator(64)
-    whole = metric_of(generator, 4).seen
-    other = tiny_generator(64)
-    assert len(list(metric_in_pieces(other, 4))) > 1
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(type(other), "preview", lambda *_: pytest.fail("all is known"))
-        assert torch.equal(metric_of(other, 4).seen, whole)

@@ -123,19 +123,25 @@ class Generator(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
 
-    def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
-        """make(self, *given), which says something of the model: worked out once, and kept as long as the network is.
-
-        A changed form says of its model what the network says that it comes from, while both are in the same place.
-        """
+    @property
+    def model(self) -> "Generator":
+        """The network that speaks for the model: this one, or the one it is a changed form of, while in its place."""
         where = self.device, self.dtype
-        for origin in self._origin:
-            if (origin.device, origin.dtype) == where:
-                return origin.known(make, *given)
-        key = make, given, *where
-        if key not in self._known:
-            self._known[key] = make(self, *given)
-        return self._known[key]
+        return next((origin.model for origin in self._origin if (origin.device, origin.dtype) == where), self)
+
+    def known(self, make: Callable[..., Known], *given: Hashable) -> Known:
+        """make(model, *given), which says something of the model: worked out once, kept as long as the network is."""
+        model, key = self.model, self._key(make, given)
+        if key not in model._known:
+            model._known[key] = make(model, *given)
+        return model._known[key]
+
+    def learn(self, value: Known, make: Callable[..., Known], *given: Hashable) -> None:
+        """Has `known` say a value that was worked out elsewhere."""
+        self.model._known[self._key(make, given)] = value
+
+    def _key(self, make: Callable, given: tuple[Hashable, ...]) -> Hashable:
+        return make, given, self.device, self.dtype
 
     def dragging_in(self, dtype: torch.dtype) -> "Generator":
         """The same network, sharing its tensors, whose `quick` form multiplies in a type."""

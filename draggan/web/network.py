@@ -8,6 +8,7 @@ tab that wants one.
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,6 @@ from draggan.delta import Delta, changed
 from draggan.engine import DragStep
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import prepare
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
@@ -115,7 +115,7 @@ class Network:
         generator, done = self.generator(model), Future[None]()
         if (known := self._rehearsals.setdefault(generator, done)) is not done:
             return known
-        parts = _rehearsal(generator, model)
+        parts = _rehearsal(generator, model, self._models.metrics)
 
         def part() -> None:
             try:
@@ -129,9 +129,10 @@ class Network:
         return done
 
 
-def _rehearsal(generator: Generator, model: str) -> Iterator[None]:
+def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
     """What is done once with a generator, little by little."""
-    yield from prepare(generator)
+    for engine in ENGINES.values():
+        yield from engine.prepare(generator, metrics)
     session = new_session(generator, model, seed=0, truncation_psi=0.7)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))

@@ -1,0 +1,131 @@
+"""What takes long to work out of a model is worked out once, and no file can spoil it."""
+
+from collections import deque
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from draggan import cli, models
+from draggan.kept import fingerprint, metric_in_pieces
+from draggan.metric import metric_of
+from draggan.stylegan2.generator import Generator
+from tests.networks import tiny_generator
+
+LAYERS = 4
+
+
+def worked_out(generator, folder=None):
+    """The metric's rows, and whether pictures of the model had to be looked at for them."""
+    looked = []
+    with pytest.MonkeyPatch.context() as patched:
+        preview = Generator.preview
+        patched.setattr(Generator, "preview", lambda *args: looked.append(args) or preview(*args))
+        pieces = len(list(metric_in_pieces(generator, LAYERS, folder)))
+        assert (pieces > 1) == bool(looked)
+        before = len(looked)
+        seen = metric_of(generator, LAYERS).seen
+        assert len(looked) == before, "all is known by then"
+    return seen, bool(looked)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def expected():
+    return metric_of(tiny_generator(64), LAYERS).seen
+
+
+def test_in_pieces_a_network_is_looked_at_as_in_one_go(expected):
+    seen, looked = worked_out(tiny_generator(64))
+    assert looked
+    assert torch.equal(seen, expected)
+
+
+def test_the_next_run_takes_it_from_disk_bit_for_bit(expected, tmp_path):
+    folder = tmp_path / "not yet" / "there"
+    assert worked_out(tiny_generator(64), folder)[1]
+    kept = files(folder)
+    seen, looked = worked_out(tiny_generator(64), folder)
+    assert not looked
+    assert torch.equal(seen, expected)
+    assert files(folder) == kept, "and nothing else lies there"
+    assert len(kept) == 1
+
+
+def test_each_model_and_each_number_of_layers_has_its_own(tmp_path):
+    generator = tiny_generator(64)
+    deque(metric_in_pieces(generator, LAYERS, tmp_path), maxlen=0)
+    deque(metric_in_pieces(generator, LAYERS + 1, tmp_path), maxlen=0)
+    other = tiny_generator(64)
+    other.synthesis.blocks()[0].conv1.bias[0] += 1e-6
+    assert fingerprint(other) != fingerprint(generator)
+    assert worked_out(other, tmp_path)[1]
+    assert len(files(tmp_path)) == 3
+
+
+def test_a_changed_form_takes_that_of_its_model(expected, tmp_path):
+    deque(metric_in_pieces(tiny_generator(64), LAYERS, tmp_path), maxlen=0)
+    generator = tiny_generator(64)
+    name = "synthesis.b4.conv1.weight"
+    changed = generator.changed({name: torch.ones_like(generator.get_buffer(name))})
+    seen, looked = worked_out(changed, tmp_path)
+    assert not looked
+    assert torch.equal(seen, expected)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_a_piece(path):
+    save_file({name: t for name, t in load_file(path).items() if name != "3"}, path)
+
+
+def of_another_shape(path):
+    save_file({name: t[:, :1].contiguous() for name, t in load_file(path).items()}, path)
+
+
+def with_a_number_that_is_none(path):
+    pieces = load_file(path)
+    pieces["7"][0, 0, 0] = torch.nan
+    save_file(pieces, path)
+
+
+@pytest.mark.parametrize("damage", [emptied, cut_off, without_a_piece, of_another_shape, with_a_number_that_is_none])
+def test_a_damaged_file_is_worked_out_again_and_mended(damage, expected, tmp_path):
+    deque(metric_in_pieces(tiny_generator(64), LAYERS, tmp_path), maxlen=0)
+    (path,) = tmp_path.iterdir()
+    damage(path)
+    seen, looked = worked_out(tiny_generator(64), tmp_path)
+    assert looked
+    assert torch.equal(seen, expected)
+    assert not worked_out(tiny_generator(64), tmp_path)[1]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_time(expected, tmp_path):
+    folder = tmp_path / "file"
+    folder.write_bytes(b"")
+    seen, looked = worked_out(tiny_generator(64), folder)
+    assert looked
+    assert torch.equal(seen, expected)
+
+
+def test_a_drag_of_the_command_line_keeps_it(tmp_path):
+    command = ["drag", "--pair", "183,145:180,145", "--max-steps", "1", "--device", "cpu"]
+    command += ["--out", str(tmp_path / "a.png"), "--checkpoints", str(tmp_path)]
+    assert cli.main([*command, "--engine", "draggan"]) == 0
+    assert not models.metrics_folder(tmp_path).exists(), "the engine of the paper needs none"
+    assert cli.main(command) == 0
+    (path,) = models.metrics_folder(tmp_path).iterdir()
+    written = path.stat().st_mtime_ns
+    first = (tmp_path / "a.png").read_bytes()
+    assert cli.main(command) == 0
+    assert path.stat().st_mtime_ns == written
+    assert (tmp_path / "a.png").read_bytes() == first
