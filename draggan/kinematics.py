@@ -29,7 +29,7 @@ LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handl
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
-YIELDING = 0.05  # part of the damping of many by which their rows give way to the pull to the first latent
+YIELDING = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
 
