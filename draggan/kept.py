@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -44,7 +45,7 @@ def fingerprint(generator: Generator) -> str:
     digest = hashlib.sha256(json.dumps([VERSION, SAMPLES, VIEWS, COARSEST, SEED, asdict(generator.config)]).encode())
     for name, tensor in sorted(generator.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)  # of any type
     return digest.hexdigest()[:32]
 
 

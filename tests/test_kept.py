@@ -66,6 +66,12 @@ def test_each_model_and_each_number_of_layers_has_its_own(tmp_path):
     assert len(files(tmp_path)) == 3
 
 
+def test_every_type_of_weights_can_be_told_apart():
+    generator = tiny_generator(64)
+    found = {fingerprint(generator.to(dtype)) for dtype in (torch.float32, torch.float16, torch.bfloat16)}
+    assert len(found) == 3
+
+
 def test_a_changed_form_takes_that_of_its_model(expected, tmp_path):
     deque(metric_in_pieces(tiny_generator(64), LAYERS, tmp_path), maxlen=0)
     generator = tiny_generator(64)
