@@ -14,7 +14,6 @@ from statistics import median
 
 from benchmarks.step import Row, baseline, network, spread_pairs
 from draggan.engines import ENGINES, PAPER
-from draggan.kinematics import prepare
 from draggan.precision import in_precision, precision_of
 from draggan.render import encode, to_picture
 
@@ -46,8 +45,7 @@ def measure() -> None:
     generator = in_precision(network(args.network), args.precision)
     row = Row(args.network, args.points, False, "cpu", "fp32", 1, 0, args.rounds)
     began = time.perf_counter()
-    if args.engine != PAPER:
-        deque(prepare(generator), maxlen=0)
+    deque(ENGINES[args.engine].prepare(generator), maxlen=0)
     prepared = time.perf_counter() - began
     run(generator, args.engine, args.points, 3)
     ours, whole = [], []

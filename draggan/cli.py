@@ -97,7 +97,7 @@ def _drag(args: argparse.Namespace) -> None:
     whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = tuple(pair.target for pair in session.pairs)
     film, step = Film(), None
-    deque(ENGINES[session.engine].prepare(generator, models.metrics_folder(args.checkpoints)), maxlen=0)
+    deque(ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints)), maxlen=0)
     steps = session.run(generator)
     with tqdm(steps, total=session.config.max_steps, unit="step", initial=-1, disable=None) as progress:
         for step in progress:

@@ -150,7 +150,7 @@ def drag(
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 
-def prepare(generator: Generator, folder: Path | None = None) -> Iterator[None]:
+def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
     """As `draggan.kinematics.prepare`: this engine has nothing to work out beforehand."""
     return iter(())
 

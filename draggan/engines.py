@@ -6,8 +6,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from draggan.engine import DragConfig, DragState, DragStep
@@ -32,12 +30,13 @@ class Engine:
         """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
         return importlib.import_module(self.module).drag
 
-    def prepare(self, generator: "Generator", folder: "Path | None" = None) -> "Iterator[None]":
-        """Works out what its first drag with a generator would take long for, a piece of it before each yield.
+    @property
+    def prepare(self) -> "Callable[..., Iterator[None]]":
+        """generator, config, folder: works out what its first drag would take long for, a piece before each yield.
 
-        folder: where that is kept from one run to the next.
+        The folder is where that is kept from one run to the next.
         """
-        return importlib.import_module(self.module).prepare(generator, folder)
+        return importlib.import_module(self.module).prepare
 
     @property
     def state(self) -> "type[DragState]":

@@ -136,12 +136,14 @@ def drag(
     return _drag(task, _started(task, start))
 
 
-def prepare(generator: Generator, folder: Path | None = None) -> Iterator[None]:
+def prepare(
+    generator: Generator, config: KinematicConfig = KinematicConfig(), folder: Path | None = None
+) -> Iterator[None]:
     """Works out what the first drag with a generator would take long for, a piece of it before each yield.
 
     folder: where that is kept from one run to the next, as `draggan.kept.metric_in_pieces` keeps it.
     """
-    return metric_in_pieces(generator, min(KinematicConfig().moving_layers, generator.num_ws), folder)
+    return metric_in_pieces(generator, min(config.moving_layers, generator.num_ws), folder)
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,7 +132,7 @@ class Network:
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
-        yield from engine.prepare(generator, metrics)
+        yield from engine.prepare(generator, engine.settings(), metrics)
     session = new_session(generator, model, seed=0, truncation_psi=0.7)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
