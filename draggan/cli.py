@@ -97,10 +97,12 @@ def _drag(args: argparse.Namespace) -> None:
     whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = tuple(pair.target for pair in session.pairs)
     film, step = Film(), None
-    deque(ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints)), maxlen=0)
+    prepared = ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints))
+    deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
     steps = session.run(generator)
-    with tqdm(steps, total=session.config.max_steps, unit="step", initial=-1, disable=None) as progress:
-        for step in progress:
+    with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:
+        for done, step in enumerate(steps):
+            progress.update(done - progress.n)
             progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
             film = film.shoot(session.start, step.latent, step.handles, targets)
     assert step is not None, "a drag yields at least one step"

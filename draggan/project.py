@@ -120,6 +120,7 @@ class _Writer:
             "mask": None if session.packed_mask is None else self._bytes(session.packed_mask),
             "drag": None if session.drag is None else self._drag(session.drag),
             "phase": session.phase,
+            "why": session.why,
             "number": session.number,
             "engine": session.engine,
             "config": asdict(session.config),

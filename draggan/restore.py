@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from draggan.delta import Delta
-from draggan.engine import MAX_PAIRS, DragState
+from draggan.engine import MAX_PAIRS, DragState, Stuck
 from draggan.engines import engine_of
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
@@ -57,6 +57,9 @@ class Reader:
         phase = d["phase"]
         if phase not in get_args(Phase):
             raise ValueError(f"phase {phase!r} is not one of {', '.join(get_args(Phase))}")
+        why = d.get("why")  # a file of before has none
+        if why not in (None, *get_args(Stuck)):
+            raise ValueError(f"why it was given up is {str(why)[:50]!r}, not one of {', '.join(get_args(Stuck))}")
         session = Session(
             model=text_of(d["model"], "model"),
             seed=_whole(d["seed"], "seed", 0, 2**32 - 1),
@@ -69,6 +72,7 @@ class Reader:
             packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
             drag=None if d["drag"] is None else self._drag(d["drag"], d["engine"], latent, image_size),
             phase=phase,
+            why=why,
             number=_whole(d["number"], "number", 0, 2**53),
             engine=(engine := text_of(d["engine"], "engine")),
             config=_config(engine, d["config"]),

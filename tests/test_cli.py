@@ -1,6 +1,7 @@
 """The command line: what it writes, what it says, how it ends."""
 
 import functools
+import io
 import re
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_drag_takes_an_engine(tmp_path, capsys):
     assert "lr is not a setting of this engine" in capsys.readouterr().err
     assert main([*command, "--engine", "draggan", "--lr", "1e-3", "--max-steps", "2"]) == 0
     assert "not there yet after 2 steps" in capsys.readouterr().out
+
+
+def test_a_terminal_shows_how_far_the_drag_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := io.StringIO())
+    terminal.isatty = lambda: True
+    command = ["drag", "--seed", "3", "--pair", PAIR, "--engine", "draggan", "--max-steps", "2", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "a.png")]) == 0
+    first, *_, last = re.findall(r"(\S+)% ?\|.* (\d)/2 \[", terminal.getvalue().replace("\r", "\n"))
+    assert (first, last) == (("0", "0"), ("100", "2"))
 
 
 def test_drag_takes_a_mask(tmp_path, capsys):

@@ -85,6 +85,12 @@ def test_a_drag_of_another_engine_goes_on_too(generator, tmp_path):
     assert torch.equal(a.latent, b.latent)
 
 
+def test_why_a_drag_was_given_up_comes_back(edited, tmp_path):
+    project.save(tmp_path / "a.draggan", Project(replace(edited, phase="stuck", why="mask"), ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert (loaded.phase, loaded.why) == ("stuck", "mask")
+
+
 def test_a_drag_goes_on_as_if_it_had_not_been_saved(generator, edited, tmp_path):
     project.save(tmp_path / "a.draggan", Project(edited, ""))
     loaded = project.load(tmp_path / "a.draggan").session
@@ -166,6 +172,7 @@ BAD = {
     "too many pairs": set_in(S, "pairs", value=[[1, i / 9, 2, 2] for i in range(69)]),
     "a phase that runs": set_in(S, "phase", value="dragging"),
     "a phase that there is not": set_in(S, "phase", value="asleep"),
+    "a reason that there is not": set_in(S, "why", value="tired"),
     "a negative seed": set_in(S, "seed", value=-1),
     "a yes for a seed": set_in(S, "seed", value=True),
     "a model that is not a name": set_in(S, "model", value=["a"]),
@@ -203,6 +210,10 @@ def test_a_file_from_before_a_session_had_its_settings_is_read(edited, doctored)
 def test_a_file_from_before_there_was_a_choice_of_precision_is_read(doctored):
     path = doctored(lambda document, _: document[S].pop("precision"))
     assert project.load(path).session.precision == "auto"
+
+
+def test_a_file_from_before_the_reason_was_kept_has_none(doctored):
+    assert project.load(doctored(lambda document, _: document[S].pop("why"))).session.why is None
 
 
 def test_a_file_from_before_an_engine_had_a_setting_takes_its_default(doctored):
