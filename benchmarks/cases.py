@@ -1,6 +1,7 @@
 """Drags as files keep them: those whose answer is known, and those of FreeDragBench."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def read_cases(path: Path = DRAGS) -> tuple[Case, ...]:
         names = tuple(p["landmark"] for p in row["pairs"])
         cases.append(Case(row["seed"], row["kind"], names, tuple(pairs), tuple(row["target_z"])))
     return tuple(cases)
+
+
+def few(cases: Sequence[Case], n: int | None) -> list[Case]:
+    """The first `n` of each kind; None: all."""
+    kinds = dict.fromkeys(case.kind for case in cases)
+    return [case for kind in kinds for case in [c for c in cases if c.kind == kind][:n]]
 
 
 def _without_answer(row: dict[str, Any], kind: str) -> Case:

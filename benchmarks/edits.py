@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import draggan
 from benchmarks import parts
-from benchmarks.cases import DRAGS, Case, read_cases
+from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector
 from benchmarks.engines import ENGINES
 from benchmarks.frechet import frechet
@@ -40,9 +40,7 @@ def tasks(
     steps = {} if max_steps is None else {"max_steps": max_steps}
     make = {"known": parts.known, "back": parts.back, "mask": parts.mask}
     if part in make:
-        kinds = list(dict.fromkeys(case.kind for case in cases))
-        few = [case for kind in kinds for case in [c for c in cases if c.kind == kind][:n]]
-        return list(make[part](bench, few, **steps))
+        return list(make[part](bench, few(cases, n), **steps))
     if part == "faces":
         return list(parts.faces(bench, n or 200, seed, **steps))
     return list(parts.pairs(bench, n or 200, seed, flows=flows, **steps))

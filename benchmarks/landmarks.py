@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 import draggan
-from benchmarks.cases import Case, read_cases
+from benchmarks.cases import Case, few, read_cases
 from benchmarks.detector import Detector, missed
 from draggan.stylegan2.generator import Generator
 
@@ -78,9 +78,10 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16")
     parser.add_argument("--max-steps", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", help="only these kinds: pose, mouth, ears, face5, all8")
+    parser.add_argument("--n", type=int, help="drags of each kind (default: all)")
     parser.add_argument("--json", type=Path, help="write every outcome to this file")
     args = parser.parse_args()
-    cases = [c for c in read_cases() if not args.kinds or c.kind in args.kinds]
+    cases = few([c for c in read_cases() if not args.kinds or c.kind in args.kinds], args.n)
     generator = draggan.load("plush-256", args.device, precision=args.precision)
     config = draggan.DragConfig(lr=2e-3, max_steps=args.max_steps, tolerance=1.0)
     outcomes = list(tqdm(run(generator, cases, config), total=len(cases), unit="drag"))

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import draggan
-from benchmarks.cases import DRAGS, Case, read_cases
+from benchmarks.cases import DRAGS, Case, few, read_cases
 from draggan.engine import DragConfig, track
 from draggan.features import Features, around
 from draggan.geometry import square, to_points, to_tensor
@@ -87,9 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, help="drags of each kind (default: all)")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(arguments)
-    cases = read_cases(args.drags)
-    kinds = dict.fromkeys(case.kind for case in cases)
-    cases = [case for kind in kinds for case in [c for c in cases if c.kind == kind][: args.n]]
+    cases = few(read_cases(args.drags), args.n)
     generator = draggan.load("plush-256", args.device)
     drifts = {
         name: [drift(generator, case, *tracker) for case in tqdm(cases, unit="drag", desc=name, disable=None)]

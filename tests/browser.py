@@ -25,6 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 ENDED = re.compile("Arrived after|comes no nearer|are used up")
+WINDOW = {"width": 1280, "height": 900}
 NOBODY = "http://127.0.0.1:9"  # a proxy that does not answer
 
 
@@ -66,10 +67,8 @@ class Tab:
     """A page and what a user does on it."""
 
     def __init__(self, browser: Browser | BrowserContext, address: str) -> None:
-        if isinstance(browser, Browser):
-            self.page: Page = browser.new_page(viewport={"width": 1280, "height": 900})
-        else:
-            self.page = browser.new_page()
+        size = {"viewport": WINDOW} if isinstance(browser, Browser) else {}
+        self.page: Page = browser.new_page(**size)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))

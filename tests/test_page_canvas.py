@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from draggan.render import read_mask
-from tests.browser import Tab
+from tests.browser import WINDOW, Tab
 
 
 def until(tab: Tab, condition: Callable[[], bool]) -> None:
@@ -217,7 +217,7 @@ def test_fingers_set_points(browser, address):
 
 
 def test_a_pen_sets_points_and_paints(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     pen = context.new_cdp_session(tab.page)
     tab.page.evaluate(

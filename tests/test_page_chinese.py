@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from draggan.web.chinese import CHINESE
-from tests.browser import Tab
+from tests.browser import WINDOW, Tab
 
 WEB = Path(__file__).parent.parent / "draggan" / "web"
 SAME = {"auto", "draggan", "kinematics", "lambda", "psi", "GIF", "px", "w_plus", "plus", "Ctrl", "Delete", "Esc", "PNG"}
@@ -25,7 +25,7 @@ def test_a_translation_has_the_same_figures(english):
 
 
 def test_everything_on_the_page_is_in_chinese(browser, address):
-    context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+    context = browser.new_context(locale="zh-CN", viewport=WINDOW)
     tab = Tab(context, address)
     expect(tab.page.locator("#drag")).to_have_text(CHINESE["Drag it"])
     for closed in ("Style", "Drag settings"):

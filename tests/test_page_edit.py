@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from draggan.film import SHOWN
 from draggan.render import HOLD, to_picture
-from tests.browser import Tab
+from tests.browser import WINDOW, Tab
 from tests.test_page_canvas import until
 
 
@@ -51,7 +51,7 @@ def test_points_are_listed_with_their_distance(tab):
 
 
 def test_the_first_visit_has_a_hint(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     hint = tab.page.get_by_text("Press on the nose")
     expect(hint).to_be_visible()
@@ -203,7 +203,7 @@ def test_a_style_changes_the_colours_and_keeps_the_shape(tab):
 
 
 def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     tab.page.get_by_text("Drag settings").click()
     tab.pair((111, 170), (150, 150))

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Tab, serving
+from tests.browser import WINDOW, Tab, serving
 from tests.test_page_canvas import until
 
 
@@ -58,7 +58,7 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
 
 
 def test_a_page_that_is_loaded_again_goes_on(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     points, frame, painted, _ = edited(tab)
     tab.page.wait_for_function("sessionStorage.getItem('draggan') !== null", timeout=20_000)

@@ -15,40 +15,39 @@ from tests.file_server import FileServer, Reply
 from tests.foreign_files import write_nvidia_tensorflow
 from tests.networks import random_tensors, tiny_config
 
-CAT = "/stylegan2-cat-config-f.pkl"
+CAT, HORSE = "/stylegan2-cat-config-f.pkl", "/stylegan2-horse-config-f.pkl"  # each test has a model of its own
 SLOW, SLOWER = Reply(pace=0.02), Reply(pace=0.1)  # seconds a block of 8 kB
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mirror():
     with FileServer() as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def proxy():
     with ClosedProxy() as proxy:
         yield proxy
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    return tmp_path / "models"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("page") / "models"
+
+
+@pytest.fixture(scope="module")
+def address(mirror, proxy, folder):
+    variables = {"DRAGGAN_MIRROR": mirror.url, "DRAGGAN_CHECKPOINTS": str(folder)}
+    with serving(folder.parent, 17900, proxy.url, **variables) as address:
+        yield address
 
 
 @pytest.fixture
-def cat(tmp_path) -> bytes:
-    """A small network in the format of the original."""
+def network(tmp_path) -> bytes:
+    """A small one in the format of the original."""
     config = tiny_config(256)
-    return write_nvidia_tensorflow(tmp_path / "cat.pkl", config, random_tensors(config, 5)).read_bytes()
-
-
-@pytest.fixture
-def tab(browser, mirror, proxy, folder, tmp_path):
-    with serving(tmp_path, 17900, proxy.url, DRAGGAN_MIRROR=mirror.url, DRAGGAN_CHECKPOINTS=str(folder)) as address:
-        opened = Tab(browser, address)
-        yield opened
-        opened.close()
+    return write_nvidia_tensorflow(tmp_path / "network.pkl", config, random_tensors(config, 5)).read_bytes()
 
 
 def model(tab: Tab) -> Locator:
@@ -66,9 +65,8 @@ def send(tab: Tab, path: Path) -> None:
     chooser.value.set_files(path)
 
 
-def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, folder, cat):
-    tab.in_small_steps()
-    mirror.add(CAT, cat, SLOW)
+def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, folder, network):
+    mirror.add(CAT, network, SLOW)
     tab.pair((100, 100), (120, 100))
     before = tab.frame()
     choose(tab, "stylegan2-cat")
@@ -82,26 +80,24 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     expect(tab.page.locator("#stop")).to_be_disabled()
     expect(tab.page.locator("#canvas .handle")).to_have_count(0)
     assert tab.frame() != before
-    assert (folder / CAT[1:]).read_bytes() == cat
+    assert (folder / CAT[1:]).read_bytes() == network
     assert proxy.asked == []
     tab.pair((100, 100), (120, 100))
-    tab.page.click("#drag")
-    tab.wait_steps(1)
-    tab.stop()
+    tab.drag_to_its_end()
 
 
-def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, cat):
+def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, network):
     tab.in_small_steps()
-    mirror.add(CAT, cat, SLOWER, SLOW)
+    mirror.add(HORSE, network, SLOWER, SLOW)
     tab.pair((111, 170), (150, 150))
     tab.paint((60, 60), (200, 60))
     tab.page.click("#drag")
     tab.wait_steps(1)
     tab.stop()
     kept = (tab.frame(), tab.points(), tab.painted(), tab.status.inner_text())
-    choose(tab, "stylegan2-cat")
-    expect(tab.status).to_contain_text("Downloading stylegan2-cat", timeout=20_000)
-    while mirror.sent(CAT) < 100_000:
+    choose(tab, "stylegan2-horse")
+    expect(tab.status).to_contain_text("Downloading stylegan2-horse", timeout=20_000)
+    while mirror.sent(HORSE) < 100_000:
         tab.page.wait_for_timeout(50)
     tab.page.click("#stop")
     expect(tab.page.locator("#stop")).to_be_disabled(timeout=20_000)
@@ -111,10 +107,10 @@ def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror,
     tab.page.click("#drag")
     tab.wait_steps(tab.steps() + 1)
     tab.stop()
-    choose(tab, "stylegan2-cat")
-    expect(model(tab)).to_have_value(re.compile("stylegan2-cat"))
+    choose(tab, "stylegan2-horse")
+    expect(model(tab)).to_have_value(re.compile("stylegan2-horse"))
     expect(tab.status).to_contain_text("Click a point", timeout=60_000)
-    first, second = (request for request in mirror.requests if request.path == CAT)
+    first, second = (request for request in mirror.requests if request.path == HORSE)
     assert "Range" not in first.headers
     assert re.fullmatch(r"bytes=\d+-", second.headers["Range"])
     assert second.start >= 50_000
@@ -122,17 +118,18 @@ def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror,
 
 
 def test_a_model_that_is_nowhere_is_told_and_the_old_one_stays(tab, mirror, proxy, folder):
+    file = "stylegan2-church-config-f.pkl"
     tab.pair((100, 100), (120, 100))
     kept = (tab.frame(), tab.points(), tab.status.inner_text())
-    choose(tab, "stylegan2-cat")
+    choose(tab, "stylegan2-church")
     toast = tab.page.get_by_text("could not download")
     expect(toast).to_be_visible(timeout=60_000)
-    for said in (f"{mirror.url}{CAT}", "status 404", f"put {CAT[1:]}", f"into {folder} by hand"):
+    for said in (f"{mirror.url}/{file}", "status 404", f"put {file}", f"into {folder} by hand"):
         expect(toast).to_contain_text(said)
     expect(model(tab)).to_have_value(re.compile("plush-256"))
     expect(tab.page.locator("#stop")).to_be_disabled()
     assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept
-    hosts = {urlsplit(url).hostname for url in spec_of("stylegan2-cat").urls}
+    hosts = {urlsplit(url).hostname for url in spec_of("stylegan2-church").urls}
     assert set(proxy.asked) == hosts  # asked for in vain, after the mirror
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from draggan.web.limits import REQUEST_BYTES
 from draggan.web.words import waiting
-from tests.browser import Tab, serving
+from tests.browser import WINDOW, Tab, serving
 from tests.reverse_proxy import ReverseProxy
 
 USER, PASSWORD = "ann", "tr:ue pass"
@@ -31,7 +31,7 @@ def enter(browser, guarded) -> Iterator[Callable[[], BrowserContext]]:
     with ExitStack() as opened:
 
         def log_in() -> BrowserContext:
-            context = browser.new_context(viewport={"width": 1280, "height": 900})
+            context = browser.new_context(viewport=WINDOW)
             opened.callback(context.close)
             assert context.request.post(f"{guarded}login", form={"username": USER, "password": PASSWORD}).ok
             return context
@@ -56,7 +56,7 @@ def test_nothing_is_shown_without_a_login(guarded):
 
 
 def test_a_user_logs_in_by_hand_and_drags_behind_a_reverse_proxy(browser, guarded):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     page = context.new_page()
     page.goto(guarded)
     for password in ("wrong", PASSWORD):
@@ -115,7 +115,7 @@ def test_a_tab_beyond_the_places_waits_and_gets_in(enter, guarded):
 
 
 def test_five_tabs_of_one_browser_work_at_once(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=WINDOW)
     tabs = [Tab(context, address) for _ in range(5)]
     for seed, tab in enumerate(tabs, start=20):
         tab.draw(seed)
