@@ -42,7 +42,9 @@ def generator():
 
 @pytest.fixture
 def network(generator):
-    return Network(Shelf(generator), "cpu")
+    rehearsed = Network(Shelf(generator), "cpu")
+    rehearsed.rehearse("tiny").result()
+    return rehearsed
 
 
 @pytest.fixture
@@ -140,6 +142,23 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     do = Handlers(network, Places(10), Nowhere())
     after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
+
+
+def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    network, go = Network(Shelf(generator), "cpu"), threading.Event()
+    do = Handlers(network, Places(10), Nowhere())
+    network._worker.submit(go.wait)
+    prepared = network.rehearse("tiny")
+    answers = do.dragging.drag(session, *SETTINGS)
+    waiting, canvas, _, stop, *_ = next(answers)
+    assert spoken(canvas) == "Preparing tiny, once ..."
+    assert (waiting.busy, stop["interactive"]) == (True, True)
+    assert waiting.stop().pairs == session.pairs
+    go.set()
+    assert list(answers)[-1][0].phase == "limit"
+    prepared.result()
+    assert spoken(next(do.dragging.drag(session, *SETTINGS))[1]).startswith("Step")
 
 
 def test_random_draws_another_seed(do):
@@ -308,7 +327,6 @@ def test_stop_without_memory_for_the_picture_still_stops(do, generator, monkeypa
 
 def test_a_tab_waits_for_one_turn_of_each_other(do, network):
     """Turns that begin between the moment a tab asks for one and the moment it gets it."""
-    network.rehearse("tiny").result()
     begun, overtaken, counting = [], [], threading.Lock()
     submit = network._worker.submit
 

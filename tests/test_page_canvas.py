@@ -208,6 +208,8 @@ def test_a_click_with_the_brush_leaves_a_dot(tab):
 def test_fingers_set_points(browser, address):
     context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 844})
     tab = Tab(context, address)
+    hint, stage = (tab.page.locator(f"#canvas {each}").bounding_box() for each in (".first", ".stage"))
+    assert stage["x"] <= hint["x"] < hint["x"] + hint["width"] <= stage["x"] + stage["width"]
     for place in ((111, 170), (150, 150)):
         tab.page.touchscreen.tap(*tab.place(*place))
         tab.page.wait_for_timeout(500)

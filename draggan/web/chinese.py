@@ -198,6 +198,7 @@ CHINESE = {
     ),
     "Drawing frame {number} of {all} ...": "正在绘制第 {number} 帧，共 {all} 帧……",
     "Loading {model} ...": "正在载入 {model}……",
+    "Preparing {model}, once ...": "正在为首次拖动准备 {model}……",
     "Waiting for {model}{note}": "等待 {model}{note}",
     "Checking {model} ...": "正在校验 {model}……",
     "Downloading {model}: {come}{note}. Stop keeps what has come.": (

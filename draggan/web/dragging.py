@@ -43,6 +43,7 @@ class Dragging:
         try:
             must_be_free(session)
             session = session.dragged_by(*settings.chosen(controls))
+            yield from self._preparing(session)
             frames, patience = _Frames(self._network), Patience()
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
@@ -73,6 +74,7 @@ class Dragging:
         try:
             must_be_free(session)
             session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
+            yield from self._preparing(session)
             frames, steps, taken = _Frames(self._network), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
@@ -100,6 +102,11 @@ class Dragging:
             tell(error)
         finally:
             self._aims.forget(tab)
+
+    def _preparing(self, session: Session) -> Iterator[tuple]:
+        """The first answer where the model was chosen so lately that a drag has to wait for what is prepared."""
+        if session.pairs and self._network.preparing(session.model):
+            yield shown(replace(session, phase="loading"), status=words.preparing(session.model))
 
     def aim(self, event: gr.EventData, request: gr.Request) -> None:
         """Where the pointer of a pull is now, or that it was let go."""

@@ -128,6 +128,11 @@ class Network:
         self._worker.submit(part)
         return done
 
+    def preparing(self, model: str) -> bool:
+        """Whether a rehearsal is under way."""
+        known = self._rehearsals.get(self.generator(model))
+        return known is not None and not known.done()
+
 
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
     """What is done once with a generator, little by little."""

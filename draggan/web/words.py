@@ -1,6 +1,7 @@
 """What the page says: where a session stands, and what an error means."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,6 +107,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu."
     return str(error)
+
+
+def preparing(model: str) -> Said:
+    """What the first drag with a model waits for."""
+    return Said("Preparing {model}, once ...", {"model": Path(model).name})
 
 
 def loading(model: str, progress: Progress) -> Said:
