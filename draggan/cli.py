@@ -115,9 +115,10 @@ def _drag(args: argparse.Namespace) -> None:
         picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
     args.out.write_bytes(render.encode(picture, said, lossless=True))
     if args.video:
-        way = film.way(session.start, Frame(step.latent, step.handles, targets))
+        frames = film.way(session.start, Frame(step.latent, step.handles, targets))
+        way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
-        dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, way, strict=True))
+        dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, frames, strict=True))
         render.write_video(args.video, dotted if args.points else shown)
     how = "arrived" if step.arrived else "not there yet"
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
