@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +27,10 @@ from tqdm import tqdm
 import draggan
 from benchmarks.networks import config_f, random_generator
 from benchmarks.whole_network import WholeNetworkDrag
-from draggan import engine
+from draggan import engine, kinematics
+from draggan.engine import DragStep
+from draggan.engines import ENGINES, PAPER, engine_of
+from draggan.fixed import FixedRows
 from draggan.mask import Held
 from draggan.precision import in_precision
 from draggan.stylegan2.generator import Generator
@@ -46,6 +49,7 @@ NETWORKS = ("plush-256", "256", "512", "1024")
 class Row:
     """One case."""
 
+    engine: str
     network: str  # a model, or the resolution of a config-f network with random weights
     points: int
     mask: bool
@@ -58,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds are medians."""
+    """Milliseconds are medians over the steps."""
 
     row: Row
     step: float  # with several sessions, of all of them together
@@ -73,34 +77,35 @@ class Cost:
 
 def measure(row: Row) -> Cost:
     generator = in_precision(network(row.network).to(row.device), row.precision)
-    pairs, mask = spread_pairs(generator, row.points), _mask(generator) if row.mask else None
-    config = draggan.DragConfig(max_steps=10**6, tolerance=1e-6)
-    drags = [draggan.drag(generator, generator.latent(1 + i), pairs, mask, config) for i in range(row.sessions)]
+    drags = [_endless(generator, row, first) for first in range(1, 1 + row.sessions)]
 
-    def step() -> None:
-        for drag in drags:
-            next(drag)
+    def step() -> float:
+        return sum(next(drag)[1] for drag in drags)
 
     for _ in range(4):
         step()
+    times, taken = [], []
     with _timed(generator) as parts:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        times = [_seconds(step) for _ in range(row.steps)]
+        for _ in range(row.steps):
+            parts.clear()
+            times.append(step())
+            taken.append(dict(parts))
         faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / row.steps
-    displays = [_seconds(next(drags[0]).image) for _ in range(3)]
+    displays = [_seconds(next(drags[0])[0].image) for _ in range(3)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     whole, ratios = [], []
     if row.baseline:
         with baseline(row) as step_whole:
             share = max(3, row.steps // row.baseline)
             for _ in range(row.baseline):
-                ours = median(_seconds(step) for _ in range(share))
+                ours = median(step() for _ in range(share))
                 whole.append(step_whole())
                 ratios.append(whole[-1] / ours)
     return Cost(
         row,
         1e3 * median(times),
-        {name: 1e3 * median(parts[name]) for name in PARTS if parts[name]},
+        {name: 1e3 * median(each.get(name, 0.0) for each in taken) for name in PARTS},
         1e3 * median(displays),
         1e3 * median(whole) if whole else 0.0,
         median(ratios) if ratios else 0.0,
@@ -108,6 +113,19 @@ def measure(row: Row) -> Cost:
         memory,
         faults,
     )
+
+
+def _endless(generator: Generator, row: Row, first: int) -> Iterator[tuple[DragStep, float]]:
+    """Steps of a drag with their seconds; where it ends, those of the drag of another picture."""
+    chosen, mask = engine_of(row.engine), _mask(generator) if row.mask else None
+    config = chosen.settings(max_steps=10**6, tolerance=1e-6)
+    for seed in count(first, row.sessions):
+        drag = chosen.drag(generator, generator.latent(seed), spread_pairs(generator, row.points), mask, config)
+        step = next(drag)
+        while not step.last:
+            began = time.perf_counter()
+            step = next(drag)
+            yield step, time.perf_counter() - began
 
 
 @contextmanager
@@ -136,29 +154,31 @@ def serve_baseline(row: Row) -> None:
 
 
 @contextmanager
-def _timed(generator: Generator) -> Iterator[dict[str, list[float]]]:
-    """Times the parts of a step while it is open."""
-    parts: dict[str, list[float]] = defaultdict(list)
-    places = ((engine, "around", "features"), (engine, "motion_supervision", "supervision"))
-    places += ((torch.autograd, "grad", "backward"), (engine, "track", "tracking"), (Held, "estimate", "mask"))
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+def _timed(generator: Generator) -> Iterator[dict[str, float]]:
+    """The seconds that the parts of steps take while it is open, added up."""
+    parts: dict[str, float] = defaultdict(float)
+    places = [(module, name, "features") for module in (engine, kinematics) for name in ("around", "apart")]
+    places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
+    places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
+    places += [(Held, "estimate", "mask"), (FixedRows, "change", "mask")]
+    before = [(owner, name, getattr(owner, name), part) for owner, name, part in places if hasattr(owner, name)]
 
     def timing(function: Callable, part: str) -> Callable:
         def timed(*args, **kwargs):
             began = time.perf_counter()
             result = function(*args, **kwargs)
             _wait(generator)
-            parts[part].append(time.perf_counter() - began)
+            parts[part] += time.perf_counter() - began
             return result
 
         return timed
 
-    for (owner, name, part), (_, _, function) in zip(places, before, strict=True):
+    for owner, name, function, part in before:
         setattr(owner, name, timing(function, part))
     try:
         yield parts
     finally:
-        for owner, name, function in before:
+        for owner, name, function, _ in before:
             setattr(owner, name, function)
 
 
@@ -223,16 +243,19 @@ def _wait(generator: Generator) -> None:
 
 def table(costs: list[Cost]) -> str:
     lines = [
-        f"| network | precision | points | mask | step ms | {' | '.join(PARTS)} | display "
+        f"| engine | network | precision | points | mask | step ms | {' | '.join(PARTS)} | display "
         "| whole network | ratio | bare | MB | faults |",
-        f"|---|---|---|---|{'---|' * (len(PARTS) + 7)}",
+        f"|---|---|---|---|---|{'---|' * (len(PARTS) + 7)}",
     ]
     for c in costs:
+        what = (
+            f"{c.row.engine} | {c.row.network} | {c.row.precision} | {c.row.points} | {'yes' if c.row.mask else 'no'}"
+        )
         parts = " | ".join(f"{c.parts.get(name, 0):.1f}" for name in PARTS)
         whole = f"{c.whole_network:.0f} | {c.ratio:.1f}" if c.ratio else "- | -"
         lines.append(
-            f"| {c.row.network} | {c.row.precision} | {c.row.points} | {'yes' if c.row.mask else 'no'} | {c.step:.1f} "
-            f"| {parts} | {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} | {c.faults:.0f} |"
+            f"| {what} | {c.step:.1f} | {parts} | {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} "
+            f"| {c.faults:.0f} |"
         )
     return "\n".join(lines)
 
@@ -240,14 +263,14 @@ def table(costs: list[Cost]) -> str:
 def table_of_sessions(costs: list[Cost]) -> str:
     """Milliseconds from one step of a session to its next, and MB resident at most, by how many drag at once."""
     counts = sorted({c.row.sessions for c in costs})
-    found = {(c.row.network, c.row.points, c.row.sessions): c for c in costs if not c.row.mask}
+    found = {(c.row.engine, c.row.network, c.row.points, c.row.sessions): c for c in costs if not c.row.mask}
     lines = [
-        f"| network | points | {' | '.join(f'{n} sessions, ms | MB' for n in counts)} |",
-        f"|---|---|{'---|---|' * len(counts)}",
+        f"| engine | network | points | {' | '.join(f'{n} sessions, ms | MB' for n in counts)} |",
+        f"|---|---|---|{'---|---|' * len(counts)}",
     ]
-    for network, points in dict.fromkeys((name, points) for name, points, _ in found):
-        cells = (found[network, points, n] for n in counts)
-        lines.append(f"| {network} | {points} | {' | '.join(f'{c.step:.1f} | {c.memory:.0f}' for c in cells)} |")
+    for case in dict.fromkeys(key[:-1] for key in found):
+        cells = " | ".join(f"{found[(*case, n)].step:.1f} | {found[(*case, n)].memory:.0f}" for n in counts)
+        lines.append(f"| {' | '.join(map(str, case))} | {cells} |")
     return "\n".join(lines)
 
 
@@ -262,6 +285,7 @@ def costs_of(rows: list[Row]) -> list[Cost]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__.partition("\n")[0])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=[PAPER])
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--points", nargs="+", type=int, default=[1, 5, 68])
     parser.add_argument("--no-mask", action="store_true", help="leave out the rows with a mask")
@@ -282,12 +306,12 @@ def main() -> None:
         return
     cases = [(points, False) for points in args.points] + [(1, True)] * (not args.no_mask and not args.sessions)
     rows = []
-    for name, (points, mask), precision, sessions in product(
-        args.networks, cases, args.precision, args.sessions or [1]
+    for name, (points, mask), precision, sessions, chosen in product(
+        args.networks, cases, args.precision, args.sessions or [1], args.engines
     ):
         without = args.sessions or (name == "plush-256" and points > 5)
-        row = Row(name, points, mask, args.device, precision, sessions, args.steps, 0 if without else args.baseline)
-        rows.append(row)
+        whole = 0 if without else args.baseline
+        rows.append(Row(chosen, name, points, mask, args.device, precision, sessions, args.steps, whole))
     costs = costs_of(rows)
     if args.json:
         args.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))

@@ -43,7 +43,7 @@ def run(generator, engine: str, points: int, steps: int) -> tuple[float, float, 
 def measure() -> None:
     args = _parsed()
     generator = in_precision(network(args.network), args.precision)
-    row = Row(args.network, args.points, False, "cpu", "fp32", 1, 0, args.rounds)
+    row = Row(args.engine, args.network, args.points, False, "cpu", "fp32", 1, 0, args.rounds)
     began = time.perf_counter()
     deque(ENGINES[args.engine].prepare(generator), maxlen=0)
     prepared = time.perf_counter() - began
