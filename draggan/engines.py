@@ -24,6 +24,7 @@ class Engine:
     module: str  # where its `drag` is, and its `prepare`
     config: str  # the class of its settings there; their defaults are a good start
     kept: str  # the class of what its drags go on from
+    waits: bool  # whether its first drag with a model takes long unless that is prepared
 
     @property
     def drag(self) -> "Callable[..., Iterator[DragStep]]":
@@ -69,8 +70,9 @@ _KINEMATIC = Engine(
     "draggan.kinematics",
     "KinematicConfig",
     "KinematicState",
+    waits=True,
 )
-_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState")
+_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState", waits=False)
 ENGINES = {DEFAULT: _KINEMATIC, PAPER: _PAPER}
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,15 +150,24 @@ def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     do = Handlers(network, Places(10), Nowhere())
     network._worker.submit(go.wait)
     prepared = network.rehearse("tiny")
-    answers = do.dragging.drag(session, *SETTINGS)
+    answers = do.dragging.drag(session, "kinematics", *SETTINGS[1:])
     waiting, canvas, _, stop, *_ = next(answers)
     assert spoken(canvas) == "Preparing tiny, once ..."
     assert (waiting.busy, stop["interactive"]) == (True, True)
     assert waiting.stop().pairs == session.pairs
+    assert next(answers)[0].phase == "loading", "whoever stops it need not wait for the whole rehearsal"
     go.set()
-    assert list(answers)[-1][0].phase == "limit"
     prepared.result()
-    assert spoken(next(do.dragging.drag(session, *SETTINGS))[1]).startswith("Step")
+    step, canvas, *_ = next(answers)
+    assert (step.phase, spoken(canvas)[:7]) == ("dragging", "Step 0:")
+    assert not list(answers)[-1][0].busy
+    assert spoken(next(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[1]).startswith("Step")
+
+
+def test_a_drag_that_needs_no_rehearsal_waits_for_none(do, network):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    network._rehearsals[network.generator("tiny")] = Future()
+    assert list(do.dragging.drag(session, *SETTINGS))[-1][0].phase == "limit"
 
 
 def test_random_draws_another_seed(do):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 import numpy as np
 
 from draggan.engine import DragStep
+from draggan.engines import engine_of
 from draggan.geometry import Point
 from draggan.progress import Patience
 from draggan.render import encode, thumbnail, to_picture
@@ -22,6 +24,7 @@ from draggan.web.presence import Drags
 from draggan.web.telling import tell
 
 FRAME_SECONDS = 1 / 15  # between two answers of a drag
+STOP_SECONDS = 0.2  # in which a drag that waits notices that it is stopped
 AIM_STEPS = 3  # steps towards one place of the pointer, at least
 
 
@@ -104,9 +107,15 @@ class Dragging:
             self._aims.forget(tab)
 
     def _preparing(self, session: Session) -> Iterator[tuple]:
-        """The first answer where the model was chosen so lately that a drag has to wait for what is prepared."""
-        if session.pairs and self._network.preparing(session.model):
-            yield shown(replace(session, phase="loading"), status=words.preparing(session.model))
+        """What is answered while the rehearsal of a model that was just chosen is under way.
+
+        A drag that needs it waits for it: on the worker it would do the rest of it in one go, before everybody else.
+        """
+        needed = session.pairs and engine_of(session.engine).waits
+        if needed and (rehearsal := self._network.rehearsal(session.model)):
+            while not rehearsal.done():
+                yield shown(replace(session, phase="loading"), status=words.preparing(session.model))
+                futures.wait([rehearsal], timeout=STOP_SECONDS)
 
     def aim(self, event: gr.EventData, request: gr.Request) -> None:
         """Where the pointer of a pull is now, or that it was let go."""

@@ -128,10 +128,10 @@ class Network:
         self._worker.submit(part)
         return done
 
-    def preparing(self, model: str) -> bool:
-        """Whether a rehearsal is under way."""
+    def rehearsal(self, model: str) -> Future[None] | None:
+        """The one that is under way."""
         known = self._rehearsals.get(self.generator(model))
-        return known is not None and not known.done()
+        return None if known is None or known.done() else known
 
 
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
