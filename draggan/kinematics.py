@@ -30,6 +30,7 @@ LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
 YIELDING = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
+FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
 
@@ -49,7 +50,7 @@ class KinematicConfig:
     shared: float = 0.5  # how much the moving layers change alike, 0 .. 1
     visible: float = 2.5  # how little of the picture shall change, beside how usual the change is; 0: that alone
     pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
-    mask_weight: float = 80.0  # pixels that a change outside the mask by the features' own size counts as
+    mask_weight: float = 80.0  # 256ths of the side that a change outside the mask by the features' own size counts as
     mask_rows: int = 32  # projections of that change; each costs a backward pass when the drag begins
     patience: int = 6  # steps without progress after which a drag gives up
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
@@ -157,9 +158,11 @@ class _Task:
     held: FixedRows | None
     origin: Tensor  # (1, num_ws, w_dim)
     targets: Tensor  # (N, 2), in pixels like all that follows
+    grain: float  # what is told apart
     patch: Tensor  # (9, 2)
     stride: float
     search: float
+    opposed: float  # pixels that a change outside the mask by the features' own size counts as
     damping: float
     yielding: float
     tolerance: float
@@ -200,6 +203,7 @@ def _task(
     config: KinematicConfig,
 ) -> _Task:
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
+    grain = max(1.0, longer / FINEST)
     few, held = len(pairs) <= 5, None
     if mask is not None:
         with gradients():
@@ -212,9 +216,11 @@ def _task(
         held,
         origin,
         targets=to_tensor([pair.target for pair in pairs], origin),
-        patch=square(1, origin) * (config.spacing * longer),
+        grain=grain,
+        patch=square(1, origin) * (max(1, round(config.spacing * longer / grain)) * grain),
         stride=config.stride * longer,
-        search=max(1.0, config.search * longer),
+        search=max(grain, config.search * longer),
+        opposed=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
         yielding=0.0 if few else YIELDING,
         tolerance=config.tolerance or (1.0 if few else 2.0),
@@ -267,7 +273,7 @@ def _started(task: _Task, state: KinematicState) -> KinematicState:
 
 @torch.no_grad()
 def _features(task: _Task, latent: Tensor, places: Sequence[Point]) -> Features:
-    reach = task.search + task.patch.abs().max().item() + 3  # and two of the refinement, one of the slopes
+    reach = task.search + task.patch.abs().max().item() + 3 * task.grain  # two of the refinement, one of the slopes
     return around(task.generator.quick, latent.to(task.origin), task.config.feature_resolution, places, reach)
 
 
@@ -275,11 +281,11 @@ def _features(task: _Task, latent: Tensor, places: Sequence[Point]) -> Features:
 def _look(task: _Task, state: KinematicState) -> _Seen:
     features, predicted = _features(task, state.latent, state.looked), to_tensor(state.looked, task.origin)
     templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
-    handles = locate(features, predicted, templates, task.patch, task.search)
+    handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
     gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
     change = 0.0
     if task.held is not None:
-        change = task.config.mask_weight * task.held.change(state.latent.to(predicted)).item()
+        change = task.opposed * task.held.change(state.latent.to(predicted)).item()
     distances = (task.targets - handles).norm(dim=1)
     counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     return _Seen(
@@ -298,9 +304,9 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
         base = state.latent.to(task.origin)
         moving = base[:, :layers].expand(count, -1, -1).clone().requires_grad_()  # (N, L, w_dim)
         ws = torch.cat([moving, base[:, layers:].expand(count, -1, -1)], dim=1)  # (N, num_ws, w_dim)
-        reach = task.patch.abs().max().item() + 2
+        reach = task.patch.abs().max().item() + 2 * task.grain
         features = apart(task.generator.quick, ws, task.config.feature_resolution, to_points(seen.handles), reach)
-        jacobian, sure = sensitivity(features, seen.handles, task.patch, moving)
+        jacobian, sure = sensitivity(features, seen.handles, task.patch, moving, task.grain)
     rows, wish = jacobian.flatten(0, 1).detach(), task.targets - seen.handles
     wish = (wish * (task.stride / wish.norm(dim=1, keepdim=True).clamp(min=task.stride))).flatten()
     weights = (sure / sure.max().clamp(min=1e-12)).clamp(min=LEAST_SURE).repeat_interleave(2)  # (2 N,)
@@ -310,8 +316,8 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
     with gradients():
         held, changes = task.held.at(base)
     return _System(
-        torch.cat([rows, held * task.config.mask_weight]),
-        torch.cat([wish, -changes * task.config.mask_weight]),
+        torch.cat([rows, held * task.opposed]),
+        torch.cat([wish, -changes * task.opposed]),
         torch.cat([damping / weights, damping.expand(len(held))]),
     )
 

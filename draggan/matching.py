@@ -13,8 +13,7 @@ from torch import Tensor
 from draggan.features import Features
 from draggan.geometry import inside, square
 
-REFINEMENTS = 2  # Gauss-Newton steps from the nearest pixel
-AT_ONCE = 128  # places whose descriptors are held at the same time
+REFINEMENTS = 2  # Gauss-Newton steps from the nearest place of the lattice
 EPSILON = 1e-3  # added to G G^T: a patch without texture does not run away
 
 
@@ -29,49 +28,67 @@ def describe(features: Features, places: Tensor, patch: Tensor) -> Tensor:
     return F.normalize(found, dim=2, eps=1e-6).reshape(count, tried, -1) / math.sqrt(len(patch))
 
 
-def slopes(features: Features, places: Tensor, patch: Tensor) -> Tensor:
-    """G: how the descriptor changes with the place, by central differences of a pixel. places (N, 2) -> (N, 2, P C)"""
-    steps = places.new_tensor([[1, 0], [0, 1], [-1, 0], [0, -1]])
+def slopes(features: Features, places: Tensor, patch: Tensor, grain: float = 1.0) -> Tensor:
+    """G: how the descriptor changes over `grain` pixels, by central differences of as much. places (N, 2)
+    -> (N, 2, P C)"""
+    steps = grain * places.new_tensor([[1, 0], [0, 1], [-1, 0], [0, -1]])
     around = describe(features, places[:, None] + steps, patch)  # (N, 4, P C)
     return (around[:, :2] - around[:, 2:]) / 2
 
 
-def locate(features: Features, predicted: Tensor, templates: Tensor, patch: Tensor, half_width: float) -> Tensor:
-    """Where each handle lies: the pixel around its predicted place that looks most like it, then between pixels.
+def locate(
+    features: Features, predicted: Tensor, templates: Tensor, patch: Tensor, half_width: float, grain: float = 1.0
+) -> Tensor:
+    """Where each handle lies: the place of a lattice around its predicted one that looks most like it, then between.
 
-    predicted (N, 2) in pixels, templates (N, P C) -> (N, 2). Never leaves the picture.
+    predicted (N, 2) and half_width in pixels, templates (N, P C), grain: pixels from one place of the lattice to the
+    next, of which those of patch (P, 2) are multiples -> (N, 2). Never leaves the picture.
     """
-    places = predicted[:, None] + square(half_width, predicted)  # (N, K, 2)
-    each = zip(places, templates, strict=True)
-    distance = torch.stack([_gaps(features.of(i), *one, patch) for i, one in enumerate(each)])  # (N, K)
-    best = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin(dim=1)
-    pixel = handles = places[torch.arange(len(places), device=best.device), best]  # (N, 2)
+    offsets = square(half_width / grain, predicted)  # (K, 2), in grains
+    places = predicted[:, None] + grain * offsets  # (N, K, 2)
+    each = zip(predicted, templates, strict=True)
+    found = [_likeness(features.of(i), *one, offsets, patch / grain, grain) for i, one in enumerate(each)]
+    best = torch.stack(found).masked_fill(~inside(places, features.image_size), -math.inf).argmax(dim=1)
+    handles = nearest = places[torch.arange(len(places), device=best.device), best]  # (N, 2)
     for _ in range(REFINEMENTS):
-        slope = slopes(features, handles, patch)  # (N, 2, P C)
+        slope = slopes(features, handles, patch, grain)  # (N, 2, P C)
         gap = describe(features, handles[:, None], patch)[:, 0] - templates  # (N, P C)
-        step = torch.linalg.solve(_curvature(slope), (slope @ gap[:, :, None])[:, :, 0])
-        handles = pixel + (handles - step - pixel).clamp(-1, 1)
+        step = grain * torch.linalg.solve(_curvature(slope), (slope @ gap[:, :, None])[:, :, 0])
+        handles = nearest + (handles - step - nearest).clamp(-grain, grain)
     height, width = features.image_size
     return handles.clamp(handles.new_tensor(-0.5), handles.new_tensor([width, height]) - 0.5)
 
 
-def sensitivity(features: Features, handles: Tensor, patch: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+def sensitivity(
+    features: Features, handles: Tensor, patch: Tensor, latents: Tensor, grain: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """J = dp/dw of every handle, and how surely each is held by its surroundings.
 
     features: of `latents` (N, L, w_dim), one for each handle. -> J (N, 2, L, w_dim) in pixels; (N,): the smaller
     eigenvalue of G G^T.
     """
-    slope = slopes(features.detach(), handles, patch)  # (N, 2, P C)
+    slope = slopes(features.detach(), handles, patch, grain)  # (N, 2, P C)
     inverse = torch.linalg.solve(_curvature(slope), slope)  # (N, 2, P C)
-    moved = -(inverse * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
+    moved = -grain * (inverse * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
     rows = [torch.autograd.grad(moved[:, i].sum(), latents, retain_graph=i == 0)[0] for i in (0, 1)]
     return torch.stack(rows, dim=1), torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
 
 
-def _gaps(features: Features, places: Tensor, template: Tensor, patch: Tensor) -> Tensor:
-    """|D - t|^2 at places (K, 2) of one handle, a few at a time: descriptors are long. template (P C,) -> (K,)"""
-    few = places.split(AT_ONCE)
-    return torch.cat([describe(features, some[None], patch)[0].sub_(template).square_().sum(dim=1) for some in few])
+def _likeness(
+    features: Features, predicted: Tensor, template: Tensor, offsets: Tensor, patch: Tensor, grain: float
+) -> Tensor:
+    """How like what one handle is looked for by each place is: the product of the descriptors, all of one length.
+
+    The patches of neighbouring places overlap, so each place of the lattice is read once. predicted (2,), template
+    (P C,), offsets (K, 2) and patch (P, 2) in grains -> (K,)
+    """
+    reach = round((offsets.abs().max() + patch.abs().max()).item())
+    side = torch.arange(-reach, reach + 1, device=offsets.device)
+    lattice = torch.cartesian_prod(side, side).to(predicted)  # (S S, 2)
+    directions = F.normalize(features.sample((predicted + grain * lattice)[None])[0], dim=1, eps=1e-6)  # (S S, C)
+    products = directions @ template.view(len(patch), -1).T  # (S S, P)
+    at = (offsets[:, None] + patch + reach).round().long()  # (K, P, 2)
+    return products[at[:, :, 0] * len(side) + at[:, :, 1], torch.arange(len(patch), device=at.device)].sum(dim=1)
 
 
 def _curvature(slope: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from draggan.engine import drag as published
 from draggan.geometry import DragPair, Point
 from draggan.invert import psnr
 from draggan.kinematics import KinematicConfig, drag
-from tests.networks import tiny_generator
+from draggan.stylegan2.generator import Generator
+from tests.networks import random_tensors, tiny_config, tiny_generator
 
 FEW = KinematicConfig(max_steps=3)
 
@@ -72,6 +73,25 @@ def test_going_on_is_as_if_it_had_not_stopped(masked):
         for step, expected in zip(rest, whole_way[at:], strict=True):
             assert torch.equal(step.latent, expected.latent)
             assert (step.handles, step.loss, step.last) == (expected.handles, expected.loss, expected.last)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_larger_picture_of_the_same_features_is_dragged_alike(masked):
+    """The blocks above those that a drag reads make more pixels of the same places."""
+    config = tiny_config(512)
+    tensors = random_tensors(config)
+    large = Generator(config, tensors)
+    small = Generator(tiny_config(256), {name: t for name, t in tensors.items() if ".b512." not in name})
+    ends, mask = [], torch.ones(256, 256).triu()
+    for generator, scale in ((small, 1), (large, 2)):
+        places = [tuple((v + 0.5) * scale - 0.5 for v in p) for p in ((80, 80, 110, 90), (160, 40, 150, 70))]
+        held = mask.repeat_interleave(scale, 0).repeat_interleave(scale, 1) if masked else None
+        config = KinematicConfig(max_steps=4, tolerance=float(scale))
+        *_, last = drag(generator, generator.latent(1), pairs_of(*places), held, config)
+        ends.append((last.latent[:, :14], [((h.x + 0.5) / scale, (h.y + 0.5) / scale) for h in last.handles]))
+    assert (ends[0][0] - small.latent(1)).norm() > 0.1
+    torch.testing.assert_close(*(latent for latent, _ in ends), rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(*(torch.tensor(handles) for _, handles in ends), rtol=0, atol=0.05)
 
 
 def test_a_drag_that_gave_up_tries_anew_with_another_target():

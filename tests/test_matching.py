@@ -68,13 +68,30 @@ def test_each_handle_has_its_own_gradient(exact):
     assert gradient[1].abs().max() == 0
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (2.4, -1.3), (-3.0, 3.6)])
-def test_a_moved_pattern_is_found_between_pixels(shift):
-    def moved(dx, dy):
-        return whole(Trunk((pattern(torch.tensor([dx, dy])),)), (48, 48), 1)
+def moved(dx, dy, side=48):
+    """A pattern of 48 cells, shifted by as many, in a picture of `side` pixels."""
+    return whole(Trunk((pattern(torch.tensor([dx, dy])),)), (side, side), 1)
 
-    place = torch.tensor([[24.0, 23.0]])
-    patch = square(1, place) * 2
-    template = describe(moved(0.0, 0.0), place[:, None], patch)[:, 0]
-    found = locate(moved(*shift), place, template, patch, 5)
-    torch.testing.assert_close(found, place + torch.tensor([shift]), atol=0.15, rtol=0)
+
+@pytest.mark.parametrize("grain", [1, 2, 4])
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (2.4, -1.3), (-3.0, 3.6)])
+def test_a_moved_pattern_is_found_between_pixels(shift, grain):
+    place = torch.tensor([[24.0, 23.0]]) * grain + (grain - 1) / 2
+    patch = square(1, place) * 2 * grain
+    template = describe(moved(0.0, 0.0, 48 * grain), place[:, None], patch)[:, 0]
+    found = locate(moved(*shift, 48 * grain), place, template, patch, 5 * grain, grain)
+    torch.testing.assert_close(found, place + grain * torch.tensor([shift]), atol=0.15 * grain, rtol=0)
+
+
+@pytest.mark.parametrize(("spacing", "half_width"), [(1, 3), (2, 5), (3, 1.4)])
+def test_the_nearest_descriptor_of_all_is_found(spacing, half_width):
+    """Beside a plain search: every place described by itself."""
+    place = torch.tensor([[21.3, 23.6]])
+    patch = square(1, place) * spacing
+    template = describe(moved(0.0, 0.0), place[:, None] + torch.tensor([2.2, -1.4]), patch)[:, 0]
+    places = place[:, None] + square(half_width, place)
+    far = (describe(moved(0.0, 0.0), places, patch) - template[:, None]).square().sum(dim=2)
+    found = locate(moved(0.0, 0.0), place, template, patch, half_width)
+    assert (found - places[0, far.argmin()]).abs().max() <= 1, "refined from there by a pixel at most"
+    reached = (describe(moved(0.0, 0.0), found[:, None], patch) - template[:, None]).square().sum()
+    assert reached <= far.min()
