@@ -21,6 +21,7 @@ TOGETHER = 4  # of them at once, a piece of the work
 PIECES = VIEWS // TOGETHER
 COARSEST = 32  # a picture of so many pixels a side says enough, where it has all moving layers in it
 SEED = 0
+EVEN = 0.0146  # what `visible` is a multiple of: see `metric_of`
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Metric:
 
     covariance: Tensor  # (w_dim, w_dim), of mean variance 1
     shared: float  # 0 .. 1
-    seen: Tensor  # (R, L, w_dim), the squares of whose products with a change add up to that of the picture
+    seen: Tensor  # (R, L, w_dim), the squares of whose products with a change add up to how much of it is seen
     visible: float = 0.0  # how much that counts
 
     def spread(self, rows: Tensor) -> Tensor:
@@ -63,11 +64,21 @@ class Metric:
 
 
 def metric_of(generator: Generator, layers: int) -> Metric:
-    """From codes of a fixed seed, of every class alike in a conditional generator. layers: the moving ones."""
-    variances, axes = torch.linalg.eigh(torch.cov(generator.known(_codes).T))
-    covariance = (axes * variances.clamp(min=0) ** POWER) @ axes.T
+    """From codes of a fixed seed, of every class alike in a conditional generator. layers: the moving ones.
+
+    The rows `seen` are scaled so that from one picture of the model to another, the squares of what is seen are EVEN
+    times those of how unusual it is, as they are in the embedded model: models differ in how far apart their w are, in
+    how many numbers they have, and in how much of the picture hangs on them.
+    """
+    spread = torch.cov(generator.known(_codes).T)
+    variances, axes = torch.linalg.eigh(spread)
+    variances = variances.clamp(min=0)
+    covariance = (axes * variances**POWER) @ axes.T
+    scale = covariance.diagonal().mean()
     seen = torch.cat([generator.known(seen_of, layers, piece) for piece in range(PIECES)])
-    return Metric(covariance / covariance.diagonal().mean(), shared=0.0, seen=seen)
+    alike = seen.sum(dim=1)  # (R, w_dim): what a change that all layers share changes
+    changed, unusual = ((alike @ spread) * alike).sum(), (variances ** (1 - POWER)).sum() * scale
+    return Metric(covariance / scale, shared=0.0, seen=seen * (EVEN * unusual / changed.clamp(min=1e-12)).sqrt())
 
 
 def _codes(generator: Generator) -> Tensor:

@@ -5,9 +5,10 @@ import torch
 
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig, drag
-from draggan.metric import Metric, metric_of
+from draggan.metric import EVEN, PIECES, Metric, metric_of, seen_of
 from draggan.precision import in_precision
-from tests.networks import tiny_generator
+from draggan.stylegan2.generator import Generator
+from tests.networks import random_tensors, tiny_config, tiny_generator
 
 
 @pytest.mark.parametrize("c_dim", [0, 3])
@@ -24,7 +25,7 @@ def test_w_varies_most_along_the_metrics_largest_axis(c_dim):
 
 def test_what_is_seen_of_a_change_is_the_pictures_mean_change():
     generator, layers = tiny_generator(64).double(), 6
-    seen = metric_of(generator, layers).seen
+    seen = torch.cat([seen_of(generator, layers, piece) for piece in range(PIECES)])
     z = torch.randn(200, generator.config.z_dim, generator=torch.Generator().manual_seed(5))
     ws = generator.map(z)
     for seed in range(3):
@@ -33,6 +34,37 @@ def test_what_is_seen_of_a_change_is_the_pictures_mean_change():
         change = (generator.preview(ws + 1e-5 * way, 32) - generator.preview(ws - 1e-5 * way, 32)) / 2e-5
         told = (seen.flatten(1) @ way[0, :layers].flatten()).square().sum()
         assert told.item() == pytest.approx(change.square().mean().item(), rel=0.35)
+
+
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_between_pictures_of_any_model_what_is_seen_is_as_large_as_what_is_unusual(resolution):
+    generator = tiny_generator(resolution)
+    metric = metric_of(generator, 6)
+    z = torch.randn(4000, generator.config.z_dim, generator=torch.Generator().manual_seed(5))
+    ways = generator.map(z)[:, 0] - generator.map(z.flip(0))[:, 0]  # (4000, w_dim)
+    seen = (ways @ metric.seen.sum(dim=1).T).square().sum(dim=1).mean()
+    unusual = (ways * torch.linalg.solve(metric.covariance, ways.T).T).sum(dim=1).mean()
+    assert (seen / unusual).item() == pytest.approx(EVEN, rel=0.1)
+
+
+def test_the_same_model_with_other_numbers_for_its_w_drags_alike():
+    """Twice the w, which all layers take half of."""
+    config = tiny_config(64)
+    tensors = random_tensors(config)
+    scale = {"mapping.fc1.weight": 2, "mapping.fc1.bias": 2, "mapping.w_avg": 2}
+    scale |= {name: 0.5 for name in tensors if name.endswith("affine.weight")}
+    usual, twice = (
+        Generator(config, {name: t * by.get(name, 1) for name, t in tensors.items()}).double() for by in ({}, scale)
+    )
+    latent = usual.latent(1).double()
+    torch.testing.assert_close(twice.latent(1).double(), 2 * latent)
+    pairs = [DragPair(Point(20, 20), Point(50, 30)), DragPair(Point(40, 8), Point(42, 12))]
+    (*_, a), (*_, b) = (
+        drag(g, g.latent(1).double(), pairs, config=KinematicConfig(max_steps=4)) for g in (usual, twice)
+    )
+    assert (a.latent - latent).norm() > 0.1
+    torch.testing.assert_close(b.latent, 2 * a.latent, rtol=1e-4, atol=1e-5)
+    assert max(map(Point.distance, a.handles, b.handles)) < 1e-3
 
 
 def test_every_moving_layer_is_seen():
