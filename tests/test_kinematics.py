@@ -156,7 +156,7 @@ def test_the_loss_never_rises_and_where_it_no_longer_falls_the_drag_says_why():
 
 def test_handles_that_want_opposite_things_oppose_each_other(plush):
     pairs = pairs_of((128, 150, 158, 150), (131, 150, 101, 150))
-    *_, step = drag(plush, plush.latent(4, 0.7), pairs)
+    *_, step = drag(plush, plush.latent(6, 0.7), pairs)
     assert set(step.stuck) == {"other handles"}
 
 
