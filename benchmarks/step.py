@@ -157,11 +157,11 @@ def serve_baseline(row: Row) -> None:
 def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     """The seconds that the parts of steps take while it is open, added up."""
     parts: dict[str, float] = defaultdict(float)
-    places = [(module, name, "features") for module in (engine, kinematics) for name in ("around", "apart")]
+    places = [(engine, "around", "features"), (kinematics, "around", "features"), (kinematics, "apart", "features")]
     places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
     places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "change", "mask")]
-    before = [(owner, name, getattr(owner, name), part) for owner, name, part in places if hasattr(owner, name)]
+    before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
 
     def timing(function: Callable, part: str) -> Callable:
         def timed(*args, **kwargs):
@@ -251,7 +251,7 @@ def table(costs: list[Cost]) -> str:
         what = (
             f"{c.row.engine} | {c.row.network} | {c.row.precision} | {c.row.points} | {'yes' if c.row.mask else 'no'}"
         )
-        parts = " | ".join(f"{c.parts.get(name, 0):.1f}" for name in PARTS)
+        parts = " | ".join(f"{c.parts[name]:.1f}" for name in PARTS)
         whole = f"{c.whole_network:.0f} | {c.ratio:.1f}" if c.ratio else "- | -"
         lines.append(
             f"| {what} | {c.step:.1f} | {parts} | {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} "

@@ -162,7 +162,7 @@ class _Task:
     patch: Tensor  # (9, 2)
     stride: float
     search: float
-    opposed: float  # pixels that a change outside the mask by the features' own size counts as
+    mask_weight: float
     damping: float
     yielding: float
     tolerance: float
@@ -217,10 +217,10 @@ def _task(
         origin,
         targets=to_tensor([pair.target for pair in pairs], origin),
         grain=grain,
-        patch=square(1, origin) * (max(1, round(config.spacing * longer / grain)) * grain),
+        patch=square(1, origin) * (config.spacing * longer),
         stride=config.stride * longer,
         search=max(grain, config.search * longer),
-        opposed=config.mask_weight * grain,
+        mask_weight=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
         yielding=0.0 if few else YIELDING,
         tolerance=config.tolerance or (1.0 if few else 2.0),
@@ -285,7 +285,7 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
     gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
     change = 0.0
     if task.held is not None:
-        change = task.opposed * task.held.change(state.latent.to(predicted)).item()
+        change = task.mask_weight * task.held.change(state.latent.to(predicted)).item()
     distances = (task.targets - handles).norm(dim=1)
     counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     return _Seen(
@@ -316,8 +316,8 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
     with gradients():
         held, changes = task.held.at(base)
     return _System(
-        torch.cat([rows, held * task.opposed]),
-        torch.cat([wish, -changes * task.opposed]),
+        torch.cat([rows, held * task.mask_weight]),
+        torch.cat([wish, -changes * task.mask_weight]),
         torch.cat([damping / weights, damping.expand(len(held))]),
     )
 

@@ -41,13 +41,15 @@ def locate(
 ) -> Tensor:
     """Where each handle lies: the place of a lattice around its predicted one that looks most like it, then between.
 
-    predicted (N, 2) and half_width in pixels, templates (N, P C), grain: pixels from one place of the lattice to the
-    next, of which those of patch (P, 2) are multiples -> (N, 2). Never leaves the picture.
+    predicted (N, 2), patch (P, 2) and half_width in pixels, templates (N, P C), grain: pixels from one place to the
+    next -> (N, 2). Never leaves the picture.
     """
-    offsets = square(half_width / grain, predicted)  # (K, 2), in grains
-    places = predicted[:, None] + grain * offsets  # (N, K, 2)
+    offsets = grain * square(half_width / grain, predicted)  # (K, 2)
+    lattice, at = torch.unique((offsets[:, None] + patch).flatten(0, 1), dim=0, return_inverse=True)  # (S, 2), (K P,)
+    at = at.view(-1, len(patch))  # where in it each place finds its patch
     each = zip(predicted, templates, strict=True)
-    found = [_likeness(features.of(i), *one, offsets, patch / grain, grain) for i, one in enumerate(each)]
+    found = [_likeness(features.of(i), place + lattice, template, at) for i, (place, template) in enumerate(each)]
+    places = predicted[:, None] + offsets  # (N, K, 2)
     best = torch.stack(found).masked_fill(~inside(places, features.image_size), -math.inf).argmax(dim=1)
     handles = nearest = places[torch.arange(len(places), device=best.device), best]  # (N, 2)
     for _ in range(REFINEMENTS):
@@ -74,21 +76,14 @@ def sensitivity(
     return torch.stack(rows, dim=1), torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
 
 
-def _likeness(
-    features: Features, predicted: Tensor, template: Tensor, offsets: Tensor, patch: Tensor, grain: float
-) -> Tensor:
+def _likeness(features: Features, lattice: Tensor, template: Tensor, at: Tensor) -> Tensor:
     """How like what one handle is looked for by each place is: the product of the descriptors, all of one length.
 
-    The patches of neighbouring places overlap, so each place of the lattice is read once. predicted (2,), template
-    (P C,), offsets (K, 2) and patch (P, 2) in grains -> (K,)
+    The patches of neighbouring places overlap, so each point of the lattice (S, 2) is read once. template (P C,), at
+    (K, P): the points of each place's patch -> (K,)
     """
-    reach = round((offsets.abs().max() + patch.abs().max()).item())
-    side = torch.arange(-reach, reach + 1, device=offsets.device)
-    lattice = torch.cartesian_prod(side, side).to(predicted)  # (S S, 2)
-    directions = F.normalize(features.sample((predicted + grain * lattice)[None])[0], dim=1, eps=1e-6)  # (S S, C)
-    products = directions @ template.view(len(patch), -1).T  # (S S, P)
-    at = (offsets[:, None] + patch + reach).round().long()  # (K, P, 2)
-    return products[at[:, :, 0] * len(side) + at[:, :, 1], torch.arange(len(patch), device=at.device)].sum(dim=1)
+    directions = F.normalize(features.sample(lattice[None])[0], dim=1, eps=1e-6)  # (S, C)
+    return (directions @ template.view(at.shape[1], -1).T).gather(0, at).sum(dim=1)
 
 
 def _curvature(slope: Tensor) -> Tensor:

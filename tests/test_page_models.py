@@ -82,8 +82,10 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     assert tab.frame() != before
     assert (folder / CAT[1:]).read_bytes() == network
     assert proxy.asked == []
+    drawn = tab.frame()
     tab.pair((100, 100), (120, 100))
     tab.drag_to_its_end()
+    assert tab.frame() != drawn
 
 
 def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, network):
