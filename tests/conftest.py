@@ -23,6 +23,12 @@ def folder_of_models(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws at random does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def plush() -> Generator:
     """The embedded model."""
