@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from torchvision.models import vgg16
 import draggan
 from draggan import perceptual
 from draggan.stylegan2.generator import Generator
+from draggan.threads import free_cores
 from tests.browser import WINDOW, Tab, chromium, serving
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that test side by side, and the servers that they start, share the cores."""
+    if config.option.numprocesses:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, free_cores() // config.option.numprocesses)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,9 +67,10 @@ def vgg16_home(vgg16_layers, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory) -> Iterator[str]:
-    """A page that `python -m draggan.web` serves."""
-    with serving(tmp_path_factory.mktemp("web"), 17860) as address:
+def address(tmp_path_factory, worker_id) -> Iterator[str]:
+    """A page that `python -m draggan.web` serves, one for each process that tests."""
+    port = 17860 + (0 if worker_id == "master" else int(worker_id.removeprefix("gw")))
+    with serving(tmp_path_factory.mktemp("web"), port) as address:
         yield address
 
 
