@@ -1,5 +1,6 @@
 """The measure of edits: its parts in small, what it keeps, and the truth it measures against."""
 
+import functools
 import json
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import draggan
 from benchmarks import edits, flow
 from benchmarks.cases import DRAGS, Case, read_cases
 from benchmarks.detector import amiss, mismarked, missed
@@ -27,6 +29,14 @@ PARTS = {
     "back": ("MSE there and back", "MSE going on"),
     "mask": ("outside, free", "outside, masked"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """What is worked out at the first drag of a model, is so once for all runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(draggan, "load", functools.cache(draggan.load))
+        yield
 
 
 def short_file(tmp_path):

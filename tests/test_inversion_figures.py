@@ -32,22 +32,28 @@ def bench(plush):
     return figures.Bench(plush, begin(plush), Detector())
 
 
-def test_each_picture_has_its_figures(bench, quick, tmp_path):
+@pytest.fixture(scope="module")
+def render(tmp_path_factory):
+    """A picture of the scene, in a file."""
+    path = tmp_path_factory.mktemp("renders") / "a.webp"
+    Image.fromarray(make_renders.render(make_renders.code(1))).save(path, lossless=True)
+    return path
+
+
+def test_each_picture_has_its_figures(bench, quick, render):
     row = figures.jittered(bench, 1)
     assert row["PSNR"] > 5
     assert row["seconds"] > 0
-    Image.fromarray(make_renders.render(make_renders.code(1))).save(tmp_path / "a.webp", lossless=True)
-    row = figures.rendered(bench, tmp_path / "a.webp")
+    row = figures.rendered(bench, render)
     assert row["PSNR of others"] > 20
     assert row["gain"] == pytest.approx(row["PSNR tuned"] - row["PSNR"])
     assert row["delta MB"] > 0
 
 
-def test_lpips_is_measured_where_it_can_be(bench, quick, tmp_path, monkeypatch):
-    Image.fromarray(make_renders.render(make_renders.code(1))).save(tmp_path / "a.webp", lossless=True)
-    without = figures.rendered(bench, tmp_path / "a.webp")
+def test_lpips_is_measured_where_it_can_be(bench, quick, render, monkeypatch):
+    without = figures.rendered(bench, render)
     monkeypatch.setattr(figures, "lpips", psnr)
-    row = figures.rendered(bench, tmp_path / "a.webp")
+    row = figures.rendered(bench, render)
     assert set(row) - set(without) == {"LPIPS", "LPIPS tuned"}
     assert row["LPIPS"] == pytest.approx(row["PSNR"])
     assert row["LPIPS tuned"] == pytest.approx(row["PSNR tuned"])
