@@ -160,7 +160,7 @@ def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     places = [(engine, "around", "features"), (kinematics, "around", "features"), (kinematics, "apart", "features")]
     places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
     places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
-    places += [(Held, "estimate", "mask"), (FixedRows, "change", "mask")]
+    places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
     before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
 
     def timing(function: Callable, part: str) -> Callable:

@@ -1,6 +1,8 @@
 """What the mask fixes, as rows of a least-squares system: the change of the features outside it."""
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,6 +12,32 @@ from draggan.stylegan2.generator import Generator
 
 COARSEST = 32  # the features of the block of this resolution say enough
 SEED = 0  # of the projections
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What has changed outside the mask at a latent, and its derivatives, worked out when they are asked for."""
+
+    moving: Tensor  # (1, L, w_dim): the moving layers
+    gap: Tensor  # (C h w,): F - F0 outside the mask, in parts of the features' size
+    basis: Tensor  # (R, L, w_dim): derivatives of the combinations
+    projections: Tensor  # (R, C h w)
+
+    @property
+    def size(self) -> Tensor:
+        """Root mean square of it, relative to the features. (1,)"""
+        return self.gap.detach().norm()[None]
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The derivatives of the size and of its combinations. (1 + R, L, w_dim)"""
+        (slope,) = torch.autograd.grad((self.gap.square().sum() + 1e-12).sqrt(), self.moving)
+        return torch.cat([slope, self.basis])
+
+    @property
+    def values(self) -> Tensor:
+        """The size and its combinations. (1 + R,)"""
+        return torch.cat([self.size, self.projections @ self.gap.detach()])
 
 
 class FixedRows:
@@ -32,22 +60,13 @@ class FixedRows:
         signs = torch.randint(0, 2, (count, self.held.reference.numel()), generator=rng, dtype=torch.int8)
         self.projections = (2 * signs - 1).to(origin) / math.sqrt(count)  # (R, C h w): their squares add up to |.|^2
         moving, gap = self._gap(origin)
-        self.rows = torch.cat(
+        self.basis = torch.cat(
             [torch.autograd.grad(gap @ row, moving, retain_graph=True)[0] for row in self.projections]
         )
 
-    @torch.no_grad()
-    def change(self, latent: Tensor) -> Tensor:
-        """Root mean square of what has changed at a latent (1, num_ws, w_dim), relative to the features. (1,)"""
-        return self._gap(latent)[1].norm()[None]
-
-    def at(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """The derivatives (1 + R, L, w_dim) and values (1 + R,) of the change and its combinations."""
-        moving, gap = self._gap(latent)
-        change = (gap.square().sum() + 1e-12).sqrt()
-        (slope,) = torch.autograd.grad(change, moving)
-        gap = gap.detach()
-        return torch.cat([slope, self.rows]), torch.cat([gap.norm()[None], self.projections @ gap])
+    def at(self, latent: Tensor) -> Change:
+        """What has changed at a latent (1, num_ws, w_dim); where gradients are on, with its derivatives."""
+        return Change(*self._gap(latent), self.basis, self.projections)
 
     def _gap(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """The moving layers (1, L, w_dim), for gradients, and what has changed outside the mask (C h w,)."""

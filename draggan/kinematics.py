@@ -17,7 +17,7 @@ from torch import Tensor
 
 from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass, gradients
 from draggan.features import Features, apart, around
-from draggan.fixed import FixedRows
+from draggan.fixed import Change, FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
 from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
@@ -175,7 +175,7 @@ class _Seen:
     handles: Tensor  # (N, 2)
     renewed: Tensor  # (N, P C): what the next step looks for
     lost: tuple[bool, ...]
-    change: float  # what has changed outside the mask, in pixels as `mask_weight` counts it
+    change: Change | None  # what has changed outside the mask, where there is one
     distances: tuple[float, ...]
     loss: float
 
@@ -283,9 +283,11 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
     templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
     handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
     gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
-    change = 0.0
+    change, lost = None, 0.0
     if task.held is not None:
-        change = task.mask_weight * task.held.change(state.latent.to(predicted)).item()
+        with gradients():
+            change = task.held.at(state.latent.to(task.origin))
+        lost = task.mask_weight * change.size.item()
     distances = (task.targets - handles).norm(dim=1)
     counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     return _Seen(
@@ -294,7 +296,7 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
         lost=tuple((gap.square().sum(dim=1) > LOST).tolist()),
         change=change,
         distances=tuple(distances.tolist()),
-        loss=counted.sum().item() + change**2,
+        loss=counted.sum().item() + lost**2,
     )
 
 
@@ -311,13 +313,13 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
     wish = (wish * (task.stride / wish.norm(dim=1, keepdim=True).clamp(min=task.stride))).flatten()
     weights = (sure / sure.max().clamp(min=1e-12)).clamp(min=LEAST_SURE).repeat_interleave(2)  # (2 N,)
     damping = normal(rows, task.metric)[0].diagonal().mean().clamp(min=1e-12) * state.damping
-    if task.held is None:
+    if seen.change is None:
         return _System(rows, wish, damping / weights)
     with gradients():
-        held, changes = task.held.at(base)
+        held = seen.change.rows
     return _System(
         torch.cat([rows, held * task.mask_weight]),
-        torch.cat([wish, -changes * task.mask_weight]),
+        torch.cat([wish, -seen.change.values * task.mask_weight]),
         torch.cat([damping / weights, damping.expand(len(held))]),
     )
 

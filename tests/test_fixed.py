@@ -22,7 +22,7 @@ def some(origin, size):
 
 def test_nothing_has_changed_where_the_drag_began(held):
     _, origin, fixed = held
-    assert fixed.change(origin).abs().max() == 0
+    assert fixed.at(origin).size == 0
 
 
 def test_the_change_is_relative_and_its_combinations_have_its_size(held):
@@ -31,8 +31,8 @@ def test_the_change_is_relative_and_its_combinations_have_its_size(held):
     before, after = (generator.trunk(w, 32).features for w in (origin, latent))
     outside = fixed.held.fixed.expand_as(before)
     expected = ((after - before) * outside).norm() / (before.square().mean() * outside.sum()).sqrt()
-    assert fixed.change(latent).item() == pytest.approx(expected.item())
-    _, (change, *combinations) = fixed.at(latent)
+    assert fixed.at(latent).size.item() == pytest.approx(expected.item())
+    change, *combinations = fixed.at(latent).values
     assert change.item() == pytest.approx(expected.item())
     assert torch.stack(combinations).norm().item() == pytest.approx(expected.item(), rel=0.3)
 
@@ -41,8 +41,8 @@ def test_its_derivative_is_exact_wherever_the_drag_is(held):
     _, origin, fixed = held
     latent, way = some(origin, 0.3), some(0 * origin, 1.0)
     way[:, 6:] = 0
-    rows, _ = fixed.at(latent)
-    measured = (fixed.change(latent + 1e-6 * way) - fixed.change(latent - 1e-6 * way)) / 2e-6
+    rows = fixed.at(latent).rows
+    measured = (fixed.at(latent + 1e-6 * way).size - fixed.at(latent - 1e-6 * way).size) / 2e-6
     torch.testing.assert_close(rows[:1].flatten(1) @ way[0, :6].flatten(), measured, rtol=1e-4, atol=1e-6)
 
 
@@ -50,6 +50,6 @@ def test_the_combinations_have_their_derivatives_where_the_drag_began(held):
     _, origin, fixed = held
     way = some(0 * origin, 1.0)
     way[:, 6:] = 0
-    plus, minus = (fixed.at(origin + sign * 1e-6 * way)[1][1:] for sign in (1, -1))
-    expected = fixed.rows.flatten(1) @ way[0, :6].flatten()
+    plus, minus = (fixed.at(origin + sign * 1e-6 * way).values[1:] for sign in (1, -1))
+    expected = fixed.basis.flatten(1) @ way[0, :6].flatten()
     torch.testing.assert_close(expected, (plus - minus) / 2e-6, rtol=1e-4, atol=1e-6)
