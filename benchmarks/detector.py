@@ -49,22 +49,22 @@ class Detector:
 
 def missed(found: Tensor, case: Case) -> float:
     """The mean distance in pixels of a drag's landmarks to their targets. found: (1, 8, 2) of one picture"""
-    return _mean_distance(of(found, case), ends(case)[1])
+    return _mean_distance(marks(found, case), ends(case)[1])
 
 
 def mismarked(found: Tensor, case: Case) -> float:
     """Likewise to their handles, in the picture before the drag: an exact drag of the handles misses by as much."""
-    return _mean_distance(of(found, case), ends(case)[0])
+    return _mean_distance(marks(found, case), ends(case)[0])
 
 
 def amiss(before: Tensor, after: Tensor, case: Case) -> float:
     """The mean distance in pixels between where a drag's landmarks moved to and where they were to move, wherever they
     were marked. before, after: (1, 8, 2) of the pictures"""
     handles, targets = ends(case)
-    return _mean_distance(of(after, case) - of(before, case), targets - handles)
+    return _mean_distance(marks(after, case) - marks(before, case), targets - handles)
 
 
-def of(found: Tensor, case: Case) -> Tensor:
+def marks(found: Tensor, case: Case) -> Tensor:
     """The landmarks of a drag. found: (1, 8, 2) of one picture -> (N, 2)"""
     return found[0, [LANDMARKS.index(name) for name in case.landmarks]]
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 import draggan
 from benchmarks.cases import DRAGS, Case, few, read_cases
-from benchmarks.detector import Detector, ends, of
+from benchmarks.detector import Detector, ends, marks
 from draggan.engine import DragConfig, track
 from draggan.features import Features, around
 from draggan.geometry import square, to_points
@@ -124,7 +124,7 @@ def drift(generator: Generator, case: Case, look: Look, follow: Follow) -> Drift
 def shown(generator: Generator, case: Case, detector: Detector) -> Drift:
     """What the pictures themselves make of it: how far the landmarks that a detector finds move."""
     first, *_, last = path(case)
-    before, after = (of(detector(generator.render(generator.map(code))), case) for code in (first, last))
+    before, after = (marks(detector(generator.render(generator.map(code))), case) for code in (first, last))
     handles, targets = ends(case)
     return Drift.of(after - before - (targets - handles), targets - handles)
 
