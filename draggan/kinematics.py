@@ -283,11 +283,11 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
     templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
     handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
     gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
-    change, lost = None, 0.0
+    change, outside = None, 0.0
     if task.held is not None:
         with gradients():
             change = task.held.at(state.latent.to(task.origin))
-        lost = task.mask_weight * change.size.item()
+        outside = task.mask_weight * change.size.item()
     distances = (task.targets - handles).norm(dim=1)
     counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     return _Seen(
@@ -296,7 +296,7 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
         lost=tuple((gap.square().sum(dim=1) > LOST).tolist()),
         change=change,
         distances=tuple(distances.tolist()),
-        loss=counted.sum().item() + lost**2,
+        loss=counted.sum().item() + outside**2,
     )
 
 
