@@ -22,11 +22,12 @@ import draggan
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector, ends, marks
 from draggan.engine import DragConfig, track
-from draggan.features import Features, around
+from draggan.features import Features
 from draggan.geometry import square, to_points
 from draggan.kinematics import KinematicConfig
 from draggan.matching import describe, locate
 from draggan.stylegan2.generator import Generator
+from draggan.views import around
 
 STRIDE = 4  # pixels that the farthest landmark moves between two pictures of the path
 REACH = 20  # pixels around the handles that a tracker may read

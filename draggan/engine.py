@@ -5,7 +5,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,10 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.adam import Means, adam
-from draggan.features import Features, around
+from draggan.course import Course, Derivatives, alone
+from draggan.features import Features
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
+from draggan.gradients import gradients
 from draggan.mask import hold
 from draggan.stylegan2.generator import Generator, Trunk
+from draggan.views import View
 
 Space = Literal["w_plus", "w"]
 Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.drag`
@@ -142,6 +144,18 @@ def drag(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the optimisation diverges.
     """
+    return alone(course(generator, latent, pairs, mask, config, resume))
+
+
+def course(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None = None,
+    config: DragConfig = DragConfig(),
+    resume: DragState | None = None,
+) -> Course[DragStep]:
+    """The same drag, for `draggan.course.together`."""
     config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
     pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
     channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
@@ -216,7 +230,7 @@ def _drag(
     mask: Tensor | None,
     config: DragConfig,
     resume: DragState | None,
-) -> Iterator[DragStep]:
+) -> Course[DragStep]:
     size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), config.r2 * max(size)
     tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
@@ -239,7 +253,8 @@ def _drag(
     while True:
         with gradients():
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
-            features = around(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
+        features: Features = yield View(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
+        with gradients():
             looked, handles = places, to_tensor(places, base)
             if templates is None:
                 templates = _completed(known, features.detach(), handles)
@@ -266,12 +281,15 @@ def _drag(
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
         shown = _ForwardPass(generator, state.latent, features.trunk)
-        yield DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
-        shown.trunk = None
+        step = DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
         if last:
+            yield step
+            shown.trunk = None
             return
+        gradient: Tensor = (yield Derivatives((loss,), moving))[0]
+        yield step
+        shown.trunk = None
         with gradients():
-            (gradient,) = torch.autograd.grad(loss, moving)
             moving, means = adam(moving.detach(), gradient, means, config.lr)
             moving.requires_grad_()
         index += 1
@@ -280,13 +298,6 @@ def _drag(
 def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = None) -> _ForwardPass:
     """What a step draws its picture from: a latent, and of the network what is known of it."""
     return _ForwardPass(generator, latent, trunk)
-
-
-@contextmanager
-def gradients() -> Iterator[None]:
-    """Gradients, whatever the caller of the drag has switched off; never across a yield of it."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def _read(*tensors: Tensor) -> list[Tensor]:

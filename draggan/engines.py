@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from draggan.course import Course
     from draggan.engine import DragConfig, DragState, DragStep
     from draggan.geometry import DragPair
     from draggan.kinematics import KinematicConfig
@@ -21,7 +22,7 @@ class Engine:
     """A way to drag: a function like `draggan.engine.drag`, with settings and a state of its own."""
 
     help: str  # one line
-    module: str  # where its `drag` is, and its `prepare`
+    module: str  # where its `drag` is, its `course` and its `prepare`
     config: str  # the class of its settings there; their defaults are a good start
     kept: str  # the class of what its drags go on from
     waits: bool  # whether its first drag with a model takes long unless that is prepared
@@ -30,6 +31,11 @@ class Engine:
     def drag(self) -> "Callable[..., Iterator[DragStep]]":
         """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
         return importlib.import_module(self.module).drag
+
+    @property
+    def course(self) -> "Callable[..., Course[DragStep]]":
+        """The same drag, for `draggan.course.together`."""
+        return importlib.import_module(self.module).course
 
     @property
     def prepare(self) -> "Callable[..., Iterator[None]]":

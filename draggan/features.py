@@ -1,18 +1,14 @@
 """A feature map as the drag reads it: at points of the picture, whole or only on windows around the handles."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.geometry import Point, to_cells
-from draggan.stylegan2.generator import Generator, Latents, Trunk
-from draggan.stylegan2.windows import Windows, evaluate, total_cost
+from draggan.geometry import to_cells
+from draggan.stylegan2.generator import Trunk
 
-SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several
 IN_ONE_PASS = ("cpu",)  # devices on which the library sums weighted rows without a copy of each; some do not have it
 
 
@@ -68,70 +64,3 @@ def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
     """A map that was computed whole, for a number of handles."""
     height, width = trunk.features.shape[2:]
     return Features(trunk.features, ((0, 0),), (0,) * handles, (height, width), image_size, trunk)
-
-
-def around(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:
-    """The features of the block of `resolution` at least `reach` pixels around each handle, the cheapest way.
-
-    ws (1, num_ws, w_dim). Windows where that pays, overlapping ones merged; else the whole map. Gradients reach ws.
-    """
-    config = generator.config
-    map_size = config.map_size(resolution)
-    boxes = [_box(handle, reach, generator.image_size, map_size) for handle in handles]
-    side = max(max(bottom - top, right - left) for top, left, bottom, right in boxes) + 1
-    options = [_covered(boxes, side + slack, map_size) for slack in SLACKS if side + slack <= min(map_size)]
-    options.sort(key=lambda option: total_cost(config, resolution, option[0]))
-    if not options or total_cost(config, resolution, options[0][0]) >= total_cost(config, resolution, None):
-        return whole(generator.trunk(ws, resolution), generator.image_size, len(handles))
-    windows, owners = options[0]
-    parts = evaluate(generator, ws, resolution, windows)
-    return Features(parts, windows.corners, owners, map_size, generator.image_size)
-
-
-def _box(
-    handle: Point, reach: float, image_size: tuple[int, int], map_size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of the cells that bilinear sampling around a handle reads, all included."""
-    middle = torch.tensor([handle.x, handle.y], dtype=torch.float64)
-    low, high = to_cells(torch.stack([middle - reach, middle + reach]), image_size, map_size).tolist()
-    last_y, last_x = map_size[0] - 1, map_size[1] - 1
-    top, left = (min(max(math.floor(v), 0), max(end - 1, 0)) for v, end in ((low[1], last_y), (low[0], last_x)))
-    bottom, right = (min(max(math.floor(v), 0) + 1, end) for v, end in ((high[1], last_y), (high[0], last_x)))
-    return top, left, bottom, right
-
-
-def _covered(
-    boxes: Sequence[tuple[int, int, int, int]], side: int, map_size: tuple[int, int]
-) -> tuple[Windows, tuple[int, ...]]:
-    """Windows of one side that cover every box, first fit, moved onto the map; and which window each box is in."""
-    unions: list[tuple[int, int, int, int]] = []
-    owners = []
-    for top, left, bottom, right in boxes:
-        for i, (t, u, b, r) in enumerate(unions):
-            union = (min(t, top), min(u, left), max(b, bottom), max(r, right))
-            if union[2] - union[0] < side and union[3] - union[1] < side:
-                unions[i] = union
-                owners.append(i)
-                break
-        else:
-            owners.append(len(unions))
-            unions.append((top, left, bottom, right))
-    corners = tuple((min(t, map_size[0] - side), min(u, map_size[1] - side)) for t, u, _, _ in unions)
-    return Windows(corners, side), tuple(owners)
-
-
-def apart(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:
-    """As `around`, with a latent of its own for each handle: gradients of one handle's features are then its own.
-
-    ws (N, num_ws, w_dim) for N handles. Two backward passes give every handle's derivatives by x and by y.
-    """
-    map_size = generator.config.map_size(resolution)
-    boxes = [_box(handle, reach, generator.image_size, map_size) for handle in handles]
-    side = max(max(bottom - top, right - left) for top, left, bottom, right in boxes) + 1
-    own = tuple(range(len(handles)))
-    if side >= min(map_size):
-        parts = generator.trunk(ws, resolution).features  # (N, C, h, w)
-        return Features(parts, ((0, 0),) * len(handles), own, map_size, generator.image_size)
-    corners = tuple((min(top, map_size[0] - side), min(left, map_size[1] - side)) for top, left, _, _ in boxes)
-    parts = evaluate(generator, ws, resolution, Windows(corners, side))
-    return Features(parts, corners, own, map_size, generator.image_size)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.engine import gradients
+from draggan.gradients import gradients
 from draggan.perceptual import Perceptual, find_weights
 from draggan.stylegan2.generator import Generator, Trunk
 from draggan.survey import BATCH, Survey, begin

@@ -15,15 +15,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass, gradients
-from draggan.features import Features, apart, around
+from draggan.course import Course, Derivatives, Part, alone
+from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
+from draggan.features import Features
 from draggan.fixed import Change, FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
+from draggan.gradients import gradients
 from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
-from draggan.matching import describe, locate, sensitivity
+from draggan.matching import describe, locate, motion
 from draggan.metric import Metric, metric_of
 from draggan.stylegan2.generator import Generator
+from draggan.views import View
 
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
@@ -109,6 +112,18 @@ def drag(
     mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
     ("limit").
     """
+    return alone(course(generator, latent, pairs, mask, config, resume))
+
+
+def course(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None = None,
+    config: KinematicConfig = KinematicConfig(),
+    resume: DragState | None = None,
+) -> Course[KinematicStep]:
+    """The same drag, for `draggan.course.together`."""
     if resume is not None and not isinstance(resume, KinematicState):
         raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
     config = replace(
@@ -134,7 +149,7 @@ def drag(
         least=math.inf,
     )
     task = _task(generator, start.origin, pairs, mask, config)
-    return _drag(task, _started(task, start))
+    return _drag(task, start)
 
 
 def prepare(
@@ -238,8 +253,9 @@ def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: Kinematic
     )
 
 
-def _drag(task: _Task, state: KinematicState) -> Iterator[KinematicStep]:
-    first, seen = state.index, _look(task, state)
+def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
+    state = yield from _started(task, start)
+    first, seen = state.index, (yield from _look(task, state))
     if seen.loss != state.loss:  # it begins, or has other points or another mask than the drag that it goes on from
         config = task.config
         state = replace(
@@ -253,43 +269,45 @@ def _drag(task: _Task, state: KinematicState) -> Iterator[KinematicStep]:
         settled = task.held is None or state.waited > 0  # what the mask has lost may still come back
         gives_up = not arrived and state.waited >= task.config.patience
         last = (arrived and settled) or gives_up or state.index - first == task.config.max_steps
-        stuck = _reasons(task, state, seen) if gives_up else (None,) * len(task.pairs)
+        stuck = (yield from _reasons(task, state, seen)) if gives_up else (None,) * len(task.pairs)
         shown = forward_pass(task.generator, state.latent)
         yield KinematicStep(state.latent, state.handles, seen.distances, seen.loss, arrived, last, state, shown, stuck)
         if last:
             return
-        state, seen = _step(task, state, seen)
+        state, seen = yield from _step(task, state, seen)
 
 
-def _started(task: _Task, state: KinematicState) -> KinematicState:
+def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
     """With exactly this drag's handles. Those that the state does not know are looked for by what lies there now."""
     known = {place: i for i, place in enumerate(state.starts)}
     rows = [known.get(pair.handle) for pair in task.pairs]
     looked = tuple(p.handle if i is None else state.looked[i] for i, p in zip(rows, task.pairs, strict=True))
-    here = describe(_features(task, state.latent, looked), to_tensor(looked, task.origin)[:, None], task.patch)[:, 0]
+    features: Features = yield _view(task, state.latent, looked)
+    with torch.no_grad():
+        here = describe(features, to_tensor(looked, task.origin)[:, None], task.patch)[:, 0]
     templates = tuple(a.cpu() if i is None else state.templates[i] for i, a in zip(rows, here, strict=True))
     return replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked, templates=templates)
 
 
-@torch.no_grad()
-def _features(task: _Task, latent: Tensor, places: Sequence[Point]) -> Features:
+def _view(task: _Task, latent: Tensor, places: tuple[Point, ...]) -> View:
     reach = task.search + task.patch.abs().max().item() + 3 * task.grain  # two of the refinement, one of the slopes
-    return around(task.generator.quick, latent.to(task.origin), task.config.feature_resolution, places, reach)
+    return View(task.generator.quick, latent.to(task.origin), task.config.feature_resolution, places, reach)
 
 
-@torch.no_grad()
-def _look(task: _Task, state: KinematicState) -> _Seen:
-    features, predicted = _features(task, state.latent, state.looked), to_tensor(state.looked, task.origin)
-    templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
-    handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
-    gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
+def _look(task: _Task, state: KinematicState) -> Part[_Seen]:
+    features: Features = yield _view(task, state.latent, state.looked)
+    with torch.no_grad():
+        predicted = to_tensor(state.looked, task.origin)
+        templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
+        handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
+        gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
+        distances = (task.targets - handles).norm(dim=1)
+        counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     change, outside = None, 0.0
     if task.held is not None:
         with gradients():
             change = task.held.at(state.latent.to(task.origin))
         outside = task.mask_weight * change.size.item()
-    distances = (task.targets - handles).norm(dim=1)
-    counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
     return _Seen(
         handles,
         renewed=templates + task.config.renewal * gap,
@@ -300,16 +318,21 @@ def _look(task: _Task, state: KinematicState) -> _Seen:
     )
 
 
-def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
+def _system(task: _Task, state: KinematicState, seen: _Seen) -> Part[_System]:
     layers, count = task.config.moving_layers, len(task.pairs)
     with gradients():
         base = state.latent.to(task.origin)
         moving = base[:, :layers].expand(count, -1, -1).clone().requires_grad_()  # (N, L, w_dim)
         ws = torch.cat([moving, base[:, layers:].expand(count, -1, -1)], dim=1)  # (N, num_ws, w_dim)
-        reach = task.patch.abs().max().item() + 2 * task.grain
-        features = apart(task.generator.quick, ws, task.config.feature_resolution, to_points(seen.handles), reach)
-        jacobian, sure = sensitivity(features, seen.handles, task.patch, moving, task.grain)
-    rows, wish = jacobian.flatten(0, 1).detach(), task.targets - seen.handles
+    reach = task.patch.abs().max().item() + 2 * task.grain
+    features: Features = yield View(
+        task.generator.quick, ws, task.config.feature_resolution, to_points(seen.handles), reach
+    )
+    with gradients():
+        moved, sure = motion(features, seen.handles, task.patch, task.grain)
+        sums = moved[:, 0].sum(), moved[:, 1].sum()  # each latent moves its own handle alone
+    jacobian = torch.stack((yield Derivatives(sums, moving)), dim=1)  # (N, 2, L, w_dim)
+    rows, wish = jacobian.flatten(0, 1), task.targets - seen.handles
     wish = (wish * (task.stride / wish.norm(dim=1, keepdim=True).clamp(min=task.stride))).flatten()
     weights = (sure / sure.max().clamp(min=1e-12)).clamp(min=LEAST_SURE).repeat_interleave(2)  # (2 N,)
     damping = normal(rows, task.metric)[0].diagonal().mean().clamp(min=1e-12) * state.damping
@@ -324,12 +347,12 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> _System:
     )
 
 
-def _step(task: _Task, state: KinematicState, seen: _Seen) -> tuple[KinematicState, _Seen]:
+def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[KinematicState, _Seen]]:
     """One step on: the first of a few, each with more damping, that lowers the loss; else where it was."""
-    system = _system(task, state, seen)
+    system = yield from _system(task, state, seen)
     for attempt in range(TRIES):
         moved = _moved(task, state, seen, system)
-        found = _look(task, moved)
+        found = yield from _look(task, moved)
         if found.loss < state.loss:
             calmer = max(state.damping / 2, task.damping) if attempt == 0 else state.damping
             waited, least = (0, found.loss) if found.loss < 0.9 * state.least else (state.waited + 1, state.least)
@@ -358,9 +381,9 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     )
 
 
-def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> tuple[Stuck | None, ...]:
+def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Stuck | None, ...]]:
     """Why each handle has not arrived, from what it would do alone, with the others and with the mask."""
-    system, count = _system(task, replace(state, damping=task.damping), seen), len(task.pairs)
+    system, count = (yield from _system(task, replace(state, damping=task.damping), seen)), len(task.pairs)
 
     def ahead(of: _System, handle: int, row: int) -> float:
         """How far a step would move a handle, whose rows in the system start at `row`, along its wish."""

@@ -61,19 +61,16 @@ def locate(
     return handles.clamp(handles.new_tensor(-0.5), handles.new_tensor([width, height]) - 0.5)
 
 
-def sensitivity(
-    features: Features, handles: Tensor, patch: Tensor, latents: Tensor, grain: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """J = dp/dw of every handle, and how surely each is held by its surroundings.
+def motion(features: Features, handles: Tensor, patch: Tensor, grain: float = 1.0) -> tuple[Tensor, Tensor]:
+    """What changes with the latent as the handles' places do, and how surely each is held by its surroundings.
 
-    features: of `latents` (N, L, w_dim), one for each handle. -> J (N, 2, L, w_dim) in pixels; (N,): the smaller
-    eigenvalue of G G^T.
+    -> (N, 2), whose derivative is J = dp/dw in pixels, and whose value says nothing; (N,): the smaller eigenvalue of
+    G G^T.
     """
     slope = slopes(features.detach(), handles, patch, grain)  # (N, 2, P C)
     inverse = torch.linalg.solve(_curvature(slope), slope)  # (N, 2, P C)
     moved = -grain * (inverse * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
-    rows = [torch.autograd.grad(moved[:, i].sum(), latents, retain_graph=i == 0)[0] for i in (0, 1)]
-    return torch.stack(rows, dim=1), torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
+    return moved, torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
 
 
 def _likeness(features: Features, lattice: Tensor, template: Tensor, at: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from draggan.course import Course, alone
 from draggan.engine import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
@@ -227,11 +228,15 @@ class Session:
 
         Raises ValueError when there is nothing to drag.
         """
+        return alone(self.course(generator))
+
+    def course(self, generator: Generator) -> Course[DragStep]:
+        """The same drag, for `draggan.course.together`."""
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
-        drag = engine_of(self.engine).drag
-        return drag(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
+        course = engine_of(self.engine).course
+        return course(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":
         """With a change that can be undone."""

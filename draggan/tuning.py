@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from draggan.delta import Delta
 from draggan.distribution import draw
-from draggan.engine import gradients
+from draggan.gradients import gradients
 from draggan.invert import comparisons, psnr, pyramid
 from draggan.stylegan2 import ops
 from draggan.stylegan2.generator import Generator

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan import engine
+from draggan import course
 from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, to_tensor
@@ -370,10 +370,10 @@ def test_windows_change_nothing_of_a_drag(network, pairs, request, monkeypatch):
     latent, config = generator.latent(3, 0.7), DragConfig(max_steps=20)
     windowed = list(drag(generator, latent, pairs, config=config))
 
-    def everywhere(generator, ws, resolution, handles, reach):
-        return whole(generator.trunk(ws, resolution), generator.image_size, len(handles))
+    def everywhere(views):
+        return [whole(v.generator.trunk(v.ws, v.resolution), v.generator.image_size, len(v.handles)) for v in views]
 
-    monkeypatch.setattr(engine, "around", everywhere)
+    monkeypatch.setattr(course, "seen", everywhere)
     plain = list(drag(generator, latent, pairs, config=config))
     assert len(windowed) == len(plain) == 21
     assert plain[-1].handles != plain[0].handles

@@ -1,15 +1,11 @@
-"""A feature map at points of the picture, whole and on windows."""
+"""A feature map at points of the picture."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from draggan.features import around, whole
-from draggan.geometry import Point, to_tensor
+from draggan.features import whole
 from draggan.stylegan2.generator import Trunk
-from tests.networks import tiny_generator
 
 SIZES = [((8, 8), (16, 16)), ((8, 4), (24, 12)), ((16, 16), (8, 8)), ((5, 7), (5, 7)), ((1, 1), (3, 3))]
 
@@ -47,31 +43,3 @@ def test_gradients_of_sample(one_pass):
     features = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     points = torch.rand(2, 3, 2, dtype=torch.float64) * 8
     assert torch.autograd.gradcheck(lambda f: whole(Trunk((f,)), (8, 8), 2).sample(points), (features,))
-
-
-@given(
-    st.lists(st.tuples(st.floats(-0.5, 63.5), st.floats(-0.5, 127.5)), min_size=1, max_size=12),
-    st.floats(0.5, 12),
-)
-@settings(max_examples=40, deadline=None)
-def test_around_reads_the_same_as_the_whole_map(places, reach):
-    generator = tiny_generator(128, width=2).double()
-    ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
-    handles = tuple(Point(x, y) for x, y in places)
-    near = around(generator, ws, 64, handles, reach)
-    everywhere = whole(generator.trunk(ws, 64), generator.image_size, len(handles))
-    corners = torch.tensor([[-1, -1], [-1, 1], [0, 0], [1, -1], [1, 1]], dtype=torch.float64) * reach
-    points = to_tensor(handles, ws)[:, None] + corners
-    torch.testing.assert_close(near.sample(points), everywhere.sample(points), rtol=1e-9, atol=1e-9)
-
-
-def test_windows_are_few_and_shared():
-    generator = tiny_generator(128)
-    ws = generator.latent(1)
-    one = around(generator, ws, 128, [Point(60, 60)], 4)
-    assert one.trunk is None
-    assert len(one.corners) == 1
-    near = around(generator, ws, 128, [Point(60, 60), Point(61, 62), Point(20, 100)], 4)
-    assert near.owners == (0, 0, 1)
-    crowd = [Point(x, y) for x in range(4, 128, 10) for y in range(4, 128, 10)]
-    assert around(generator, ws, 128, crowd, 6).trunk is not None

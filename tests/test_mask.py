@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from draggan import mask as m
-from draggan.features import around, whole
+from draggan.features import whole
 from draggan.geometry import Point
 from draggan.mask import hold
+from draggan.views import around
 from tests.networks import tiny_generator
 
 

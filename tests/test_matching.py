@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from draggan.features import apart, whole
+from draggan.features import whole
 from draggan.geometry import Point, square, to_tensor
-from draggan.matching import describe, locate, sensitivity, slopes
+from draggan.matching import describe, locate, motion, slopes
 from draggan.stylegan2.generator import Trunk
+from draggan.views import around
 from tests.networks import tiny_generator
 
 
@@ -26,11 +27,18 @@ def pattern(shift, size=48):
     return torch.stack(waves)[None]
 
 
+def derivative(moved, latents):
+    """J of (N, 2) that changes with latents (N, L, w_dim), one for each handle. -> (N, 2, L, w_dim)"""
+    rows = [torch.autograd.grad(moved[:, i].sum(), latents, retain_graph=True)[0] for i in (0, 1)]
+    return torch.stack(rows, dim=1)
+
+
 def test_what_is_shifted_moves_with_the_shift():
     latents = torch.zeros(1, 1, 2, dtype=torch.float64, requires_grad=True)  # dx, dy
     features = whole(Trunk((pattern(latents[0, 0]),)), (48, 48), 1)
     place = torch.tensor([[24.0, 23.0]], dtype=torch.float64)
-    jacobian, _ = sensitivity(features, place, square(1, place) * 2, latents)
+    moved, _ = motion(features, place, square(1, place) * 2)
+    jacobian = derivative(moved, latents)
     torch.testing.assert_close(jacobian[0, :, 0], torch.eye(2, dtype=torch.float64), atol=0.15, rtol=0)
 
 
@@ -41,10 +49,10 @@ def test_the_derivative_agrees_with_finite_differences(exact):
     def features(w):
         moving = w[:, :6].expand(2, -1, -1).clone().requires_grad_()
         ws = torch.cat([moving, latent[:, 6:].expand(2, -1, -1)], dim=1)
-        return apart(generator, ws, 64, places, 8), moving
+        return around(generator, ws, 64, places, 8), moving
 
     here, moving = features(latent)
-    jacobian, _ = sensitivity(here, handles, patch, moving)
+    jacobian = derivative(motion(here, handles, patch)[0], moving)
     slope = slopes(here.detach(), handles, patch)
     inverse = torch.linalg.inv(slope @ slope.transpose(1, 2) + 1e-3 * torch.eye(2, dtype=torch.float64)) @ slope
     for seed in range(3):
@@ -59,7 +67,7 @@ def test_the_derivative_agrees_with_finite_differences(exact):
 def test_each_handle_has_its_own_gradient(exact):
     generator, latent, places, _ = exact
     ws = latent.expand(2, -1, -1).clone().requires_grad_()
-    features = apart(generator, ws, 64, places, 4)
+    features = around(generator, ws, 64, places, 4)
     everywhere = whole(generator.trunk(latent, 64), generator.image_size, 2)
     points = to_tensor(places, latent)[:, None]
     torch.testing.assert_close(features.sample(points), everywhere.sample(points))

@@ -105,3 +105,26 @@ def test_crop_has_the_gradient_of_its_parts(corners, count):
     """Squares that overlap, of one map."""
     features = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda f: crop(f, Windows(corners * count, 3)), (features,))
+
+
+@pytest.mark.parametrize("corners", [((0, 1), (2, 2), (0, 1)), ((1, 2), (1, 2), (1, 2))])
+def test_squares_of_several_maps(corners):
+    """Two of one map and one of another, as a plain loop takes them."""
+    features = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    found = crop(features, Windows(corners, 3), (1, 0, 1))
+    for i, ((top, left), square) in enumerate(zip(corners, found, strict=True)):
+        assert torch.equal(square, features[(i + 1) % 2, :, top : top + 3, left : left + 3])
+    assert torch.autograd.gradcheck(lambda f: crop(f, Windows(corners, 3), (1, 0, 1)), (features,))
+
+
+@pytest.mark.parametrize("cost", [1e-9, 1.0])
+def test_windows_of_several_latents(cost, monkeypatch):
+    monkeypatch.setattr(w, "WINDOW_COST", cost)
+    generator = tiny_generator(64).double()
+    ws = torch.randn(2, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
+    windows = Windows(((3, 9), (20, 20), (-2, 5)), 6)
+    maps = generator.trunk(ws, 32).features
+    owners = (0, 1, 0)
+    each = zip(owners, windows.corners, strict=True)
+    expected = torch.cat([crop(maps[i : i + 1], Windows((corner,), 6)) for i, corner in each])
+    torch.testing.assert_close(evaluate(generator, ws, 32, windows, owners), expected, rtol=1e-9, atol=1e-9)

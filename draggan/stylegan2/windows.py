@@ -52,72 +52,83 @@ class Windows:
         return rows, columns, None if inside.all() else inside[:, None]
 
 
-def evaluate(generator: Generator, ws: Latents, resolution: int, windows: Windows) -> Tensor:
+def evaluate(
+    generator: Generator, ws: Latents, resolution: int, windows: Windows, owners: Sequence[int] | None = None
+) -> Tensor:
     """The features of the block of `resolution` on windows of its map. -> (N, C, s, s)
 
-    ws (1, num_ws, w_dim), or (N, num_ws, w_dim): a latent of its own for each window. The same values as in
-    `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
+    ws (S, num_ws, w_dim); owners: the latent of each window; None: the only one, or each its own. The same values as
+    in `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
     """
     config = generator.config
     levels = _levels(config, resolution, windows)
     layers = generator.layers_of(ws)
-    whole, _ = _cheapest(config, levels, latents=max(len(w) for w in layers))
-    x = crop(generator.trunk(ws, config.resolutions[whole]).features, levels[whole])
+    latents = max(len(w) for w in layers)
+    if owners is not None and (latents == 1 or tuple(owners) == tuple(range(latents))):
+        owners = None
+    whole, _ = _cheapest(config, levels, latents)
+    x = crop(generator.trunk(layers, config.resolutions[whole]).features, levels[whole], owners)
+    if owners is not None:
+        rows = torch.tensor(owners, device=x.device)
+        layers = tuple(w if len(w) == 1 else w.index_select(0, rows) for w in layers)  # (N, w_dim)
     for i in range(whole + 1, len(levels)):
         block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
         x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], levels[i - 1], levels[i], size)
     return x
 
 
-def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None) -> float:
+def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None, latents: int = 1) -> float:
     """What the features of a block cost on windows, or whole (None): multiplications per tap, weighed."""
     if windows is None:
-        return sum(_whole_cost(config, i) for i in range(config.resolutions.index(resolution) + 1))
-    return _cheapest(config, _levels(config, resolution, windows))[1]
+        return latents * sum(_whole_cost(config, i) for i in range(config.resolutions.index(resolution) + 1))
+    return _cheapest(config, _levels(config, resolution, windows), latents)[1]
 
 
-def crop(features: Tensor, windows: Windows) -> Tensor:
-    """features (1, C, h, w) -> (N, C, s, s), zero outside the map."""
+def crop(features: Tensor, windows: Windows, owners: Sequence[int] | None = None) -> Tensor:
+    """features (S, C, h, w) -> (N, C, s, s), zero outside the map. owners: as `evaluate` takes them."""
     height, width = features.shape[2:]
     tops, lefts = zip(*windows.corners, strict=True)
     above, before = max(0, -min(tops)), max(0, -min(lefts))
     below, behind = max(0, max(tops) + windows.size - height), max(0, max(lefts) + windows.size - width)
     if above or before or below or behind:
         features = F.pad(features, (before, behind, above, below))
-    return _cut(features, [(t + above, u + before) for t, u in windows.corners], windows.size)
+    return _cut(features, [(t + above, u + before) for t, u in windows.corners], windows.size, owners)
 
 
-def _cut(x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> Tensor:
-    """The squares at corners of x: one of each sample of (N, C, h, w), or all of (1, C, h, w). -> (N, C, s, s)"""
-    if len(set(corners)) == 1:
+def _cut(x: Tensor, corners: Sequence[tuple[int, int]], size: int, owners: Sequence[int] | None = None) -> Tensor:
+    """The squares at corners of x (S, C, h, w) -> (N, C, s, s). owners: the sample of each; None: the only one, or
+    each its own."""
+    if owners is None and len(set(corners)) == 1:
         top, left = corners[0]
         return x[:, :, top : top + size, left : left + size].expand(len(corners), -1, -1, -1)
-    return _Squares.apply(x, corners, size)  # type: ignore[return-value]
+    if owners is None:
+        owners = range(len(corners)) if len(x) > 1 else [0] * len(corners)
+    places = [(i, top, left) for i, (top, left) in zip(owners, corners, strict=True)]
+    return _Squares.apply(x, places, size)  # type: ignore[return-value]
 
 
 class _Squares(torch.autograd.Function):
     """`_cut` whose gradient is summed in one tensor of the size of x: autograd's own makes one a square."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> Tensor:
-        ctx.shape, ctx.corners = x.shape, corners
-        found = x.new_empty(len(corners), x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
-        for square, place in zip(found, _squares(x, corners, size), strict=True):
+    def forward(ctx, x: Tensor, places: Sequence[tuple[int, int, int]], size: int) -> Tensor:
+        ctx.shape, ctx.places = x.shape, places
+        found = x.new_empty(len(places), x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
+        for square, place in zip(found, _squares(x, places, size), strict=True):
             square.copy_(place)
         return found
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
         x = grads[0].new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
-        for place, square in zip(_squares(x, ctx.corners, grads[0].shape[2]), grads[0], strict=True):
+        for place, square in zip(_squares(x, ctx.places, grads[0].shape[2]), grads[0], strict=True):
             place.add_(square)
         return x, None, None
 
 
-def _squares(x: Tensor, corners: Sequence[tuple[int, int]], size: int) -> list[Tensor]:
-    """Views (C, s, s) of the squares at corners of x, as `_cut` takes them."""
-    samples = x.expand(len(corners), -1, -1, -1)
-    return [sample[:, t : t + size, u : u + size] for sample, (t, u) in zip(samples, corners, strict=True)]
+def _squares(x: Tensor, places: Sequence[tuple[int, int, int]], size: int) -> list[Tensor]:
+    """Views (C, s, s) of squares of x. places: sample, top, left of each."""
+    return [x[i, :, top : top + size, left : left + size] for i, top, left in places]
 
 
 def _block(

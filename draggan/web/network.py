@@ -1,8 +1,8 @@
 """The network behind the page: models on their device, and the one worker that runs them.
 
 A step or a picture at a time, first come, first served: each tab waits for one piece of work of every other tab at
-most, and the processor never runs two networks against each other. Models are loaded beside it, in the thread of the
-tab that wants one.
+most, and the processor never runs two networks against each other. Drags of one model take their steps together.
+Models are loaded beside it, in the thread of the tab that wants one.
 """
 
 import time
@@ -26,6 +26,7 @@ from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress
+from draggan.web.turns import Turns
 
 Step = TypeVar("Step")
 
@@ -37,6 +38,7 @@ class Network:
         self._models = models
         self._device = device
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._turns = Turns(self._worker)
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
         self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
         self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()
@@ -61,10 +63,14 @@ class Network:
             yield step
 
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
-        """The steps of a session's drag, each taken on the worker, with the seconds that it took."""
-        steps = self.run(session.run, self._dragging(session))
-        while (timed := self.timed(next, steps, None))[0] is not None:
-            yield timed
+        """The steps of a session's drag, each taken on the worker, with its share of the seconds that it took."""
+        generator = self._dragging(session)
+        course, kind = self.run(session.course, generator), (generator, session.engine)
+        while True:
+            step, seconds = self._turns.step(kind, course, len(session.pairs))
+            if step is None:
+                return
+            yield step, seconds
 
     def download(self, model: str) -> Iterator[Progress]:
         """Brings a model's file, where it is not here yet."""

@@ -1,0 +1,162 @@
+"""What drags see of feature maps: the whole, or windows around their handles, of several drags in one batch."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, chain, islice
+
+import torch
+from torch import Tensor
+
+from draggan.features import Features, whole
+from draggan.geometry import Point, to_cells
+from draggan.stylegan2.generator import Generator, Latents
+from draggan.stylegan2.windows import Windows, evaluate, total_cost
+
+SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right of cells of a map, all included
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a drag wants to see: the features of a block, at least `reach` pixels around each of its handles."""
+
+    generator: Generator
+    ws: Latents  # (1, num_ws, w_dim), or (N, num_ws, w_dim): a latent of its own for each of N handles
+    resolution: int  # of the block
+    handles: tuple[Point, ...]
+    reach: float
+
+    @property
+    def kind(self) -> Hashable:
+        """Views of one kind can be seen together."""
+        return self.generator, self.resolution, self.reach
+
+    @cached_property
+    def layers(self) -> tuple[Tensor, ...]:
+        """The w of each layer. (1 or N, w_dim)"""
+        return self.generator.layers_of(self.ws)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[Box, ...], ...]:
+        """What is read of the map, for each latent."""
+        size, map_size = self.generator.image_size, self.generator.config.map_size(self.resolution)
+        boxes = tuple(_box(handle, self.reach, size, map_size) for handle in self.handles)
+        return (boxes,) if len(self.layers[0]) == 1 else tuple((box,) for box in boxes)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Windows that hold some boxes."""
+
+    corners: tuple[tuple[int, int], ...]  # of the windows
+    owners: tuple[int, ...]  # the window of each box
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """Windows of one side, those of each of some latents."""
+
+    side: int
+    held: tuple[_Held, ...]
+
+    @property
+    def windows(self) -> Windows:
+        return Windows(_joined(self.held).corners, self.side)
+
+    @property
+    def latents(self) -> tuple[int, ...]:
+        """The latent of each window."""
+        return tuple(i for i, held in enumerate(self.held) for _ in held.corners)
+
+
+def around(generator: Generator, ws: Latents, resolution: int, handles: Sequence[Point], reach: float) -> Features:
+    """The features of the block of `resolution` at least `reach` pixels around each handle, the cheapest way.
+
+    ws (1, num_ws, w_dim), or (N, num_ws, w_dim): a latent of its own for each of N handles, so that the gradients of
+    one handle's features are its own. Windows where that pays, overlapping ones of a latent merged; else the whole
+    map. Gradients reach ws.
+    """
+    return seen([View(generator, ws, resolution, tuple(handles), reach)])[0]
+
+
+def seen(views: Sequence[View]) -> list[Features]:
+    """What each of several views of one kind sees, as `around` gives it; all windows are evaluated at once."""
+    covers = [_cover([view]) for view in views]
+    few = [view for view, cover in zip(views, covers, strict=True) if cover]
+    if len(few) > 1 and (shared := _cover(few)):
+        parts = iter(_on_windows(few, shared))
+        return [next(parts) if cover else _everywhere(view) for view, cover in zip(views, covers, strict=True)]
+    each = zip(views, covers, strict=True)
+    return [_on_windows([view], cover)[0] if cover else _everywhere(view) for view, cover in each]
+
+
+def _everywhere(view: View) -> Features:
+    """The whole map of each latent of a view."""
+    generator, trunk = view.generator, view.generator.trunk(view.layers, view.resolution)
+    if len(trunk.features) == 1:
+        return whole(trunk, generator.image_size, len(view.handles))
+    parts, own = trunk.features, tuple(range(len(view.handles)))
+    return Features(parts, ((0, 0),) * len(own), own, generator.config.map_size(view.resolution), generator.image_size)
+
+
+def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
+    generator, resolution = views[0].generator, views[0].resolution
+    layers = views[0].layers if len(views) == 1 else tuple(map(torch.cat, zip(*(v.layers for v in views), strict=True)))
+    held = iter(cover.held)
+    each = [_joined(tuple(islice(held, len(view.boxes)))) for view in views]
+    parts = evaluate(generator, layers, resolution, cover.windows, cover.latents)
+    sizes = generator.config.map_size(resolution), generator.image_size
+    pieces = parts.split([len(own.corners) for own in each])
+    return [Features(piece, own.corners, own.owners, *sizes) for piece, own in zip(pieces, each, strict=True)]
+
+
+def _joined(held: Sequence[_Held]) -> _Held:
+    """The windows of several as those of one."""
+    starts = accumulate((len(each.corners) for each in held), initial=0)
+    owners = tuple(start + i for start, each in zip(starts, held, strict=False) for i in each.owners)
+    return _Held(tuple(chain.from_iterable(each.corners for each in held)), owners)
+
+
+def _cover(views: Sequence[View]) -> _Cover | None:
+    """The windows that are cheapest for all views; None where whole maps are cheaper."""
+    config, resolution = views[0].generator.config, views[0].resolution
+    map_size, boxes = config.map_size(resolution), [own for view in views for own in view.boxes]
+    side = 1 + max(max(bottom - top, right - left) for own in boxes for top, left, bottom, right in own)
+    slacks = SLACKS if any(len(own) > 1 for own in boxes) else SLACKS[:1]
+    sides = [side + slack for slack in slacks if side + slack <= min(map_size)]
+    options = [_Cover(side, tuple(_hold(own, side, map_size) for own in boxes)) for side in sides]
+    costs = [total_cost(config, resolution, option.windows, len(boxes)) for option in options]
+    if not options or min(costs) >= total_cost(config, resolution, None, len(boxes)):
+        return None
+    return options[costs.index(min(costs))]
+
+
+def _hold(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:
+    """Windows of one side that hold every box, first fit, moved onto the map."""
+    unions: list[Box] = []
+    owners = []
+    for top, left, bottom, right in boxes:
+        for i, (t, u, b, r) in enumerate(unions):
+            union = (min(t, top), min(u, left), max(b, bottom), max(r, right))
+            if union[2] - union[0] < side and union[3] - union[1] < side:
+                unions[i] = union
+                owners.append(i)
+                break
+        else:
+            owners.append(len(unions))
+            unions.append((top, left, bottom, right))
+    corners = tuple((min(t, map_size[0] - side), min(u, map_size[1] - side)) for t, u, _, _ in unions)
+    return _Held(corners, tuple(owners))
+
+
+def _box(handle: Point, reach: float, image_size: tuple[int, int], map_size: tuple[int, int]) -> Box:
+    """The cells that bilinear sampling around a handle reads."""
+    middle = torch.tensor([handle.x, handle.y], dtype=torch.float64)
+    low, high = to_cells(torch.stack([middle - reach, middle + reach]), image_size, map_size).tolist()
+    last_y, last_x = map_size[0] - 1, map_size[1] - 1
+    top, left = (min(max(math.floor(v), 0), max(end - 1, 0)) for v, end in ((low[1], last_y), (low[0], last_x)))
+    bottom, right = (min(max(math.floor(v), 0) + 1, end) for v, end in ((high[1], last_y), (high[0], last_x)))
+    return top, left, bottom, right

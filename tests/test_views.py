@@ -1,0 +1,80 @@
+"""What drags see of feature maps, on windows, alone and together."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from draggan.features import whole
+from draggan.geometry import Point, to_tensor
+from draggan.views import View, around, seen
+from tests.networks import tiny_generator
+
+
+@given(
+    st.lists(st.tuples(st.floats(-0.5, 63.5), st.floats(-0.5, 127.5)), min_size=1, max_size=12),
+    st.floats(0.5, 12),
+)
+@settings(max_examples=40, deadline=None)
+def test_around_reads_the_same_as_the_whole_map(places, reach):
+    generator = tiny_generator(128, width=2).double()
+    ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
+    handles = tuple(Point(x, y) for x, y in places)
+    near = around(generator, ws, 64, handles, reach)
+    everywhere = whole(generator.trunk(ws, 64), generator.image_size, len(handles))
+    corners = torch.tensor([[-1, -1], [-1, 1], [0, 0], [1, -1], [1, 1]], dtype=torch.float64) * reach
+    points = to_tensor(handles, ws)[:, None] + corners
+    torch.testing.assert_close(near.sample(points), everywhere.sample(points), rtol=1e-9, atol=1e-9)
+
+
+def test_windows_are_few_and_shared():
+    generator = tiny_generator(128)
+    ws = generator.latent(1)
+    one = around(generator, ws, 128, [Point(60, 60)], 4)
+    assert one.trunk is None
+    assert len(one.corners) == 1
+    near = around(generator, ws, 128, [Point(60, 60), Point(61, 62), Point(20, 100)], 4)
+    assert near.owners == (0, 0, 1)
+    crowd = [Point(x, y) for x in range(4, 128, 10) for y in range(4, 128, 10)]
+    assert around(generator, ws, 128, crowd, 6).trunk is not None
+
+
+PLACES = st.tuples(st.floats(-0.5, 63.5), st.floats(-0.5, 63.5))
+VIEWS = st.lists(st.tuples(st.booleans(), st.lists(PLACES, min_size=1, max_size=8)), min_size=1, max_size=4)
+
+
+@given(VIEWS, st.floats(0.5, 8))
+@settings(max_examples=30, deadline=None)
+def test_together_each_view_is_what_it_is_alone(given_views, reach):
+    """Of one latent for all handles of a view, and of one for each; on windows or whole; with their gradients."""
+    generator = tiny_generator(64).double()
+    rng = torch.Generator().manual_seed(1)
+    asked = []
+    for own, places in given_views:
+        count = len(places) if own else 1
+        ws = torch.randn(count, generator.num_ws, generator.config.w_dim, dtype=torch.float64, generator=rng)
+        asked.append((ws.requires_grad_(), tuple(Point(x, y) for x, y in places)))
+    found = seen([View(generator, ws, 32, handles, reach) for ws, handles in asked])
+    total = torch.zeros((), dtype=torch.float64)
+    for (ws, handles), near in zip(asked, found, strict=True):
+        points = to_tensor(handles, ws)[:, None] + reach * torch.tensor([[-1, 1], [0, 0], [1, -1]], dtype=torch.float64)
+        read = near.sample(points)
+        torch.testing.assert_close(read, around(generator, ws, 32, handles, reach).sample(points), rtol=1e-9, atol=1e-9)
+        total = total + read.square().sum()
+    gradients = torch.autograd.grad(total, [ws for ws, _ in asked])
+    for (ws, handles), ours in zip(asked, gradients, strict=True):
+        points = to_tensor(handles, ws)[:, None] + reach * torch.tensor([[-1, 1], [0, 0], [1, -1]], dtype=torch.float64)
+        read = around(generator, ws, 32, handles, reach).sample(points)
+        torch.testing.assert_close(ours, torch.autograd.grad(read.square().sum(), ws)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_crowd_is_seen_whole_beside_others_on_windows():
+    generator = tiny_generator(128)
+    crowd = tuple(Point(x, y) for x in range(4, 128, 10) for y in range(4, 128, 10))
+    few, many, one = (
+        View(generator, generator.latent(i), 128, handles, 4)
+        for i, handles in enumerate([(Point(60, 60), Point(20, 100)), crowd, (Point(9, 9),)])
+    )
+    found = seen([few, many, one])
+    assert [each.trunk is None for each in found] == [True, False, True]
+    assert [len(each.corners) for each in found] == [2, 1, 1]
+    assert [each.owners for each in (found[0], found[2])] == [(0, 1), (0,)]
