@@ -2,8 +2,8 @@
 
 Each row runs in a process of its own: the engine's steps, and in turn with them, in another process, the same steps
 taken with the whole network as the published applications take them, so that their ratio holds on a machine whose
-speed varies. With `--sessions 1 2 4` a second table: what it costs when that many drag at once, taking turns as they
-do on the page.
+speed varies. With `--sessions 1 2 4` a second table: what it costs when that many drag at once, one after the other
+and together as they do on the page.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from tqdm import tqdm
 import draggan
 from benchmarks.networks import config_f, random_generator
 from benchmarks.whole_network import WholeNetworkDrag
-from draggan import engine, kinematics
+from draggan import course, engine, kinematics
+from draggan.course import Course, together
 from draggan.engine import DragStep
 from draggan.engines import ENGINES, PAPER, engine_of
 from draggan.fixed import FixedRows
@@ -55,7 +56,7 @@ class Row:
     mask: bool
     device: str
     precision: str
-    sessions: int  # drags that take turns
+    sessions: int  # drags that go on at once
     steps: int  # of the engine that are timed
     baseline: int  # steps with the whole network, each after its share of the engine's
 
@@ -65,7 +66,8 @@ class Cost:
     """Milliseconds are medians over the steps."""
 
     row: Row
-    step: float  # with several sessions, of all of them together
+    step: float  # with several sessions, one of each, together
+    in_turns: float  # the same one after the other; 0 for one session
     parts: dict[str, float]  # of a step
     display: float  # the picture of a step
     whole_network: float  # the same step with the whole network
@@ -80,19 +82,24 @@ def measure(row: Row) -> Cost:
     drags = [_endless(generator, row, first) for first in range(1, 1 + row.sessions)]
 
     def step() -> float:
-        return sum(next(drag)[1] for drag in drags)
+        return _seconds(lambda: _stepped(generator, drags))
+
+    def turn() -> float:
+        return sum(_seconds(lambda drag=drag: _stepped(generator, [drag])) for drag in drags)
 
     for _ in range(4):
         step()
-    times, taken = [], []
+    times, taken, turns, faults = [], [], [], 0
     with _timed(generator) as parts:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(row.steps):
             parts.clear()
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             times.append(step())
+            faults += resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
             taken.append(dict(parts))
-        faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / row.steps
-    displays = [_seconds(next(drags[0])[0].image) for _ in range(3)]
+            if row.sessions > 1:
+                turns.append(turn())
+    displays = [_seconds(_stepped(generator, drags[:1]).image) for _ in range(3)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     whole, ratios = [], []
     if row.baseline:
@@ -105,27 +112,31 @@ def measure(row: Row) -> Cost:
     return Cost(
         row,
         1e3 * median(times),
+        1e3 * median(turns) if turns else 0.0,
         {name: 1e3 * median(each.get(name, 0.0) for each in taken) for name in PARTS},
         1e3 * median(displays),
         1e3 * median(whole) if whole else 0.0,
         median(ratios) if ratios else 0.0,
         1e3 * _bare(generator),
         memory,
-        faults,
+        faults / row.steps,
     )
 
 
-def _endless(generator: Generator, row: Row, first: int) -> Iterator[tuple[DragStep, float]]:
-    """Steps of a drag with their seconds; where it ends, those of the drag of another picture."""
+def _endless(generator: Generator, row: Row, first: int) -> Course[DragStep]:
+    """The course of a drag, and where it ends, of the drag of another picture."""
     chosen, mask = engine_of(row.engine), _mask(generator) if row.mask else None
     config = chosen.settings(max_steps=10**6, tolerance=1e-6)
     for seed in count(first, row.sessions):
-        drag = chosen.drag(generator, generator.latent(seed), spread_pairs(generator, row.points), mask, config)
-        step = next(drag)
-        while not step.last:
-            began = time.perf_counter()
-            step = next(drag)
-            yield step, time.perf_counter() - began
+        yield from chosen.course(generator, generator.latent(seed), spread_pairs(generator, row.points), mask, config)
+
+
+def _stepped(generator: Generator, drags: list[Course[DragStep]]) -> DragStep:
+    """Each drag a step on, together. -> the last of the steps"""
+    steps = [found.result() for _, found in together(drags)]
+    _wait(generator)
+    assert steps[-1] is not None, "these drags do not end"
+    return steps[-1]
 
 
 @contextmanager
@@ -157,8 +168,7 @@ def serve_baseline(row: Row) -> None:
 def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     """The seconds that the parts of steps take while it is open, added up."""
     parts: dict[str, float] = defaultdict(float)
-    places = [(engine, "around", "features"), (kinematics, "around", "features"), (kinematics, "apart", "features")]
-    places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
+    places = [(course, "seen", "features"), (engine, "track", "tracking"), (kinematics, "locate", "tracking")]
     places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
     before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
@@ -261,16 +271,18 @@ def table(costs: list[Cost]) -> str:
 
 
 def table_of_sessions(costs: list[Cost]) -> str:
-    """Milliseconds from one step of a session to its next, and MB resident at most, by how many drag at once."""
+    """Milliseconds until each session has made a step, by how many drag at once, and MB resident at most."""
     counts = sorted({c.row.sessions for c in costs})
     found = {(c.row.engine, c.row.network, c.row.points, c.row.sessions): c for c in costs if not c.row.mask}
-    lines = [
-        f"| engine | network | points | {' | '.join(f'{n} sessions, ms | MB' for n in counts)} |",
-        f"|---|---|---|{'---|---|' * len(counts)}",
-    ]
+
+    def cells(cost: Cost) -> str:
+        turns = f"{cost.in_turns:.1f} / " if cost.row.sessions > 1 else ""
+        return f"{turns}{cost.step:.1f} | {cost.memory:.0f}"
+
+    heads = [f"{n} in turns / together, ms | MB" if n > 1 else "1 session, ms | MB" for n in counts]
+    lines = [f"| engine | network | points | {' | '.join(heads)} |", f"|---|---|---|{'---|---|' * len(counts)}"]
     for case in dict.fromkeys(key[:-1] for key in found):
-        cells = " | ".join(f"{found[(*case, n)].step:.1f} | {found[(*case, n)].memory:.0f}" for n in counts)
-        lines.append(f"| {' | '.join(map(str, case))} | {cells} |")
+        lines.append(f"| {' | '.join(map(str, case))} | {' | '.join(cells(found[(*case, n)]) for n in counts)} |")
     return "\n".join(lines)
 
 

@@ -22,7 +22,10 @@ def test_a_row_has_its_costs(engine, monkeypatch):
 def test_sessions_have_a_table_of_their_own(monkeypatch):
     monkeypatch.setattr(step, "network", lambda name: tiny_generator(64))
     costs = [measure(Row("draggan", "tiny", 1, False, "cpu", "fp32", n, steps=1, baseline=0)) for n in (1, 2)]
-    assert f"| draggan | tiny | 1 | {costs[0].step:.1f} | " in table_of_sessions(costs)
+    one, two = costs
+    assert one.in_turns == 0 < two.in_turns
+    row = f"| draggan | tiny | 1 | {one.step:.1f} | {one.memory:.0f} | {two.in_turns:.1f} / {two.step:.1f} | "
+    assert row in table_of_sessions(costs)
 
 
 @pytest.mark.parametrize("masked", [False, True])
