@@ -1,13 +1,12 @@
 """The network behind the page: models on their device, and the one worker that runs them.
 
-A step or a picture at a time, first come, first served: each tab waits for one piece of work of every other tab at
-most, and the processor never runs two networks against each other. Drags of one model take their steps together.
-Models are loaded beside it, in the thread of the tab that wants one.
+A step or a picture at a time, in turns: the processor never runs two networks against each other. Models are loaded
+beside it, in the thread of the tab that wants one.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -37,8 +36,7 @@ class Network:
     def __init__(self, models: ModelCache, device: str) -> None:
         self._models = models
         self._device = device
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
-        self._turns = Turns(self._worker)
+        self._turns = Turns()
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
         self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
         self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()
@@ -46,7 +44,7 @@ class Network:
 
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""
-        return self._worker.submit(work, *args).result()
+        return self._turns.submit(work, *args).result()
 
     def timed(self, work: Callable, *args: Any) -> tuple[Any, float]:
         """What some work gives, and the seconds that it took, without the time in which it waited for its turn."""
@@ -65,12 +63,8 @@ class Network:
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
         """The steps of a session's drag, each taken on the worker, with its share of the seconds that it took."""
         generator = self._dragging(session)
-        course, kind = self.run(session.course, generator), (generator, session.engine)
-        while True:
-            step, seconds = self._turns.step(kind, course, len(session.pairs))
-            if step is None:
-                return
-            yield step, seconds
+        course = self.run(session.course, generator)
+        yield from self._turns.drag((generator, session.engine), course, len(session.pairs))
 
     def download(self, model: str) -> Iterator[Progress]:
         """Brings a model's file, where it is not here yet."""
@@ -127,11 +121,11 @@ class Network:
             try:
                 if next(parts, done) is done:
                     return done.set_result(None)
-                self._worker.submit(part)
+                self._turns.submit(part)
             except BaseException as error:
                 done.set_exception(error)
 
-        self._worker.submit(part)
+        self._turns.submit(part)
         return done
 
     def rehearsal(self, model: str) -> Future[None] | None:

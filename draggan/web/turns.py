@@ -1,69 +1,111 @@
-"""Whose turn it is to drag: drags of one kind that wait for their next step take it together."""
+"""Whose turn it is at the network: one piece of work at a time, on one thread, first come, first served.
 
+Steps of drags of one kind are taken together, where it keeps nobody waiting for a second turn of one of them.
+"""
+
+import math
 import time
-from collections import deque
-from collections.abc import Hashable
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
+from typing import Any
 
 from draggan.course import Course, together
 from draggan.engine import DragStep
 
-HANDLES = 16  # of the drags that take a step together, or one drag's: with more, a step of each costs no less
+HANDLES = 8  # of the drags that take a step together, or one drag's: with more, a step of each costs no less
+
+
+@dataclass(frozen=True, eq=False)
+class _Drag:
+    kind: Hashable
+    course: Course[DragStep]
+    handles: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A drag that waits for its next step."""
+    """Who waits for what."""
 
-    course: Course[DragStep]
-    handles: int
-    turn: "Future[tuple[DragStep | None, float]]"
+    came: int  # turns that had begun by then
+    work: Callable[[], Any] | _Drag  # of a drag the next step
+    done: Future[Any]
 
 
 class Turns:
-    """The drags that wait, first come, first served, each taking along those of its kind that came after it."""
+    """The line of those who wait for the network."""
 
-    def __init__(self, worker: Executor) -> None:
-        self._worker = worker
-        self._waiting: dict[Hashable, deque[_Waiting]] = {}
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._line: list[_Waiting] = []
+        self._turn = 0  # turns that have begun
         self._changing = Lock()
 
-    def step(self, kind: Hashable, course: Course[DragStep], handles: int) -> tuple[DragStep | None, float]:
-        """The next step of a drag, None at its end, and its share of the seconds that it took.
+    def submit(self, work: Callable, *args: Any) -> Future[Any]:
+        """`work(*args)` when it is its turn."""
+        return self._wait(partial(work, *args))
 
-        kind: drags of one kind ask the network for the same things, of different places.
+    def drag(self, kind: Hashable, course: Course[DragStep], handles: int) -> Iterator[tuple[DragStep, float]]:
+        """The steps of a drag, each with its share of the seconds that those took which were taken together.
+
+        kind: drags of one kind ask the network for the same things, at different places.
         """
-        waiting = _Waiting(course, handles, Future())
-        with self._changing:
-            self._waiting.setdefault(kind, deque()).append(waiting)
-        self._worker.submit(self._take, kind)
-        return waiting.turn.result()
+        drag = _Drag(kind, course, handles)
+        while (taken := self._wait(drag).result())[0] is not None:
+            yield taken
 
-    def _take(self, kind: Hashable) -> None:
-        """A step of the first drag that waits, and of others; of none where another's turn has taken all along."""
-        drags = self._taken(kind)
-        began = time.monotonic()
+    def _wait(self, work: Callable[[], Any] | _Drag) -> Future[Any]:
+        with self._changing:
+            waiting = _Waiting(self._turn, work, Future())
+            self._line.append(waiting)
+        self._worker.submit(self._take)
+        return waiting.done
+
+    def _take(self) -> None:
+        """The next turn; none where those who waited were all taken along."""
+        with self._changing:
+            if not self._line:
+                return
+            self._turn += 1
+            first = self._line.pop(0)
+            taken = [first, *self._along(first.work)] if isinstance(first.work, _Drag) else [first]
         try:
-            for i, step in together([drag.course for drag in drags]):
-                seconds = (time.monotonic() - began) / len(drags)
-                if error := step.exception():
-                    drags[i].turn.set_exception(error)
-                else:
-                    drags[i].turn.set_result((step.result(), seconds))
+            if isinstance(first.work, _Drag):
+                self._step(taken)
+            else:
+                first.done.set_result(first.work())
         except BaseException as error:
-            for drag in drags:
-                if not drag.turn.done():
-                    drag.turn.set_exception(error)
-            raise
+            for waiting in taken:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
 
-    def _taken(self, kind: Hashable) -> list[_Waiting]:
-        """Those whose turn it is now. They wait no more."""
-        with self._changing:
-            line, drags = self._waiting.get(kind, deque()), []
-            while line and (not drags or sum(drag.handles for drag in (*drags, line[0])) <= HANDLES):
-                drags.append(line.popleft())
-            if not line:
-                self._waiting.pop(kind, None)
-        return drags
+    def _along(self, first: _Drag) -> list[_Waiting]:
+        """Takes out of the line who takes a step with a drag.
+
+        That is whoever is of its kind, as far as there is room, and overtakes only who came in the same turn: so its
+        step is the first thing that these wait for because of it.
+        """
+        handles, since = first.handles, math.inf
+        along: list[_Waiting] = []
+        for waiting in self._line:
+            drag = waiting.work
+            fits = isinstance(drag, _Drag) and drag.kind == first.kind and handles + drag.handles <= HANDLES
+            if isinstance(drag, _Drag) and fits and waiting.came <= since:
+                handles += drag.handles
+                along.append(waiting)
+            else:
+                since = min(since, waiting.came)
+        self._line = [waiting for waiting in self._line if waiting not in along]
+        return along
+
+    def _step(self, taken: list[_Waiting]) -> None:
+        """A step of drags. Each has its own as soon as it is there, or the error of its drag."""
+        began = time.monotonic()
+        courses = [waiting.work.course for waiting in taken if isinstance(waiting.work, _Drag)]
+        for i, step in together(courses):
+            if error := step.exception():
+                taken[i].done.set_exception(error)
+            else:
+                taken[i].done.set_result((step.result(), (time.monotonic() - began) / len(taken)))
