@@ -1,4 +1,4 @@
-"""A feature map as the drag reads it: at points of the picture, whole or only on windows around the handles."""
+"""A feature map, or parts of it, as the drag reads it: at points of the picture."""
 
 from dataclasses import dataclass, replace
 
