@@ -47,6 +47,7 @@ def _web(args: argparse.Namespace) -> None:
     from draggan.precision import precision_of
     from draggan.web.app import ServerConfig, build, serve
     from draggan.web.limits import accounts, size
+    from draggan.web.sent import kept_while_serving
 
     config = ServerConfig(
         host=args.host,
@@ -60,14 +61,15 @@ def _web(args: argparse.Namespace) -> None:
     device = str(models.pick_device(args.device))
     models.fetch(args.model, args.checkpoints)
     cache = ModelCache(folder=args.checkpoints, precision=args.precision)
-    generator = cache.load(args.model, device)
-    page = build(cache, device, args.model, config.max_users)
-    address = serve(page, config)
-    if not address.rstrip("/").endswith(f":{args.port}"):
-        print(f"Port {args.port} is taken.")
-    threads = f"{torch.get_num_threads()} threads, " if device == "cpu" else ""
-    print(f"draggan on {device} ({threads}drags in {precision_of(generator)}): {address}", flush=True)
-    page.block_thread()
+    with kept_while_serving():
+        generator = cache.load(args.model, device)
+        page = build(cache, device, args.model, config.max_users)
+        address = serve(page, config)
+        if not address.rstrip("/").endswith(f":{args.port}"):
+            print(f"Port {args.port} is taken.")
+        threads = f"{torch.get_num_threads()} threads, " if device == "cpu" else ""
+        print(f"draggan on {device} ({threads}drags in {precision_of(generator)}): {address}", flush=True)
+        page.block_thread()
 
 
 def _image(args: argparse.Namespace) -> None:

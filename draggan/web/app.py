@@ -29,7 +29,8 @@ TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
-IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away
+IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away, and what was sent and is not used
+CLEAN_SECONDS = 3600  # from one look for that to the next
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
@@ -78,7 +79,8 @@ class Page(gr.Blocks):
     """
 
     def __init__(self) -> None:
-        super().__init__(title="draggan", analytics_enabled=False, fill_width=True)
+        old = CLEAN_SECONDS, IDLE_SECONDS
+        super().__init__(title="draggan", analytics_enabled=False, fill_width=True, delete_cache=old)
         self.listeners = Listeners()
 
     def get_config_file(self) -> Any:

@@ -25,6 +25,7 @@ from draggan.session import Session, new_session
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress
+from draggan.web.sent import use
 from draggan.web.turns import Turns
 
 Step = TypeVar("Step")
@@ -72,6 +73,7 @@ class Network:
 
     def generator(self, model: str) -> Generator:
         """The model, loaded where it is not yet."""
+        use(model)
         return self._models.load(model, self._device)
 
     def generator_of(self, session: Session) -> Generator:

@@ -1,0 +1,82 @@
+"""What users send goes when it is not used any more, and with the server."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio.utils import get_upload_folder
+
+from draggan.cache import ModelCache
+from draggan.web import app
+from draggan.web.app import ServerConfig
+from draggan.web.sent import FOLDER, kept_while_serving, use
+from tests.browser import serving
+
+
+def send(address, name, content=b"a picture of somebody"):
+    """-> where the server keeps it"""
+    with httpx.Client(base_url=address, trust_env=False) as http:
+        answer = http.post("gradio_api/upload", files={"files": (name, content)})
+    assert answer.status_code == 200
+    return Path(answer.json()[0])
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_folder_is_the_servers_own_and_goes_with_it(told, tmp_path, monkeypatch):
+    monkeypatch.delenv(FOLDER, raising=False)
+    if told:
+        monkeypatch.setenv(FOLDER, str(tmp_path / "new"))
+    before = os.environ.get(FOLDER), signal.getsignal(signal.SIGTERM)
+    with kept_while_serving() as folder:
+        assert get_upload_folder() == str(folder)
+        assert not told or folder.parent == tmp_path / "new"
+        (folder / "hash").mkdir()
+        (folder / "hash" / "me.png").write_bytes(b"me")
+    assert not folder.exists()
+    assert (os.environ.get(FOLDER), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path):
+    with serving(tmp_path, 17948, **{FOLDER: str(tmp_path / "sent")}) as address:
+        path = send(address, "me.png")
+        assert path.read_bytes() == b"a picture of somebody"
+        assert len(list((tmp_path / "sent").glob("draggan-*"))) == 1
+        assert path.is_relative_to(tmp_path / "sent")
+    assert not list((tmp_path / "sent").glob("draggan-*"))
+
+
+def test_what_is_not_used_is_put_away_and_what_is_stays(plush, tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "CLEAN_SECONDS", 0.2)
+    monkeypatch.setattr(app, "IDLE_SECONDS", 3)
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+
+    class Shelf(ModelCache):
+        def load(self, name_or_path, device="auto"):
+            return plush
+
+    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
+    try:
+        here = app.serve(page, ServerConfig(port=17949))
+        left, used = send(here, "me.png"), send(here, "mine.pkl", b"a model")
+        modified, until = used.stat().st_mtime_ns, time.monotonic() + 30
+        while left.exists() and time.monotonic() < until:
+            use(str(used))
+            time.sleep(0.1)
+        assert not left.exists()
+        assert used.read_bytes() == b"a model"
+        assert used.stat().st_mtime_ns == modified, "it would be loaded again"
+    finally:
+        page.close()
+
+
+def test_files_that_nobody_sent_are_not_touched(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path / "sent"))
+    mine = tmp_path / "mine.pkl"
+    mine.write_bytes(b"a model")
+    before = mine.stat().st_ctime_ns
+    for file in (mine, tmp_path / "sent" / "gone.pkl", "plush-256"):
+        use(str(file))
+    assert mine.stat().st_ctime_ns == before
