@@ -61,8 +61,8 @@ def _web(args: argparse.Namespace) -> None:
     device = str(models.pick_device(args.device))
     models.fetch(args.model, args.checkpoints)
     cache = ModelCache(folder=args.checkpoints, precision=args.precision)
+    generator = cache.load(args.model, device)
     with kept_while_serving():
-        generator = cache.load(args.model, device)
         page = build(cache, device, args.model, config.max_users)
         address = serve(page, config)
         if not address.rstrip("/").endswith(f":{args.port}"):

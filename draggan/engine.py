@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.adam import Means, adam
-from draggan.course import Course, Derivatives, alone
+from draggan.course import Course, Derivatives, drag_of
 from draggan.features import Features
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
@@ -122,14 +122,14 @@ class _ForwardPass:
         return generator.picture(trunk or Trunk(()), self.latent, resolution=resolution)
 
 
-def drag(
+def course(
     generator: Generator,
     latent: Tensor,
     pairs: Sequence[DragPair],
     mask: Tensor | None = None,
     config: DragConfig = DragConfig(),
     resume: DragState | None = None,
-) -> Iterator[DragStep]:
+) -> Course[DragStep]:
     """Moves each handle to its target by small steps of the latent, yielding after each.
 
     latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
@@ -144,24 +144,15 @@ def drag(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the optimisation diverges.
     """
-    return alone(course(generator, latent, pairs, mask, config, resume))
-
-
-def course(
-    generator: Generator,
-    latent: Tensor,
-    pairs: Sequence[DragPair],
-    mask: Tensor | None = None,
-    config: DragConfig = DragConfig(),
-    resume: DragState | None = None,
-) -> Course[DragStep]:
-    """The same drag, for `draggan.course.together`."""
     config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
     pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
     channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
     if resume is not None and any(template.shape != (channels,) for template in resume.templates):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+drag = drag_of(course)
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:

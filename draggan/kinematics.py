@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from draggan.course import Course, Derivatives, Part, alone
+from draggan.course import Course, Derivatives, Part, drag_of
 from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
 from draggan.features import Features
 from draggan.fixed import Change, FixedRows
@@ -97,24 +97,6 @@ class KinematicStep(DragStep):
     counted as d^2 and beyond the stride s as s (2 d - s), and the square of what has changed outside a mask."""
 
 
-def drag(
-    generator: Generator,
-    latent: Tensor,
-    pairs: Sequence[DragPair],
-    mask: Tensor | None = None,
-    config: KinematicConfig = KinematicConfig(),
-    resume: DragState | None = None,
-) -> Iterator[KinematicStep]:
-    """Moves each handle to its target, all at once, yielding after each step.
-
-    Arguments, order of steps and errors are those of `draggan.engine.drag`. A drag that no longer comes nearer ends,
-    and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
-    mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
-    ("limit").
-    """
-    return alone(course(generator, latent, pairs, mask, config, resume))
-
-
 def course(
     generator: Generator,
     latent: Tensor,
@@ -123,7 +105,13 @@ def course(
     config: KinematicConfig = KinematicConfig(),
     resume: DragState | None = None,
 ) -> Course[KinematicStep]:
-    """The same drag, for `draggan.course.together`."""
+    """Moves each handle to its target, all at once, yielding after each step.
+
+    Arguments, order of steps and errors are those of `draggan.engine.drag`. A drag that no longer comes nearer ends,
+    and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
+    mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
+    ("limit").
+    """
     if resume is not None and not isinstance(resume, KinematicState):
         raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
     config = replace(
@@ -150,6 +138,9 @@ def course(
     )
     task = _task(generator, start.origin, pairs, mask, config)
     return _drag(task, start)
+
+
+drag = drag_of(course)
 
 
 def prepare(

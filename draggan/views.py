@@ -104,7 +104,7 @@ def _everywhere(view: View) -> Features:
 
 def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
     generator, resolution = views[0].generator, views[0].resolution
-    layers = views[0].layers if len(views) == 1 else tuple(map(torch.cat, zip(*(v.layers for v in views), strict=True)))
+    layers = tuple(map(torch.cat, zip(*(view.layers for view in views), strict=True)))
     held = iter(cover.held)
     each = [_joined(tuple(islice(held, len(view.boxes)))) for view in views]
     parts = evaluate(generator, layers, resolution, cover.windows, cover.latents)

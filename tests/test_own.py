@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from draggan.cache import ModelCache
 from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.invert import psnr
@@ -24,19 +23,11 @@ from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Framing, Own
 from tests.networks import tiny_generator
+from tests.shelf import Shelf
 
 SIZE = (64, 64)
 TAB = SimpleNamespace(session_hash="a")  # of a request
 OTHER = SimpleNamespace(session_hash="b")
-
-
-class Shelf(ModelCache):
-    def __init__(self, generator):
-        super().__init__()
-        self.generator = generator
-
-    def load(self, name_or_path, device="auto"):
-        return self.generator
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from draggan.cache import ModelCache
 from draggan.web import app
-from draggan.web.app import ServerConfig
 from draggan.web.sent import FOLDER, kept_while_serving, use
 from tests.browser import serving
+from tests.shelf import serve
 
 
 def send(address, name, content=b"a picture of somebody"):
@@ -52,14 +51,8 @@ def test_what_is_not_used_is_put_away_and_what_is_stays(plush, tmp_path, monkeyp
     monkeypatch.setattr(app, "CLEAN_SECONDS", 0.2)
     monkeypatch.setattr(app, "IDLE_SECONDS", 3)
     monkeypatch.setenv(FOLDER, str(tmp_path))
-
-    class Shelf(ModelCache):
-        def load(self, name_or_path, device="auto"):
-            return plush
-
-    page = app.build(Shelf(), "cpu", "plush-256", max_users=5)
+    page, here = serve(plush, 17949, max_users=5)
     try:
-        here = app.serve(page, ServerConfig(port=17949))
         left, used = send(here, "me.png"), send(here, "mine.pkl", b"a model")
         modified, until = used.stat().st_mtime_ns, time.monotonic() + 30
         while left.exists() and time.monotonic() < until:

@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
-from draggan.cache import ModelCache
 from draggan.web import app, handlers
 from draggan.web.app import ServerConfig
 from draggan.web.limits import accounts, size
 from draggan.web.presence import Drags, Listeners, Places
+from tests.shelf import serve
 
 
 def test_tabs_wait_in_the_order_in_which_they_came():
@@ -122,17 +122,6 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
             await tab.stop()
 
     asyncio.run(run())
-
-
-def serve(generator, port, max_users):
-    """A page in this process, and its address."""
-
-    class Shelf(ModelCache):
-        def load(self, name_or_path, device="auto"):
-            return generator
-
-    page = app.build(Shelf(), "cpu", "plush-256", max_users=max_users)
-    return page, app.serve(page, ServerConfig(port=port))
 
 
 def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):

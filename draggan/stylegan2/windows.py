@@ -63,14 +63,14 @@ def evaluate(
     config = generator.config
     levels = _levels(config, resolution, windows)
     layers = generator.layers_of(ws)
-    latents = max(len(w) for w in layers)
+    latents = len(layers[0])
     if owners is not None and (latents == 1 or tuple(owners) == tuple(range(latents))):
         owners = None
     whole, _ = _cheapest(config, levels, latents)
     x = crop(generator.trunk(layers, config.resolutions[whole]).features, levels[whole], owners)
     if owners is not None:
         rows = torch.tensor(owners, device=x.device)
-        layers = tuple(w if len(w) == 1 else w.index_select(0, rows) for w in layers)  # (N, w_dim)
+        layers = tuple(w.index_select(0, rows) for w in layers)  # (N, w_dim)
     for i in range(whole + 1, len(levels)):
         block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
         x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], levels[i - 1], levels[i], size)

@@ -91,8 +91,12 @@ class Turns:
         along: list[_Waiting] = []
         for waiting in self._line:
             drag = waiting.work
-            fits = isinstance(drag, _Drag) and drag.kind == first.kind and handles + drag.handles <= HANDLES
-            if isinstance(drag, _Drag) and fits and waiting.came <= since:
+            if (
+                isinstance(drag, _Drag)
+                and drag.kind == first.kind
+                and handles + drag.handles <= HANDLES
+                and waiting.came <= since
+            ):
                 handles += drag.handles
                 along.append(waiting)
             else:

@@ -1,0 +1,23 @@
+"""A page in this process, whose models are generators that are there already."""
+
+from draggan.cache import ModelCache
+from draggan.stylegan2.generator import Generator
+from draggan.web import app
+from draggan.web.app import Page, ServerConfig
+
+
+class Shelf(ModelCache):
+    """One generator under every name."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def load(self, name_or_path, device="auto"):
+        return self.generator
+
+
+def serve(generator: Generator, port: int, max_users: int) -> tuple[Page, str]:
+    """The page, to be closed, and its address."""
+    page = app.build(Shelf(generator), "cpu", "plush-256", max_users=max_users)
+    return page, app.serve(page, ServerConfig(port=port))
