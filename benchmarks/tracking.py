@@ -22,11 +22,11 @@ import draggan
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector, ends, marks
 from draggan.engine import DragConfig, track
-from draggan.features import Features
+from draggan.features import Features, whole
 from draggan.geometry import square, to_points
 from draggan.kinematics import KinematicConfig
-from draggan.matching import describe, locate
-from draggan.stylegan2.generator import Generator
+from draggan.matching import describe, lattice, locate
+from draggan.stylegan2.generator import Generator, Trunk
 from draggan.views import around
 
 STRIDE = 4  # pixels that the farthest landmark moves between two pictures of the path
@@ -54,7 +54,8 @@ def published(features: Features, handles: Tensor, templates: Tensor | None) -> 
     """The nearest feature by L1, to whole pixels (Pan et al. 2023, equation 3)."""
     if templates is None:
         return handles, features.sample(handles[:, None])[:, 0]
-    return track(features, handles, templates, DragConfig().r2 * max(features.image_size)), templates
+    around = square(DragConfig().r2 * max(features.image_size), handles)
+    return track(features, handles, templates, around), templates
 
 
 def matching(features: Features, handles: Tensor, templates: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -63,7 +64,7 @@ def matching(features: Features, handles: Tensor, templates: Tensor | None) -> t
     patch = square(1, handles) * (config.spacing * side)
     if templates is None:
         return handles, describe(features, handles[:, None], patch)[:, 0]
-    handles = locate(features, handles, templates, patch, config.search * side)
+    handles = locate(features, handles, templates, patch, lattice(patch, config.search * side))
     here = describe(features, handles[:, None], patch)[:, 0]
     return handles, templates + config.renewal * (here - templates)
 
@@ -92,7 +93,7 @@ def block(resolution: int) -> Look:
 def picture(generator: Generator, ws: Tensor, handles: Tensor) -> Features:
     """The picture's own colours."""
     size = generator.image_size
-    return Features(generator.render(ws), ((0, 0),), (0,) * len(handles), size, size)
+    return whole(Trunk((generator.render(ws),)), size, len(handles))
 
 
 TRACKERS: dict[str, tuple[Look, Follow]] = {

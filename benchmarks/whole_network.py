@@ -21,7 +21,8 @@ class WholeNetworkDrag:
     def __init__(
         self, generator: Generator, latent: Tensor, pairs: list[DragPair], mask: Tensor | None = None, lr: float = 2e-3
     ) -> None:
-        self.generator, self.mask, self.size = generator, mask, generator.image_size
+        self.generator, self.size = generator, generator.image_size
+        self.mask = None if mask is None else mask.to(latent.device)
         self.r1, self.r2 = round(3 / 512 * max(self.size)), round(12 / 512 * max(self.size))
         self.weights = {m: m.weight.contiguous() for m in generator.modules() if isinstance(m, SynthesisLayer)}
         self.fixed = latent[:, 6:]
@@ -30,7 +31,7 @@ class WholeNetworkDrag:
         self.handles = [(round(p.handle.x), round(p.handle.y)) for p in pairs]
         self.targets = [(p.target.x, p.target.y) for p in pairs]
         rows, columns = torch.arange(self.size[0]).float(), torch.arange(self.size[1]).float()
-        self.grid = torch.meshgrid(rows, columns, indexing="ij")
+        self.grid = [axis.to(latent.device) for axis in torch.meshgrid(rows, columns, indexing="ij")]
         with torch.no_grad():
             self.first = self._forward()[1]
         self.templates = [self.first[0, :, y, x] for x, y in self.handles]
@@ -50,9 +51,9 @@ class WholeNetworkDrag:
         loss = features.new_zeros(())
         for (x, y), (tx, ty) in zip(self.handles, self.targets, strict=True):
             rows, columns = torch.where((self.grid[0] - y) ** 2 + (self.grid[1] - x) ** 2 < self.r1**2)
-            direction = F.normalize(torch.tensor([float(tx - x), float(ty - y)]), dim=0)
+            direction = F.normalize(features.new_tensor([float(tx - x), float(ty - y)]), dim=0)
             places = torch.stack([columns + direction[0], rows + direction[1]], dim=1)
-            normalised = places / (torch.tensor([self.size[1], self.size[0]]) - 1) * 2 - 1
+            normalised = places / (places.new_tensor([self.size[1], self.size[0]]) - 1) * 2 - 1
             ahead = F.grid_sample(features, normalised[None, None], align_corners=True)[0, :, 0]
             loss = loss + (features[0, :, rows, columns].detach() - ahead).abs().mean()
         if self.mask is not None:

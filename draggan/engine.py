@@ -15,11 +15,12 @@ from torch import Tensor
 
 from draggan.adam import Means, adam
 from draggan.course import Course, Derivatives, drag_of
-from draggan.features import Features
+from draggan.features import Features, recorded
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
 from draggan.stylegan2.generator import Generator, Trunk
+from draggan.stylegan2.recordings import received
 from draggan.views import View
 
 Space = Literal["w_plus", "w"]
@@ -183,14 +184,14 @@ def check(
     return pairs, mask
 
 
-def motion_supervision(features: Features, handles: Tensor, targets: Tensor, radius: float) -> Tensor:
+def motion_supervision(features: Features, handles: Tensor, targets: Tensor, offsets: Tensor) -> Tensor:
     """Equation 1, first term: the features around each handle shall come one pixel nearer to its target.
 
-    handles, targets (N, 2) and radius in pixels -> a scalar: the sum over the handles of the mean over disc and
-    channels of |sg F(q) - F(q + d)|.
+    handles, targets (N, 2) in pixels, offsets (K, 2): the `disc` of r1 -> a scalar: the sum over the handles of the
+    mean over disc and channels of |sg F(q) - F(q + d)|.
     """
     direction = F.normalize(targets - handles, dim=1, eps=1e-12)  # (N, 2); 0 where handle and target coincide
-    places = handles[:, None] + disc(radius, handles)  # (N, K, 2)
+    places = handles[:, None] + offsets  # (N, K, 2)
     there = inside(places, features.image_size)  # (N, K)
     now = features.detach().sample(places)  # (N, K, C)
     ahead = features.sample(places + direction[:, None])  # (N, K, C)
@@ -198,13 +199,13 @@ def motion_supervision(features: Features, handles: Tensor, targets: Tensor, rad
     return (difference.sum(dim=1) / there.sum(dim=1)).sum()
 
 
-def track(features: Features, handles: Tensor, templates: Tensor, half_width: float) -> Tensor:
+def track(features: Features, handles: Tensor, templates: Tensor, offsets: Tensor) -> Tensor:
     """Equation 3: each handle goes to the place around it whose features are nearest to its template, by L1.
 
-    handles (N, 2) and half_width in pixels, templates (N, C) -> handles (N, 2). Never leaves the picture; of
-    places equally near the one closest to the handle is taken.
+    handles (N, 2) in pixels, templates (N, C), offsets (K, 2): the `square` of r2 -> handles (N, 2). Never leaves the
+    picture; of places equally near the one closest to the handle is taken.
     """
-    offsets, found = square(half_width, handles), []  # (K, 2)
+    found = []
     for i, template in enumerate(templates):  # one by one, because the features of all candidates at once are large
         places = handles[i] + offsets  # (K, 2)
         there = features.of(i).sample(places[None])[0]  # (K, C)
@@ -212,6 +213,14 @@ def track(features: Features, handles: Tensor, templates: Tensor, half_width: fl
         nearest = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()
         found.append(places.index_select(0, nearest[None]))  # as an index it would be read, which waits for it
     return torch.cat(found)
+
+
+def _followed(
+    features: Features, places: Tensor, templates: Tensor, targets: Tensor, near: Tensor, around: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where the handles are now, and the loss there. near, around (K, 2): the disc of r1, the square of r2."""
+    handles = track(features.detach(), places, templates, around)
+    return handles, motion_supervision(features, handles, targets, near)
 
 
 def _drag(
@@ -235,9 +244,10 @@ def _drag(
         means: Means = {}
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
             means = {name: t.to(moving) for name, t in start.adam.items()}
+        targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
+        near, around = disc(r1, base), square(r2, base)  # (K, 2) each
 
     held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
-    targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
     places, known = _references(start, pairs)
     templates, kept = None, ()  # (N, C); the same as a state keeps them
     first = index = start.index
@@ -246,15 +256,15 @@ def _drag(
             ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
         features: Features = yield View(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
         with gradients():
-            looked, handles = places, to_tensor(places, base)
+            looked, before = places, to_tensor(places, base)
             if templates is None:
-                templates = _completed(known, features.detach(), handles)
+                templates = _completed(known, features.detach(), before)
                 kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
-            handles = track(features.detach(), handles, templates, r2)
-            loss = motion_supervision(features, handles, targets, r1)
+            given = before, templates, targets, near, around
+            handles, loss = recorded(quick.recordings, _followed, (), features, *given)
             if held:
                 loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
-        now, found, said, *averages = _read(torch.stack(ws, dim=1), handles, loss, *means.values())
+        now, found, said, *averages = received(torch.stack(ws, dim=1), handles, loss, *means.values())
         places = to_points(found)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(said):
@@ -289,13 +299,6 @@ def _drag(
 def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = None) -> _ForwardPass:
     """What a step draws its picture from: a latent, and of the network what is known of it."""
     return _ForwardPass(generator, latent, trunk)
-
-
-def _read(*tensors: Tensor) -> list[Tensor]:
-    """Copies of small tensors of one type, on the CPU: an accelerator is waited for once."""
-    flat = torch.cat([t.detach().flatten().to(tensors[0]) for t in tensors]).cpu()
-    parts = flat.split([t.numel() for t in tensors])
-    return [part.reshape(t.shape).clone() for part, t in zip(parts, tensors, strict=True)]
 
 
 def _start(latent: Tensor) -> DragState:

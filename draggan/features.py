@@ -1,5 +1,6 @@
 """A feature map, or parts of it, as the drag reads it: at points of the picture."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from draggan.geometry import to_cells
 from draggan.stylegan2.generator import Trunk
+from draggan.stylegan2.recordings import Function, Recordings
 
 IN_ONE_PASS = ("cpu",)  # devices on which the library sums weighted rows without a copy of each; some do not have it
 
@@ -17,8 +19,8 @@ class Features:
     """Parts of one feature map, and which part each handle reads. A whole map is one part."""
 
     parts: Tensor  # (M, C, h, w)
-    corners: tuple[tuple[int, int], ...]  # (top, left) of each part, in cells of the map
-    owners: tuple[int, ...]  # the part of each handle
+    corners: Tensor  # (M, 2), whole numbers: top, left of each part, in cells of the map
+    owners: Tensor  # (N,), whole numbers: the part of each handle
     map_size: tuple[int, int]  # (height, width) of the whole map, in cells
     image_size: tuple[int, int]  # (height, width) of the picture, in pixels
     trunk: Trunk | None = None  # where the whole map comes from
@@ -40,17 +42,22 @@ class Features:
         """
         height, width = self.parts.shape[2:]
         rows = self.parts.permute(0, 2, 3, 1).reshape(-1, self.parts.shape[1])  # (M h w, C)
-        ends = points.new_tensor(self.map_size).flip(0) - 1
-        cells = to_cells(points, self.image_size, self.map_size).clamp(min=torch.zeros_like(ends), max=ends)
-        low = cells.floor().minimum(ends - 1).clamp(min=0)  # (N, K, 2): x, y of the cell before
-        part = torch.tensor(self.owners, device=points.device)
-        corner = torch.tensor(self.corners, device=points.device).flip(1)[part][:, None]  # (N, 1, 2): x, y
-        steps = low.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])  # to the four cells around
-        low = low[:, :, None]
-        x, y = ((low + steps).minimum(ends).long() - corner[:, :, None]).unbind(-1)  # (N, K, 4)
-        index = (part[:, None, None] * height + y) * width + x
-        weight = (1 - (cells[:, :, None] - low - steps).abs()).prod(dim=-1)  # (N, K, 4)
+        top, left = self.corners.index_select(0, self.owners)[:, None].unbind(-1)  # (N, 1) each
+        x, y = to_cells(points, self.image_size, self.map_size).unbind(-1)  # (N, K) each
+        before, after, along = _between(x, self.map_size[1])
+        above, below, down = _between(y, self.map_size[0])
+        first = self.owners[:, None] * height - top  # where rows of the map would begin in those of this part
+        cells = [(first + row) * width + column - left for row in (above, below) for column in (before, after)]
+        weights = [a * b for b in (1 - down, down) for a in (1 - along, along)]
+        index, weight = torch.stack(cells, dim=-1), torch.stack(weights, dim=-1)  # (N, K, 4)
         return _blended(rows, index.flatten(0, 1), weight.flatten(0, 1)).unflatten(0, index.shape[:2])
+
+
+def _between(places: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The cells before and after places in a row of `count` cells, and the part of the way from one to the other."""
+    places = places.clamp(0, count - 1)
+    before = places.floor().clamp(0, max(count - 2, 0))
+    return before.long(), (before + 1).clamp(max=count - 1).long(), places - before
 
 
 def _blended(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -61,6 +68,31 @@ def _blended(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
-    """A map that was computed whole, for a number of handles."""
-    height, width = trunk.features.shape[2:]
-    return Features(trunk.features, ((0, 0),), (0,) * handles, (height, width), image_size, trunk)
+    """Maps that were computed whole, for a number of handles: one for all of them, or for each its own."""
+    parts = trunk.features
+    device = parts.device
+    owners = torch.arange(handles, device=device) if len(parts) > 1 else torch.zeros(handles, device=device).long()
+    corners = torch.zeros(len(parts), 2, device=device).long()
+    height, width = parts.shape[2:]
+    return Features(parts, corners, owners, (height, width), image_size, trunk if len(parts) == 1 else None)
+
+
+def recorded(
+    recordings: Recordings, function: Function, facts: tuple[Hashable, ...], features: Features, *given: Tensor
+) -> tuple[Tensor, ...]:
+    """function(*facts, features, *given), as `Recordings.run` runs it."""
+    facts = function, facts, features.map_size, features.image_size
+    return recordings.run(_read, facts, features.parts, features.corners, features.owners, *given)
+
+
+def _read(
+    function: Function,
+    facts: tuple[Hashable, ...],
+    map_size: tuple[int, int],
+    image_size: tuple[int, int],
+    parts: Tensor,
+    corners: Tensor,
+    owners: Tensor,
+    *given: Tensor,
+) -> tuple[Tensor, ...]:
+    return function(*facts, Features(parts, corners, owners, map_size, image_size), *given)

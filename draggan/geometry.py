@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from draggan.stylegan2.recordings import sent
+
 
 @dataclass(frozen=True)
 class Point:
@@ -48,7 +50,7 @@ class DragPair:
 
 def to_tensor(points: Sequence[Point], like: Tensor) -> Tensor:
     """(N, 2), x before y, of the type and on the device of `like`."""
-    return like.new_tensor([(p.x, p.y) for p in points]).reshape(-1, 2)
+    return sent(torch.tensor([(p.x, p.y) for p in points], dtype=like.dtype).reshape(-1, 2), like.device)
 
 
 def to_points(points: Tensor) -> tuple[Point, ...]:
@@ -72,10 +74,10 @@ def square(half_width: float, like: Tensor) -> Tensor:
 def inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Which points (.., 2) lie on a picture of (height, width) pixels. (..), bool"""
     height, width = image_size
-    return ((points >= -0.5) & (points <= points.new_tensor([width, height]) - 0.5)).all(dim=-1)
+    x, y = points.unbind(-1)
+    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
 def to_cells(points: Tensor, image_size: tuple[int, int], map_size: tuple[int, int]) -> Tensor:
-    """Pixels of the picture -> cells of a feature map that covers it. points (.., 2), sizes (height, width)."""
-    scale = points.new_tensor([map_size[1] / image_size[1], map_size[0] / image_size[0]])
-    return (points + 0.5) * scale - 0.5
+    """Pixels of the picture -> cells of a feature map that covers it. points (.., 2), sizes (height, width), alike."""
+    return (points + 0.5) * (map_size[0] / image_size[0]) - 0.5

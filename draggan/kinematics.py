@@ -17,15 +17,16 @@ from torch import Tensor
 
 from draggan.course import Course, Derivatives, Part, drag_of
 from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
-from draggan.features import Features
+from draggan.features import Features, recorded
 from draggan.fixed import Change, FixedRows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
-from draggan.matching import describe, locate, motion
+from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.recordings import received, sent
 from draggan.views import View
 
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
@@ -166,6 +167,8 @@ class _Task:
     targets: Tensor  # (N, 2), in pixels like all that follows
     grain: float  # what is told apart
     patch: Tensor  # (9, 2)
+    spacing: float  # of the patch
+    near: Lattice  # where handles are looked for
     stride: float
     search: float
     mask_weight: float
@@ -178,8 +181,9 @@ class _Task:
 class _Seen:
     """The handles as they lie at one latent."""
 
-    handles: Tensor  # (N, 2)
-    renewed: Tensor  # (N, P C): what the next step looks for
+    handles: Tensor  # (N, 2), on the generator's device
+    places: tuple[Point, ...]  # the same
+    renewed: tuple[Tensor, ...]  # (P C,) each, on the CPU: what the next step looks for
     lost: tuple[bool, ...]
     change: Change | None  # what has changed outside the mask, where there is one
     distances: tuple[float, ...]
@@ -209,7 +213,8 @@ def _task(
     config: KinematicConfig,
 ) -> _Task:
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
-    grain = max(1.0, longer / FINEST)
+    grain, spacing = max(1.0, longer / FINEST), config.spacing * longer
+    patch, search = square(1, origin) * spacing, max(grain, config.search * longer)
     few, held = len(pairs) <= 5, None
     if mask is not None:
         with gradients():
@@ -223,9 +228,11 @@ def _task(
         origin,
         targets=to_tensor([pair.target for pair in pairs], origin),
         grain=grain,
-        patch=square(1, origin) * (config.spacing * longer),
+        patch=patch,
+        spacing=spacing,
+        near=lattice(patch, search, grain),
         stride=config.stride * longer,
-        search=max(grain, config.search * longer),
+        search=search,
         mask_weight=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
         yielding=0.0 if few else YIELDING,
@@ -251,7 +258,7 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
         config = task.config
         state = replace(
             state, damping=task.damping, pull=config.pull, loss=seen.loss, waited=0, least=seen.loss,
-            handles=to_points(seen.handles),
+            handles=seen.places,
         )  # fmt: skip
     while True:
         if not math.isfinite(seen.loss):
@@ -281,48 +288,69 @@ def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
 
 
 def _view(task: _Task, latent: Tensor, places: tuple[Point, ...]) -> View:
-    reach = task.search + task.patch.abs().max().item() + 3 * task.grain  # two of the refinement, one of the slopes
-    return View(task.generator.quick, latent.to(task.origin), task.config.feature_resolution, places, reach)
+    reach = task.search + task.spacing + 3 * task.grain  # two of the refinement, one of the slopes
+    return View(task.generator.quick, _there(task, latent), task.config.feature_resolution, places, reach)
+
+
+def _there(task: _Task, values: Tensor) -> Tensor:
+    """Values of the CPU where the generator computes, and as it does."""
+    return sent(values.to(task.origin.dtype), task.origin.device)
 
 
 def _look(task: _Task, state: KinematicState) -> Part[_Seen]:
     features: Features = yield _view(task, state.latent, state.looked)
-    with torch.no_grad():
-        predicted = to_tensor(state.looked, task.origin)
-        templates = torch.stack([t.to(predicted) for t in state.templates])  # (N, P C)
-        handles = locate(features, predicted, templates, task.patch, task.search, task.grain)
-        gap = describe(features, handles[:, None], task.patch)[:, 0] - templates  # (N, P C)
-        distances = (task.targets - handles).norm(dim=1)
-        counted = torch.where(distances > task.stride, task.stride * (2 * distances - task.stride), distances.square())
-    change, outside = None, 0.0
+    change, outside = None, task.targets.new_zeros(1)
     if task.held is not None:
         with gradients():
-            change = task.held.at(state.latent.to(task.origin))
-        outside = task.mask_weight * change.size.item()
+            change = task.held.at(_there(task, state.latent))
+        outside = change.size
+    with torch.no_grad():
+        facts, near = (task.grain, task.stride, task.config.renewal), task.near
+        predicted, templates = to_tensor(state.looked, task.origin), _there(task, torch.stack(state.templates))
+        given = predicted, templates, task.targets, task.patch, near.offsets, near.points, near.at
+        found = recorded(task.generator.quick.recordings, _placed, facts, features, *given)
+        places, renewed, strange, distances, loss, lost = received(*found, outside)
     return _Seen(
-        handles,
-        renewed=templates + task.config.renewal * gap,
-        lost=tuple((gap.square().sum(dim=1) > LOST).tolist()),
+        handles=found[0],
+        places=to_points(places),
+        renewed=tuple(template.clone() for template in renewed),  # not views of one tensor
+        lost=tuple((strange > LOST).tolist()),
         change=change,
         distances=tuple(distances.tolist()),
-        loss=counted.sum().item() + outside**2,
+        loss=loss.item() + (task.mask_weight * lost.item()) ** 2,
     )
+
+
+def _placed(
+    grain: float,
+    stride: float,
+    renewal: float,
+    features: Features,
+    predicted: Tensor,
+    templates: Tensor,
+    targets: Tensor,
+    patch: Tensor,
+    *near: Tensor,
+) -> tuple[Tensor, ...]:
+    """Where handles are, what to look for next, how unlike themselves they are, how far they have to go, the loss."""
+    handles = locate(features, predicted, templates, patch, Lattice(*near), grain)
+    gap = describe(features, handles[:, None], patch)[:, 0] - templates  # (N, P C)
+    distances = (targets - handles).norm(dim=1)
+    counted = torch.where(distances > stride, stride * (2 * distances - stride), distances.square())
+    return handles, templates + renewal * gap, gap.square().sum(dim=1), distances, counted.sum()
 
 
 def _system(task: _Task, state: KinematicState, seen: _Seen) -> Part[_System]:
     layers, count = task.config.moving_layers, len(task.pairs)
     with gradients():
-        base = state.latent.to(task.origin)
+        base = _there(task, state.latent)
         moving = base[:, :layers].expand(count, -1, -1).clone().requires_grad_()  # (N, L, w_dim)
         ws = torch.cat([moving, base[:, layers:].expand(count, -1, -1)], dim=1)  # (N, num_ws, w_dim)
-    reach = task.patch.abs().max().item() + 2 * task.grain
-    features: Features = yield View(
-        task.generator.quick, ws, task.config.feature_resolution, to_points(seen.handles), reach
-    )
+    reach, quick = task.spacing + 2 * task.grain, task.generator.quick
+    features: Features = yield View(quick, ws, task.config.feature_resolution, seen.places, reach)
     with gradients():
-        moved, sure = motion(features, seen.handles, task.patch, task.grain)
-        sums = moved[:, 0].sum(), moved[:, 1].sum()  # each latent moves its own handle alone
-    jacobian = torch.stack((yield Derivatives(sums, moving)), dim=1)  # (N, 2, L, w_dim)
+        *sums, sure = recorded(quick.recordings, _moving, (task.grain,), features, seen.handles, task.patch)
+    jacobian = torch.stack((yield Derivatives(tuple(sums), moving)), dim=1)  # (N, 2, L, w_dim)
     rows, wish = jacobian.flatten(0, 1), task.targets - seen.handles
     wish = (wish * (task.stride / wish.norm(dim=1, keepdim=True).clamp(min=task.stride))).flatten()
     weights = (sure / sure.max().clamp(min=1e-12)).clamp(min=LEAST_SURE).repeat_interleave(2)  # (2 N,)
@@ -338,6 +366,12 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> Part[_System]:
     )
 
 
+def _moving(grain: float, features: Features, handles: Tensor, patch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums, over handles of which each latent moves its own alone, of `motion` along x and y; how sure each is."""
+    moved, sure = motion(features, handles, patch, grain)
+    return moved[:, 0].sum(), moved[:, 1].sum(), sure
+
+
 def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[KinematicState, _Seen]]:
     """One step on: the first of a few, each with more damping, that lowers the loss; else where it was."""
     system = yield from _system(task, state, seen)
@@ -347,8 +381,8 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
         if found.loss < state.loss:
             calmer = max(state.damping / 2, task.damping) if attempt == 0 else state.damping
             waited, least = (0, found.loss) if found.loss < 0.9 * state.least else (state.waited + 1, state.least)
-            handles = to_points(found.handles)
-            return replace(moved, handles=handles, damping=calmer, loss=found.loss, waited=waited, least=least), found
+            moved = replace(moved, handles=found.places, damping=calmer, loss=found.loss, waited=waited, least=least)
+            return moved, found
         state, system = replace(state, damping=4 * state.damping, pull=state.pull / 2), system.stiffer(4)
     return replace(state, index=state.index + 1, waited=task.config.patience), seen
 
@@ -356,19 +390,20 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
 def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> KinematicState:
     """The latent changed, and the handles looked for where they should be by now."""
     layers, size = task.config.moving_layers, task.generator.image_size
-    latent = state.latent.to(task.origin, copy=True)
+    latent = _there(task, state.latent).clone()
     rest = state.pull * (task.origin - latent)[0, :layers]
     change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.yielding)  # (L, w_dim)
     latent[:, :layers] += change
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride
     moves = moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))
+    latent, looked = received(latent, seen.handles + moves)
     return replace(
         state,
         index=state.index + 1,
-        latent=latent.cpu(),
-        looked=tuple(_within(place, size) for place in (seen.handles + moves).tolist()),
-        templates=tuple(t.to("cpu", copy=True) for t in seen.renewed),
+        latent=latent,
+        looked=tuple(_within(place, size) for place in looked.tolist()),
+        templates=seen.renewed,
     )
 
 

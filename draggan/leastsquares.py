@@ -20,13 +20,18 @@ def solve(rows: Tensor, metric: Metric, wish: Tensor, damping: Tensor, rest: Ten
     system, spread = normal(rows, metric)
     flat = rows.flatten(1)
     diagonal = system.diagonal()
-    solvable = EPSILON * diagonal.clamp(min=EPSILON * diagonal.mean().item())  # with rows of 0 too
+    solvable = EPSILON * diagonal.clamp(min=EPSILON * diagonal.mean())  # with rows of 0 too
     kept = system + (solvable + yielding * damping).diag()
-    free = rest - torch.tensordot(torch.linalg.solve(kept, flat @ rest.flatten()), spread, 1)
-    return free + torch.tensordot(torch.linalg.solve(system + damping.diag(), wish), spread, 1)
+    free = rest - torch.tensordot(_solved(kept, flat @ rest.flatten()), spread, 1)
+    return free + torch.tensordot(_solved(system + damping.diag(), wish), spread, 1)
 
 
 def normal(rows: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
     """J S J^T (R, R) and S J^T as (R, L, w_dim)."""
     spread = metric.spread(rows)
     return rows.flatten(1) @ spread.flatten(1).T, spread
+
+
+def _solved(system: Tensor, wish: Tensor) -> Tensor:
+    """Without asking whether that went well, for which a GPU would be waited for."""
+    return torch.linalg.solve_ex(system, wish)[0]

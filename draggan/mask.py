@@ -13,7 +13,7 @@ from torch import Tensor
 
 from draggan.features import Features
 from draggan.stylegan2.generator import Generator, Latents
-from draggan.stylegan2.windows import Windows, crop, evaluate, total_cost
+from draggan.stylegan2.windows import Squares, Windows, cut, evaluate, total_cost
 
 TILE = 10  # cells of the side of a window
 
@@ -46,12 +46,13 @@ class Held:
         if features.trunk is not None:
             return self.loss(features.parts)
         tiles = [] if samples is None else self._tiles(torch.Generator().manual_seed(step))
-        windows = Windows(tuple(tiles[:samples]), TILE)
+        windows = Windows(tuple(tiles[:samples]), TILE, generator.steady)
         everything = total_cost(generator.config, self.resolution, None)
         if not tiles or total_cost(generator.config, self.resolution, windows) >= everything:
-            return self.loss(generator.trunk(ws, self.resolution).features)
-        change = evaluate(generator, ws, self.resolution, windows) - crop(self.reference, windows)  # (N, C, s, s)
-        counted = (change.abs().mean(dim=1, keepdim=True) * crop(self.fixed, windows)).sum()
+            return self.loss(generator.trunk_again(ws, self.resolution).features)
+        found = evaluate(generator, ws, self.resolution, windows)  # (N, C, s, s)
+        corners = windows.sent(generator.device)
+        (counted,) = generator.recordings.run(_changed, (), found, self.reference, self.fixed, corners)
         return counted * (len(tiles) / len(windows.corners)) / self.fixed.numel()
 
     def _tiles(self, rng: torch.Generator) -> list[tuple[int, int]]:
@@ -63,6 +64,13 @@ class Held:
         held = F.max_pool2d(padded, TILE)[0, 0].flatten() > 0  # one a tile
         corners = [(top, left) for top in tops for left in lefts]
         return [corners[i] for i in torch.randperm(len(corners), generator=rng).tolist() if held[i]]
+
+
+def _changed(found: Tensor, reference: Tensor, fixed: Tensor, corners: Tensor) -> tuple[Tensor]:
+    """The sum over windows of what has changed and must not. found (N, C, s, s), corners (N, 2), the rest of `Held`."""
+    squares, owners = Squares(corners, found.shape[2], beyond=True), torch.zeros_like(corners[:, 0])
+    change = (found - cut(reference, squares, owners)).abs().mean(dim=1, keepdim=True)
+    return ((change * cut(fixed, squares, owners)).sum(),)
 
 
 @torch.no_grad()

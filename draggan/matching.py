@@ -5,6 +5,7 @@ dp/dw = -(G G^T)^-1 G dD/dw with G = dD/dq (the Gauss-Newton form; Lucas and Kan
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -28,37 +29,51 @@ def describe(features: Features, places: Tensor, patch: Tensor) -> Tensor:
     return F.normalize(found, dim=2, eps=1e-6).reshape(count, tried, -1) / math.sqrt(len(patch))
 
 
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The places around a handle at which it is looked for, and the points of the picture that their patches read."""
+
+    offsets: Tensor  # (K, 2), the nearest first
+    points: Tensor  # (S, 2): the patches of neighbouring places overlap, so each point is read once
+    at: Tensor  # (K, P), whole numbers: the points of each place's patch
+
+
+def lattice(patch: Tensor, half_width: float, grain: float = 1.0) -> Lattice:
+    """A square of places. patch (P, 2) and half_width in pixels, grain: pixels from one place to the next."""
+    offsets = grain * square(half_width / grain, patch.cpu())  # (K, 2)
+    points, at = torch.unique((offsets[:, None] + patch.cpu()).flatten(0, 1), dim=0, return_inverse=True)
+    return Lattice(offsets.to(patch), points.to(patch), at.view(-1, len(patch)).to(patch.device))
+
+
 def slopes(features: Features, places: Tensor, patch: Tensor, grain: float = 1.0) -> Tensor:
     """G: how the descriptor changes over `grain` pixels, by central differences of as much. places (N, 2)
     -> (N, 2, P C)"""
-    steps = grain * places.new_tensor([[1, 0], [0, 1], [-1, 0], [0, -1]])
-    around = describe(features, places[:, None] + steps, patch)  # (N, 4, P C)
+    ways = grain * torch.eye(2, dtype=places.dtype, device=places.device)
+    around = describe(features, places[:, None] + torch.cat([ways, -ways]), patch)  # (N, 4, P C)
     return (around[:, :2] - around[:, 2:]) / 2
 
 
 def locate(
-    features: Features, predicted: Tensor, templates: Tensor, patch: Tensor, half_width: float, grain: float = 1.0
+    features: Features, predicted: Tensor, templates: Tensor, patch: Tensor, near: Lattice, grain: float = 1.0
 ) -> Tensor:
     """Where each handle lies: the place of a lattice around its predicted one that looks most like it, then between.
 
-    predicted (N, 2), patch (P, 2) and half_width in pixels, templates (N, P C), grain: pixels from one place to the
-    next -> (N, 2). Never leaves the picture.
+    predicted (N, 2), patch (P, 2) and grain in pixels, as those of the lattice, templates (N, P C) -> (N, 2). Never
+    leaves the picture.
     """
-    offsets = grain * square(half_width / grain, predicted)  # (K, 2)
-    lattice, at = torch.unique((offsets[:, None] + patch).flatten(0, 1), dim=0, return_inverse=True)  # (S, 2), (K P,)
-    at = at.view(-1, len(patch))  # where in it each place finds its patch
-    each = zip(predicted, templates, strict=True)
-    found = [_likeness(features.of(i), place + lattice, template, at) for i, (place, template) in enumerate(each)]
-    places = predicted[:, None] + offsets  # (N, K, 2)
+    each = enumerate(zip(predicted, templates, strict=True))
+    found = [_likeness(features.of(i), place + near.points, template, near.at) for i, (place, template) in each]
+    places = predicted[:, None] + near.offsets  # (N, K, 2)
     best = torch.stack(found).masked_fill(~inside(places, features.image_size), -math.inf).argmax(dim=1)
-    handles = nearest = places[torch.arange(len(places), device=best.device), best]  # (N, 2)
+    handles = nearest = places.gather(1, best[:, None, None].expand(-1, -1, 2))[:, 0]  # (N, 2)
     for _ in range(REFINEMENTS):
         slope = slopes(features, handles, patch, grain)  # (N, 2, P C)
         gap = describe(features, handles[:, None], patch)[:, 0] - templates  # (N, P C)
-        step = grain * torch.linalg.solve(_curvature(slope), (slope @ gap[:, :, None])[:, :, 0])
+        step = grain * (_inverse(slope) @ (slope @ gap[:, :, None]))[:, :, 0]
         handles = nearest + (handles - step - nearest).clamp(-grain, grain)
     height, width = features.image_size
-    return handles.clamp(handles.new_tensor(-0.5), handles.new_tensor([width, height]) - 0.5)
+    x, y = handles.unbind(-1)
+    return torch.stack([x.clamp(-0.5, width - 0.5), y.clamp(-0.5, height - 0.5)], dim=-1)
 
 
 def motion(features: Features, handles: Tensor, patch: Tensor, grain: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -68,9 +83,10 @@ def motion(features: Features, handles: Tensor, patch: Tensor, grain: float = 1.
     G G^T.
     """
     slope = slopes(features.detach(), handles, patch, grain)  # (N, 2, P C)
-    inverse = torch.linalg.solve(_curvature(slope), slope)  # (N, 2, P C)
-    moved = -grain * (inverse * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
-    return moved, torch.linalg.eigvalsh(slope @ slope.transpose(1, 2))[:, 0]
+    pull = _inverse(slope) @ slope  # (N, 2, P C)
+    moved = -grain * (pull * describe(features, handles[:, None], patch)).sum(dim=2)  # (N, 2)
+    a, b, c = _entries(slope)
+    return moved, (a + c) / 2 - torch.hypot((a - c) / 2, b)
 
 
 def _likeness(features: Features, lattice: Tensor, template: Tensor, at: Tensor) -> Tensor:
@@ -83,6 +99,14 @@ def _likeness(features: Features, lattice: Tensor, template: Tensor, at: Tensor)
     return (directions @ template.view(at.shape[1], -1).T).gather(0, at).sum(dim=1)
 
 
-def _curvature(slope: Tensor) -> Tensor:
-    """G G^T of each handle, (N, 2, 2), kept invertible."""
-    return slope @ slope.transpose(1, 2) + EPSILON * torch.eye(2, dtype=slope.dtype, device=slope.device)
+def _entries(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """G G^T of each handle, (N,) each: its first, its mixed and its second entry. slope (N, 2, P C)"""
+    first, second = slope.unbind(1)
+    return first.square().sum(dim=1), (first * second).sum(dim=1), second.square().sum(dim=1)
+
+
+def _inverse(slope: Tensor) -> Tensor:
+    """The inverse of G G^T of each handle, which is kept invertible. (N, 2, 2)"""
+    a, b, c = _entries(slope)
+    a, c = a + EPSILON, c + EPSILON
+    return torch.stack([c, -b, -b, a], dim=1).view(-1, 2, 2) / (a * c - b * b)[:, None, None]

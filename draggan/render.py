@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -22,8 +23,33 @@ HOLD = 10  # frames for which a video stands still at its end
 
 def to_picture(image: Tensor) -> np.ndarray:
     """image (1, 3, H, W) in [-1, 1] -> (H, W, 3) uint8. Values outside the range are cut off."""
-    pixels = (image[0].permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8)  # (H, W, 3)
-    return pixels.cpu().numpy()
+    return _pixels(image).cpu().numpy()
+
+
+def leaving(image: Tensor) -> Callable[[], np.ndarray]:
+    """Begins to bring an image to the CPU; what it gives waits for it, and is as `to_picture` gives it.
+
+    Who computes goes on meanwhile, on a GPU too. image (1, 3, H, W) in [-1, 1].
+    """
+    if image.device.type != "cuda":
+        return partial(to_picture, image)
+    pixels, stream, arrived = _pixels(image), torch.cuda.Stream(image.device), torch.cuda.Event(blocking=True)
+    there = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+    stream.wait_stream(torch.cuda.current_stream(image.device))
+    with torch.cuda.stream(stream):
+        there.copy_(pixels, non_blocking=True)
+        pixels.record_stream(stream)
+        arrived.record()
+
+    def picture() -> np.ndarray:
+        arrived.synchronize()
+        return there.numpy()
+
+    return picture
+
+
+def _pixels(image: Tensor) -> Tensor:
+    return (image[0].permute(1, 2, 0) * 127.5 + 128).clamp(0, 255).to(torch.uint8)  # (H, W, 3)
 
 
 def encode(picture: np.ndarray, facts: dict[str, str] | None = None, *, lossless: bool) -> bytes:

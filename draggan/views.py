@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, chain, islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from draggan.features import Features, whole
 from draggan.geometry import Point, to_cells
 from draggan.stylegan2.generator import Generator, Latents
+from draggan.stylegan2.recordings import sent
 from draggan.stylegan2.windows import Windows, evaluate, total_cost
 
 SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several
@@ -34,6 +36,11 @@ class View:
         """Views of one kind can be seen together."""
         return self.generator, self.resolution, self.reach
 
+    @property
+    def side(self) -> int:
+        """Cells of the side of a window that is large enough wherever a handle lies."""
+        return 2 + math.ceil(2 * self.reach * self.resolution / max(self.generator.image_size))
+
     @cached_property
     def layers(self) -> tuple[Tensor, ...]:
         """The w of each layer. (1 or N, w_dim)"""
@@ -47,8 +54,7 @@ class View:
         return (boxes,) if len(self.layers[0]) == 1 else tuple((box,) for box in boxes)
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(NamedTuple):
     """Windows that hold some boxes."""
 
     corners: tuple[tuple[int, int], ...]  # of the windows
@@ -61,10 +67,11 @@ class _Cover:
 
     side: int
     held: tuple[_Held, ...]
+    steady: bool = False
 
     @property
     def windows(self) -> Windows:
-        return Windows(_joined(self.held).corners, self.side)
+        return Windows(_joined(self.held).corners, self.side, self.steady)
 
     @property
     def latents(self) -> tuple[int, ...]:
@@ -95,11 +102,8 @@ def seen(views: Sequence[View]) -> list[Features]:
 
 def _everywhere(view: View) -> Features:
     """The whole map of each latent of a view."""
-    generator, trunk = view.generator, view.generator.trunk(view.layers, view.resolution)
-    if len(trunk.features) == 1:
-        return whole(trunk, generator.image_size, len(view.handles))
-    parts, own = trunk.features, tuple(range(len(view.handles)))
-    return Features(parts, ((0, 0),) * len(own), own, generator.config.map_size(view.resolution), generator.image_size)
+    trunk = view.generator.trunk_again(view.layers, view.resolution)
+    return whole(trunk, view.generator.image_size, len(view.handles))
 
 
 def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
@@ -110,7 +114,8 @@ def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
     parts = evaluate(generator, layers, resolution, cover.windows, cover.latents)
     sizes = generator.config.map_size(resolution), generator.image_size
     pieces = parts.split([len(own.corners) for own in each])
-    return [Features(piece, own.corners, own.owners, *sizes) for piece, own in zip(pieces, each, strict=True)]
+    corners, owners = ([sent(torch.tensor(of), generator.device) for of in found] for found in zip(*each, strict=True))
+    return [Features(*found, *sizes) for found in zip(pieces, corners, owners, strict=True)]
 
 
 def _joined(held: Sequence[_Held]) -> _Held:
@@ -122,16 +127,26 @@ def _joined(held: Sequence[_Held]) -> _Held:
 
 def _cover(views: Sequence[View]) -> _Cover | None:
     """The windows that are cheapest for all views; None where whole maps are cheaper."""
-    config, resolution = views[0].generator.config, views[0].resolution
-    map_size, boxes = config.map_size(resolution), [own for view in views for own in view.boxes]
-    side = 1 + max(max(bottom - top, right - left) for own in boxes for top, left, bottom, right in own)
-    slacks = SLACKS if any(len(own) > 1 for own in boxes) else SLACKS[:1]
-    sides = [side + slack for slack in slacks if side + slack <= min(map_size)]
-    options = [_Cover(side, tuple(_hold(own, side, map_size) for own in boxes)) for side in sides]
+    generator, resolution = views[0].generator, views[0].resolution
+    config, map_size = generator.config, generator.config.map_size(resolution)
+    boxes = [own for view in views for own in view.boxes]
+    if generator.steady:
+        options = [_Cover(views[0].side, tuple(_each(own, views[0].side, map_size) for own in boxes), steady=True)]
+    else:
+        side = 1 + max(max(bottom - top, right - left) for own in boxes for top, left, bottom, right in own)
+        slacks = SLACKS if any(len(own) > 1 for own in boxes) else SLACKS[:1]
+        options = [_Cover(side + slack, tuple(_hold(own, side + slack, map_size) for own in boxes)) for slack in slacks]
+    options = [option for option in options if option.side <= min(map_size)]
     costs = [total_cost(config, resolution, option.windows, len(boxes)) for option in options]
     if not options or min(costs) >= total_cost(config, resolution, None, len(boxes)):
         return None
     return options[costs.index(min(costs))]
+
+
+def _each(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:
+    """A window for each box, so that there are as many wherever they lie."""
+    corners = tuple((min(top, map_size[0] - side), min(left, map_size[1] - side)) for top, left, _, _ in boxes)
+    return _Held(corners, tuple(range(len(boxes))))
 
 
 def _hold(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from draggan import course
 from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
 from draggan.features import whole
-from draggan.geometry import DragPair, Point, to_tensor
+from draggan.geometry import DragPair, Point, disc, square, to_tensor
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator, Trunk
 from tests.networks import random_tensors, tiny_generator
@@ -77,7 +77,7 @@ def test_motion_supervision_is_equation_1(size, radius):
     handles = [(0, 0), (5, 6), (size[1] - 1, size[0] - 1), (3, 3)]
     targets = [(7, 2), (5, 9), (2, 2), (3, 3)]
     args = [torch.tensor(points, dtype=torch.float64) for points in (handles, targets)]
-    ours = motion_supervision(of(features, size, 4), *args, radius)
+    ours = motion_supervision(of(features, size, 4), *args, disc(radius, features))
     plain = plain_supervision(features, handles, targets, radius, size)
     torch.testing.assert_close(ours, plain)
     for a, b in zip(torch.autograd.grad(ours, features), torch.autograd.grad(plain, features), strict=True):
@@ -88,14 +88,14 @@ def test_motion_supervision_on_a_coarser_map():
     features = torch.randn(1, 4, 8, 8, dtype=torch.float64)
     handles, targets = [(9, 9), (4, 12)], [(15, 9), (4, 0)]
     args = [torch.tensor(points, dtype=torch.float64) for points in (handles, targets)]
-    ours = motion_supervision(of(features, (16, 16), 2), *args, 3)
+    ours = motion_supervision(of(features, (16, 16), 2), *args, disc(3, features))
     torch.testing.assert_close(ours, plain_supervision(features, handles, targets, 3, (16, 16)))
 
 
 def test_nothing_pulls_a_handle_at_its_target():
     features = torch.randn(1, 4, 8, 8, requires_grad=True)
     place = torch.tensor([[3.0, 3.0]])
-    loss = motion_supervision(of(features, (8, 8), 1), place, place, 2)
+    loss = motion_supervision(of(features, (8, 8), 1), place, place, disc(2, features))
     assert loss == 0
     assert torch.autograd.grad(loss, features)[0].abs().max() == 0
 
@@ -106,14 +106,16 @@ def test_track_is_equation_3(cells, size, half_width):
     features = torch.randn(1, 4, *cells)
     handles = [(0, 0), (5, 6), (size[1] - 1, size[0] - 1)]
     templates = torch.randn(3, 4)
-    ours = track(of(features, size, 3), torch.tensor(handles).float(), templates, half_width)
+    ours = track(of(features, size, 3), torch.tensor(handles).float(), templates, square(half_width, features))
     for place, nearest in zip(ours.tolist(), plain_track(features, handles, templates, half_width, size), strict=True):
         assert tuple(place) in nearest
 
 
 def test_track_stays_where_nothing_is_nearer():
     handles = torch.tensor([[3.0, 4.0]])
-    assert torch.equal(track(of(torch.zeros(1, 2, 8, 8), (8, 8), 1), handles, torch.zeros(1, 2), 3), handles)
+    assert torch.equal(
+        track(of(torch.zeros(1, 2, 8, 8), (8, 8), 1), handles, torch.zeros(1, 2), square(3, handles)), handles
+    )
 
 
 def pairs_of(*coordinates):
@@ -145,9 +147,9 @@ def test_all_of_a_step_belongs_to_one_latent(plush):
         if template is None:
             template = features.sample(handles[:, None])[:, 0]
         else:
-            assert torch.equal(track(features, to_tensor(before, handles), template, 6), handles)
+            assert torch.equal(track(features, to_tensor(before, handles), template, square(6, handles)), handles)
         before = step.handles
-        loss = motion_supervision(features, handles, to_tensor([pairs[0].target], handles), 1.5)
+        loss = motion_supervision(features, handles, to_tensor([pairs[0].target], handles), disc(1.5, handles))
         assert step.loss == pytest.approx(loss.item(), rel=1e-4)
         assert step.distances == (step.handles[0].distance(pairs[0].target),)
 

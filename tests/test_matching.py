@@ -5,7 +5,7 @@ import torch
 
 from draggan.features import whole
 from draggan.geometry import Point, square, to_tensor
-from draggan.matching import describe, locate, motion, slopes
+from draggan.matching import describe, lattice, locate, motion, slopes
 from draggan.stylegan2.generator import Trunk
 from draggan.views import around
 from tests.networks import tiny_generator
@@ -87,7 +87,7 @@ def test_a_moved_pattern_is_found_between_pixels(shift, grain):
     place = torch.tensor([[24.0, 23.0]]) * grain + (grain - 1) / 2
     patch = square(1, place) * 2 * grain
     template = describe(moved(0.0, 0.0, 48 * grain), place[:, None], patch)[:, 0]
-    found = locate(moved(*shift, 48 * grain), place, template, patch, 5 * grain, grain)
+    found = locate(moved(*shift, 48 * grain), place, template, patch, lattice(patch, 5 * grain, grain), grain)
     torch.testing.assert_close(found, place + grain * torch.tensor([shift]), atol=0.15 * grain, rtol=0)
 
 
@@ -99,7 +99,7 @@ def test_the_nearest_descriptor_of_all_is_found(spacing, half_width):
     template = describe(moved(0.0, 0.0), place[:, None] + torch.tensor([2.2, -1.4]), patch)[:, 0]
     places = place[:, None] + square(half_width, place)
     far = (describe(moved(0.0, 0.0), places, patch) - template[:, None]).square().sum(dim=2)
-    found = locate(moved(0.0, 0.0), place, template, patch, half_width)
+    found = locate(moved(0.0, 0.0), place, template, patch, lattice(patch, half_width))
     assert (found - places[0, far.argmin()]).abs().max() <= 1, "refined from there by a pixel at most"
     reached = (describe(moved(0.0, 0.0), found[:, None], patch) - template[:, None]).square().sum()
     assert reached <= far.min()

@@ -51,12 +51,13 @@ def never_whole(monkeypatch):
 
 
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize("steady", [False, True])
 @pytest.mark.parametrize("facts", [{}, {"width": 2}, {"conv_clamp": 1.0}])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
-def test_windows_are_the_whole_map(places, facts, dtype, tolerance, never_whole):
+def test_windows_are_the_whole_map(places, steady, facts, dtype, tolerance, never_whole):
     if "width" in facts:
         places = [(top, left // 2) for top, left in places]
-    windows = Windows(tuple(places), 6)
+    windows = Windows(tuple(places), 6, steady)
     weight = torch.randn(len(places), 8, 6, 6, dtype=torch.float64)
     exact = tiny_generator(64, **facts).double()
     ws_shape = (1, exact.num_ws, exact.config.w_dim)
@@ -72,17 +73,26 @@ def test_windows_are_the_whole_map(places, facts, dtype, tolerance, never_whole)
     st.lists(st.tuples(st.integers(-3, 62), st.integers(-3, 62)), min_size=1, max_size=4),
     st.integers(1, 14),
     st.sampled_from([64, 32, 16, 8]),
+    st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_windows_of_any_block(corners, size, resolution):
+def test_any_windows_of_any_block(corners, size, resolution, steady):
     generator = tiny_generator(64).double()
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
-    windows = Windows(tuple((min(a, resolution), min(b, resolution)) for a, b in corners), size)
+    windows = Windows(tuple((min(a, resolution), min(b, resolution)) for a, b in corners), size, steady)
     expected = crop(generator.trunk(ws, resolution).features, windows)
     with pytest.MonkeyPatch.context() as patch:
         for cost in (1e-9, 1.0):
             patch.setattr(w, "WINDOW_COST", cost)
             torch.testing.assert_close(evaluate(generator, ws, resolution, windows), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.tuples(st.integers(-9, 70), st.integers(-9, 70)), st.integers(1, 20))
+def test_steady_windows_have_the_same_sources_wherever_they_lie(corner, size):
+    level, other, exact = Windows((corner,), size, True), Windows(((0, 0),), size, True), Windows((corner,), size)
+    for _ in range(4):
+        level, other, exact = level.source(), other.source(), exact.source()
+        assert level.size == other.size >= exact.size
 
 
 def test_only_what_pays_is_run_on_windows():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from draggan.stylegan2 import ops, strips
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
+from draggan.stylegan2.recordings import RECORDED_ON, Recordings
 
 Latents = (
     Tensor | Sequence[Tensor]
@@ -104,6 +105,7 @@ class Generator(nn.Module):
         self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
         self._known: dict[Hashable, Any] = {}
         self._origin: tuple[Generator, ...] = ()  # what this one is a changed form of
+        self.recordings = Recordings()
         self.eval()
 
     @property
@@ -122,6 +124,16 @@ class Generator(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.mapping.w_avg.dtype
+
+    @property
+    def steady(self) -> bool:
+        """Whether what it does is recorded, so that it pays to do the same operations each time."""
+        return self.device.type in RECORDED_ON
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "Generator":
+        """Of `to`, `double` and the like: the tensors move."""
+        self.recordings.clear()
+        return super()._apply(*args, **kwargs)
 
     @property
     def model(self) -> "Generator":
@@ -225,6 +237,13 @@ class Generator(nn.Module):
         """The synthesis blocks up to the one of `resolution`, and no further. ws (N, num_ws, w_dim)."""
         return Trunk(self._maps(self._checked(ws, noise_mode), resolution, noise_mode))
 
+    def trunk_again(self, ws: Latents, resolution: int) -> Trunk:
+        """As `trunk`, for what is done at every step of a drag: recorded, see `recordings.py`."""
+        layers = self.layers_of(ws)
+        if len(layers[0]) > 1:  # there is so much to do that it does not matter how it is asked for
+            return self.trunk(layers, resolution)
+        return Trunk(self.recordings.run(_maps, (self, resolution), *layers))
+
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
 
@@ -306,6 +325,11 @@ class Generator(nn.Module):
         if noise_mode not in get_args(NoiseMode):
             raise ValueError(f"noise_mode {noise_mode!r} is not one of {', '.join(get_args(NoiseMode))}")
         return self.layers_of(ws)
+
+
+def _maps(generator: Generator, resolution: int, *layers: Tensor) -> tuple[Tensor, ...]:
+    """The maps of `Generator.trunk`."""
+    return generator.trunk(layers, resolution).maps
 
 
 def _of_block(layers: Sequence[Tensor], block: int) -> Sequence[Tensor]:

@@ -8,16 +8,18 @@ cost as much as the map, downwards, blocks are run whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator, Latents
 from draggan.stylegan2.layers import SynthesisBlock, SynthesisLayer
+from draggan.stylegan2.recordings import sent
 
+RECORDED_COST = 4e9  # `total_cost` of 128 x 128 whole: with less, asking for the operations may cost more than they do
 WINDOW_COST = 1.3  # of a multiplication in a window against one in a whole map: small convolutions are less efficient
 
 
@@ -27,6 +29,7 @@ class Windows:
 
     corners: tuple[tuple[int, int], ...]  # (top, left) of each
     size: int
+    steady: bool = False  # whether they are evaluated as any windows of this size could be: the same shapes, wherever
 
     def source(self) -> "Windows":
         """The windows of the block before that these are made from, when the block has twice its resolution.
@@ -35,21 +38,43 @@ class Windows:
         x[(m - 3) / 2 .. (m + 2) / 2] (a transposed 3 x 3 kernel of stride 2 and four taps of the FIR).
         """
         corners = tuple(((top - 3) // 2, (left - 3) // 2) for top, left in self.corners)
-        ends = [(place + self.size + 4) // 2 - start for a, b in zip(self.corners, corners, strict=True)
-                for place, start in zip(a, b, strict=True)]  # fmt: skip
-        return Windows(corners, max(ends))
+        places = (0, 1) if self.steady else {place for corner in self.corners for place in corner}
+        return Windows(corners, max((p + self.size + 4) // 2 - (p - 3) // 2 for p in places), self.steady)
 
     def grown(self) -> "Windows":
         """One cell more on each side."""
-        return Windows(tuple((top - 1, left - 1) for top, left in self.corners), self.size + 2)
+        return Windows(tuple((top - 1, left - 1) for top, left in self.corners), self.size + 2, self.steady)
+
+    def beyond(self, map_size: tuple[int, int]) -> bool:
+        """Whether any reaches beyond the map; of steady ones, whether any could."""
+        return self.steady or any(
+            place < 0 or place + self.size > end
+            for corner in self.corners
+            for place, end in zip(corner, map_size, strict=True)
+        )
+
+    def sent(self, device: torch.device) -> Tensor:
+        """The corners on a device. (N, 2)"""
+        return sent(torch.tensor(self.corners).reshape(-1, 2), device)
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """Windows whose places are not known before they are looked at."""
+
+    corners: Tensor  # (N, 2), whole numbers: top, left
+    size: int
+    beyond: bool  # whether any may reach beyond the map
 
     def places(self, map_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Rows (N, s, 1) and columns (N, 1, s) on the map, and where they lie on it (N, 1, s, s); None: everywhere."""
-        side = torch.arange(self.size)
-        top, left = torch.tensor(self.corners).reshape(-1, 2).T[:, :, None]  # (N, 1)
-        rows, columns = (top + side)[:, :, None], (left + side)[:, None, :]
-        inside = (rows >= 0) & (rows < map_size[0]) & (columns >= 0) & (columns < map_size[1])  # (N, s, s)
-        return rows, columns, None if inside.all() else inside[:, None]
+        """Rows (N, s, 1) and columns (N, 1, s), moved onto the map; which lay on it (N, 1, s, s), None: all of them."""
+        side = torch.arange(self.size, device=self.corners.device)
+        rows, columns = self.corners[:, :1, None] + side[:, None], self.corners[:, 1:, None] + side
+        if not self.beyond:
+            return rows, columns, None
+        (height, width), (down, across) = map_size, (rows, columns)
+        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+        return rows, columns, ((rows == down) & (columns == across))[:, None]
 
 
 def evaluate(
@@ -60,21 +85,46 @@ def evaluate(
     ws (S, num_ws, w_dim); owners: the latent of each window; None: the only one, or each its own. The same values as
     in `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
     """
+    config, device = generator.config, generator.device
+    layers, levels = generator.layers_of(ws), _levels(config, resolution, windows)
+    whole, cost = _cheapest(config, levels, len(layers[0]))
+    sizes = [config.map_size(resolution) for resolution in config.resolutions[whole : len(levels)]]
+    shapes = tuple(
+        _Shape(level.size, level.beyond(size), level.grown().beyond(size))
+        for level, size in zip(levels[whole:], sizes, strict=True)
+    )
+    corners = sent(torch.tensor([level.corners for level in levels[whole:]]), device)  # (levels, N, 2)
+    owner = sent(torch.tensor(_owners(len(layers[0]), len(windows.corners), owners)), device)  # (N,)
+    facts = generator, whole, shapes
+    if cost > RECORDED_COST:
+        return _evaluated(*facts, corners, owner, *layers)[0]
+    return generator.recordings.run(_evaluated, facts, corners, owner, *layers)[0]
+
+
+class _Shape(NamedTuple):
+    """Of the windows on one level."""
+
+    size: int
+    beyond: bool  # whether any may reach beyond the map
+    grown_beyond: bool  # one cell larger on each side
+
+
+def _evaluated(
+    generator: Generator, whole: int, shapes: tuple[_Shape, ...], corners: Tensor, owners: Tensor, *layers: Tensor
+) -> tuple[Tensor]:
+    """`evaluate` with the windows of every level from the last block that is run whole.
+
+    corners (levels, N, 2), owners (N,), layers (S, w_dim) each
+    """
     config = generator.config
-    levels = _levels(config, resolution, windows)
-    layers = generator.layers_of(ws)
-    latents = len(layers[0])
-    if owners is not None and (latents == 1 or tuple(owners) == tuple(range(latents))):
-        owners = None
-    whole, _ = _cheapest(config, levels, latents)
-    x = crop(generator.trunk(layers, config.resolutions[whole]).features, levels[whole], owners)
-    if owners is not None:
-        rows = torch.tensor(owners, device=x.device)
-        layers = tuple(w.index_select(0, rows) for w in layers)  # (N, w_dim)
-    for i in range(whole + 1, len(levels)):
+    levels = [Squares(at, shape.size, shape.beyond) for at, shape in zip(corners, shapes, strict=True)]
+    x = cut(generator.trunk(layers, config.resolutions[whole]).features, levels[0], owners)
+    if len(layers[0]) > 1:
+        layers = tuple(w.index_select(0, owners) for w in layers)  # (N, w_dim)
+    for i, (source, windows, shape) in enumerate(zip(levels, levels[1:], shapes[1:], strict=False), whole + 1):
         block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
-        x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], levels[i - 1], levels[i], size)
-    return x
+        x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], source, windows, shape.grown_beyond, size)
+    return (x,)
 
 
 def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None, latents: int = 1) -> float:
@@ -87,77 +137,52 @@ def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None
 def crop(features: Tensor, windows: Windows, owners: Sequence[int] | None = None) -> Tensor:
     """features (S, C, h, w) -> (N, C, s, s), zero outside the map. owners: as `evaluate` takes them."""
     height, width = features.shape[2:]
-    tops, lefts = zip(*windows.corners, strict=True)
-    above, before = max(0, -min(tops)), max(0, -min(lefts))
-    below, behind = max(0, max(tops) + windows.size - height), max(0, max(lefts) + windows.size - width)
-    if above or before or below or behind:
-        features = F.pad(features, (before, behind, above, below))
-    return _cut(features, [(t + above, u + before) for t, u in windows.corners], windows.size, owners)
+    owner = sent(torch.tensor(_owners(len(features), len(windows.corners), owners)), features.device)
+    return cut(features, Squares(windows.sent(features.device), windows.size, windows.beyond((height, width))), owner)
 
 
-def _cut(x: Tensor, corners: Sequence[tuple[int, int]], size: int, owners: Sequence[int] | None = None) -> Tensor:
-    """The squares at corners of x (S, C, h, w) -> (N, C, s, s). owners: the sample of each; None: the only one, or
-    each its own."""
-    if owners is None and len(set(corners)) == 1:
-        top, left = corners[0]
-        return x[:, :, top : top + size, left : left + size].expand(len(corners), -1, -1, -1)
-    if owners is None:
-        owners = range(len(corners)) if len(x) > 1 else [0] * len(corners)
-    places = [(i, top, left) for i, (top, left) in zip(owners, corners, strict=True)]
-    return _Squares.apply(x, places, size)  # type: ignore[return-value]
+def cut(x: Tensor, squares: Squares, owners: Tensor) -> Tensor:
+    """Squares of x (S, C, h, w) -> (N, C, s, s), zero outside the map. owners (N,): the sample of each."""
+    height, width = x.shape[2:]
+    rows, columns, inside = squares.places((height, width))
+    index = (owners[:, None, None] * height + rows) * width + columns  # (N, s, s)
+    cells = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).index_select(0, index.flatten())  # (N s s, C)
+    found = cells.view(*index.shape, -1).permute(0, 3, 1, 2)
+    return found if inside is None else found * inside.to(x)
 
 
-class _Squares(torch.autograd.Function):
-    """`_cut` whose gradient is summed in one tensor of the size of x: autograd's own makes one a square."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, places: Sequence[tuple[int, int, int]], size: int) -> Tensor:
-        ctx.shape, ctx.places = x.shape, places
-        found = x.new_empty(len(places), x.shape[1], size, size).contiguous(memory_format=torch.channels_last)
-        for square, place in zip(found, _squares(x, places, size), strict=True):
-            square.copy_(place)
-        return found
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        x = grads[0].new_zeros(ctx.shape).contiguous(memory_format=torch.channels_last)
-        for place, square in zip(_squares(x, ctx.places, grads[0].shape[2]), grads[0], strict=True):
-            place.add_(square)
-        return x, None, None
-
-
-def _squares(x: Tensor, places: Sequence[tuple[int, int, int]], size: int) -> list[Tensor]:
-    """Views (C, s, s) of squares of x. places: sample, top, left of each."""
-    return [x[i, :, top : top + size, left : left + size] for i, top, left in places]
+def _owners(latents: int, windows: int, owners: Sequence[int] | None) -> Sequence[int]:
+    if owners is not None:
+        return owners
+    return range(windows) if latents > 1 else [0] * windows
 
 
 def _block(
     block: SynthesisBlock,
     x: Tensor,
     ws: Sequence[Tensor],
-    source: Windows,
-    windows: Windows,
+    source: Squares,
+    windows: Squares,
+    grown_beyond: bool,
     map_size: tuple[int, int],
 ) -> Tensor:
-    """One block: its input on the windows `source` -> its output on `windows`. ws (1, w_dim) for both its layers."""
+    """One block: its input on the windows `source` -> its output on `windows`. ws (1 or N, w_dim) for both layers."""
     assert block.conv0 is not None, "the first block is always run whole"
-    needed = windows.grown()
+    needed = Squares(windows.corners - 1, windows.size + 2, grown_beyond)
     styles = block.conv0.affine(ws[0])
     x = ops.modulated_conv2d(x, block.conv0.weight, styles, up=True, padded=False)  # from place 2 corner + 2 on
-    shifts = [(a[0] - 2 * b[0] - 2, a[1] - 2 * b[1] - 2) for a, b in zip(needed.corners, source.corners, strict=True)]
-    x = _activated(block.conv0, _cut(x, shifts, needed.size), styles, needed, map_size)
+    shifted = Squares(needed.corners - 2 * source.corners - 2, needed.size, beyond=False)
+    x = cut(x, shifted, torch.arange(len(x), device=x.device))
+    x = _activated(block.conv0, x, styles, needed, map_size)
     styles = block.conv1.affine(ws[1])
     x = ops.modulated_conv2d(x, block.conv1.weight, styles, padded=False)
     return _activated(block.conv1, x, styles, windows, map_size)
 
 
-def _activated(layer: SynthesisLayer, x: Tensor, styles: Tensor, windows: Windows, map_size: tuple[int, int]) -> Tensor:
+def _activated(layer: SynthesisLayer, x: Tensor, styles: Tensor, windows: Squares, map_size: tuple[int, int]) -> Tensor:
     """Demodulation, noise, bias and activation on windows of a layer's map. x (N, C, s, s)."""
     rows, columns, inside = windows.places(map_size)
-    noise = None
-    if layer.noisy:
-        rows, columns = rows.clamp(0, map_size[0] - 1), columns.clamp(0, map_size[1] - 1)
-        noise = layer.noise_const[rows.to(x.device), columns.to(x.device)][:, None] * layer.noise_strength
+    noise = layer.noise_const[rows, columns][:, None] * layer.noise_strength if layer.noisy else None
     x = ops.activate(x, ops.demodulation(styles, layer.power), layer.bias, noise, layer.clamp)
     return x if inside is None else x * inside.to(x)
 

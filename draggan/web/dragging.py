@@ -14,7 +14,7 @@ from draggan.engine import DragStep
 from draggan.engines import engine_of
 from draggan.geometry import Point
 from draggan.progress import Patience
-from draggan.render import encode, thumbnail, to_picture
+from draggan.render import encode, leaving, thumbnail
 from draggan.session import Session
 from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
@@ -147,9 +147,9 @@ class _Frames:
 
     def draw(self, step: DragStep, preview: int | None) -> np.ndarray:
         """The picture of a step: a preview of that resolution, in the precision of the drag; None: in full."""
-        image, self._drawing = self._network.timed(step.image, preview)
+        picture, self._drawing = self._network.timed(lambda: leaving(step.image(preview)))
         self._stepping = 0.0
-        return to_picture(image)
+        return picture()
 
     def shown(self) -> None:
         self._told = time.monotonic()

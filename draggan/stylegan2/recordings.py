@@ -1,0 +1,170 @@
+"""Functions of tensors recorded as CUDA graphs, so that many small operations cost one launch and not one each.
+
+A drag step is some hundreds of small operations; on a GPU asking for them takes longer than doing them. The first call
+with tensors of some shapes records, forward and backward; from then on the recording is played. On other devices
+functions are just called.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from threading import Lock
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+RECORDED_ON = ("cuda",)  # types of devices
+MOST = 24  # recordings that are kept, of the latest use
+WARM_UP = 2  # calls before a recording: libraries choose their algorithms in the first ones
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device, without waiting for it."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def received(*tensors: Tensor) -> list[Tensor]:
+    """Copies of small tensors on the CPU, of the type of the first: a device is waited for once."""
+    flat = torch.cat([t.detach().flatten().to(tensors[0]) for t in tensors]).cpu()
+    parts = flat.split([t.numel() for t in tensors])
+    return [part.reshape(t.shape).clone() for part, t in zip(parts, tensors, strict=True)]
+
+
+class Recordings:
+    """Those of one network. They read its tensors where these lay, so a network that moves forgets them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Recording] = OrderedDict()
+        self._changing = Lock()
+
+    def __reduce__(self) -> tuple:
+        return Recordings, ()  # a copy of the network has tensors of its own
+
+    def clear(self) -> None:
+        with self._changing:
+            self._kept.clear()
+
+    def run(self, function: Function, facts: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
+        """function(*facts, *given), whose gradients reach `given` where they are switched on.
+
+        The function must be one of a module, do the same operations whatever the values of `given`, and wait for none
+        of them. What it reads besides must not change as long as the network stays where it is.
+        """
+        if given[0].device.type not in RECORDED_ON:
+            return function(*facts, *given)
+        wanted = tuple(torch.is_grad_enabled() and t.requires_grad for t in given)
+        shapes = tuple((t.shape, t.dtype) for t in given)
+        settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        key = function, facts, shapes, wanted, given[0].device, settings
+        with torch.inference_mode(False):
+            with self._changing:
+                recording = self._kept.get(key)
+                if recording is None:
+                    recording = self._kept[key] = self._recording(partial(function, *facts), given, wanted)
+                self._kept.move_to_end(key)
+                while len(self._kept) > MOST:
+                    self._kept.popitem(last=False)
+            return _Played.apply(recording, *given)  # type: ignore[return-value]
+
+    def _recording(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> "Recording":
+        with torch.cuda.device(given[0].device):
+            return _Graphs(function, given, wanted)
+
+
+class Recording(Protocol):
+    """One function, for tensors of some shapes."""
+
+    constant: tuple[bool, ...]  # which of its results have no gradients
+
+    def play(self, given: tuple[Tensor, ...]) -> tuple[int, tuple[Tensor, ...]]:
+        """The number of this play, and what the function gives."""
+        ...
+
+    def derive(self, play: int, given: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> list[Tensor | None]:
+        """The gradients by what was given at a play, of what the function gave."""
+        ...
+
+
+class _Graphs:
+    """As two CUDA graphs, whose memory is their own."""
+
+    def __init__(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> None:
+        self._given = tuple(t.detach().clone().requires_grad_(w) for t, w in zip(given, wanted, strict=True))
+        self._by = tuple(t for t in self._given if t.requires_grad)
+        self._wanted, self._plays, self._playing = wanted, 0, Lock()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.set_grad_enabled(bool(self._by)):
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UP):
+                    found = function(*self._given)
+                    self._derived(found, tuple(map(torch.zeros_like, found)))
+            torch.cuda.current_stream().wait_stream(stream)
+            self._forward = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._forward, stream=stream, capture_error_mode="thread_local"):
+                found = function(*self._given)
+            self._slopes = tuple(torch.zeros_like(f) for f in found)
+            self._gradients: tuple[Tensor | None, ...] = ()
+            if self._by:
+                self._backward = torch.cuda.CUDAGraph()
+                pool = self._forward.pool()
+                with torch.cuda.graph(self._backward, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                    self._gradients = self._derived(found, self._slopes)
+        self.constant = tuple(not f.requires_grad for f in found)
+        self._found = tuple(f.detach() for f in found)
+
+    def play(self, given: tuple[Tensor, ...]) -> tuple[int, tuple[Tensor, ...]]:
+        with self._playing, torch.cuda.device(self._given[0].device):
+            self._play(given)
+            return self._plays, tuple(f.clone() for f in self._found)
+
+    def derive(self, play: int, given: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> list[Tensor | None]:
+        with self._playing, torch.cuda.device(self._given[0].device):
+            if play != self._plays:  # it was played for others since
+                self._play(given)
+            _copied(self._slopes, slopes)
+            self._backward.replay()
+            found = (None if gradient is None else gradient.clone() for gradient in self._gradients)
+            return [next(found) if wanted else None for wanted in self._wanted]
+
+    def _play(self, given: tuple[Tensor, ...]) -> None:
+        _copied(self._given, given)
+        self._forward.replay()
+        self._plays += 1
+
+    def _derived(self, found: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+        """The gradients by what is given. They can be had again: the recording is played more than once."""
+        each = [(f, slope) for f, slope in zip(found, slopes, strict=True) if f.requires_grad]
+        if not each:
+            return ()
+        sums, weights = zip(*each, strict=True)
+        return torch.autograd.grad(sums, self._by, weights, retain_graph=True, allow_unused=True)
+
+
+class _Played(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, recording: Recording, *given: Tensor) -> tuple[Tensor, ...]:
+        ctx.recording = recording
+        ctx.play, found = recording.play(given)
+        ctx.save_for_backward(*given)
+        ctx.mark_non_differentiable(*(f for f, constant in zip(found, recording.constant, strict=True) if constant))
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return (None, *ctx.recording.derive(ctx.play, ctx.saved_tensors, slopes))
+
+
+def _copied(to: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> None:
+    """Floats in one launch, the others in one each."""
+    with torch.no_grad():
+        floats = [(t, v) for t, v in zip(to, values, strict=True) if t.is_floating_point()]
+        torch._foreach_copy_([t for t, _ in floats], [v for _, v in floats])  # type: ignore[attr-defined]
+        for t, v in zip(to, values, strict=True):
+            if not t.is_floating_point():
+                t.copy_(v)

@@ -1,0 +1,235 @@
+"""What a GPU records: that it can be recorded, on any machine, and where there is a GPU, what is played."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from draggan.engine import DragConfig
+from draggan.engine import drag as drag_as_published
+from draggan.geometry import DragPair, Point
+from draggan.kinematics import KinematicConfig
+from draggan.kinematics import drag as drag_by_kinematics
+from draggan.stylegan2 import recordings
+from draggan.stylegan2.recordings import Recordings, received, sent
+from tests.networks import tiny_generator
+
+WAITING = (  # what a GPU is waited for: to read a value, or to send it numbers of the program
+    "_local_scalar_dense", "nonzero", "unique", "masked_select", "equal.default", "check_errors", "lift_fresh",
+)  # fmt: skip
+DRAGS = {
+    "draggan": partial(drag_as_published, config=DragConfig(lr=0.02, max_steps=12, feature_resolution=64)),
+    "kinematics": partial(drag_by_kinematics, config=KinematicConfig(max_steps=6, feature_resolution=64)),
+}
+PAIRS = [DragPair(Point(20, 24), Point(33, 30)), DragPair(Point(44, 10), Point(40, 21))]
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def upper_half() -> torch.Tensor:
+    mask = torch.zeros(64, 64)
+    mask[:32] = 1
+    return mask
+
+
+class Trace:
+    """A recording as a GPU makes them: the operations of one call, with its numbers, are what every later one gets."""
+
+    def __init__(self, function, given, wanted):
+        given = [t.detach().requires_grad_(w) for t, w in zip(given, wanted, strict=True)]
+        with torch.set_grad_enabled(any(wanted)):
+            found = function(*given)
+        self.constant = tuple(not f.requires_grad for f in found)
+        self.traces = [make_fx(function)(*(t.detach() for t in given))]
+
+        def derived(given, slopes):
+            given = [t.detach().requires_grad_(w) for t, w in zip(given, wanted, strict=True)]
+            with torch.enable_grad():
+                each = [(f, s) for f, s in zip(function(*given), slopes, strict=True) if f.requires_grad]
+            by = [t for t in given if t.requires_grad]
+            sums, weights = zip(*each, strict=True)
+            gradients = iter(torch.autograd.grad(sums, by, weights, allow_unused=True))
+            return [next(gradients) if w else None for w in wanted]
+
+        if any(wanted):
+            slopes = [torch.zeros_like(f) for f in found]
+            self.traces.append(make_fx(derived)([t.detach() for t in given], slopes))
+
+    def play(self, given):
+        return 0, tuple(f.clone() for f in self.traces[0](*given))
+
+    def derive(self, play, given, slopes):
+        return self.traces[1](given, slopes)
+
+
+class Traced(Recordings):
+    def __init__(self):
+        super().__init__()
+        self.recorded = []
+
+    def _recording(self, *given):
+        self.recorded.append(Trace(*given))
+        return self.recorded[-1]
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """A generator that does as on a GPU, and its recordings."""
+    monkeypatch.setattr("draggan.stylegan2.generator.RECORDED_ON", ("cpu",))
+    monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
+    monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
+    monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", 0.1)  # windows pay on a tiny network too
+    generator = tiny_generator(64).double()
+    generator.recordings = Traced()
+    return generator
+
+
+@pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
+@pytest.mark.parametrize("name", DRAGS)
+def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
+    """No operation, number or branch of a recording hangs on what was given first."""
+    plain, drag = tiny_generator(64).double(), DRAGS[name]
+    latent, played = plain.latent(3), [*DRAGS[name](traced, plain.latent(3), PAIRS, mask)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("draggan.stylegan2.recordings.RECORDED_ON", ())
+        patched.setattr("draggan.stylegan2.generator.RECORDED_ON", ())
+        usual = [*drag(plain, latent, PAIRS, mask)]
+    assert len(played) == len(usual) > 3
+    for a, b in zip(usual, played, strict=True):
+        torch.testing.assert_close(b.latent, a.latent, rtol=1e-6, atol=1e-6)
+        for place, where in zip(a.handles, b.handles, strict=True):
+            assert place.distance(where) < 1e-4
+    assert 2 <= len(traced.recordings.recorded) <= 5
+
+
+@pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
+@pytest.mark.parametrize("name", DRAGS)
+def test_nothing_recorded_waits_for_the_device(name, mask, traced):
+    for _ in DRAGS[name](traced, traced.latent(3), PAIRS, mask):
+        pass
+    for trace in (trace for each in traced.recordings.recorded for trace in each.traces):
+        called = [node for node in trace.graph.nodes if node.op == "call_function"]
+        assert len(called) > 5
+        assert not [node for node in called if any(name in str(node.target) for name in WAITING)]
+
+
+def test_a_cpu_records_nothing():
+    found = Recordings().run(_doubled_and_squared, (3.0,), torch.ones(2, requires_grad=True))
+    assert [f.tolist() for f in found] == [[6, 6], [1, 1]]
+    assert found[0].requires_grad
+
+
+def test_a_moved_network_forgets(monkeypatch):
+    generator = tiny_generator(16)
+    cleared = []
+    monkeypatch.setattr(generator.recordings, "clear", lambda: cleared.append(True))
+    generator.double()
+    assert cleared
+
+
+def test_a_changed_network_has_recordings_of_its_own():
+    generator = tiny_generator(16)
+    assert generator.dragging_in(torch.bfloat16).recordings is not generator.recordings
+
+
+def test_tensors_are_received_as_they_were_sent():
+    a, b = sent(torch.tensor([[1.5, 2.0]]), torch.device("cpu")), torch.tensor(3.0, requires_grad=True)
+    found = received(a, b)
+    assert [f.tolist() for f in found] == [[[1.5, 2.0]], 3.0]
+    assert not found[1].requires_grad
+
+
+def _doubled_and_squared(factor, x):
+    return 2 * factor * x, x.detach().square()
+
+
+def _mixed(x, y, index):
+    return (x * y).sum(), x.index_select(0, index).square()
+
+
+@on_gpu
+def test_what_is_played_is_what_the_function_gives():
+    played = Recordings()
+    for _ in range(3):
+        x, y = (torch.randn(5, 3, device="cuda", requires_grad=wanted) for wanted in (True, False))
+        index = torch.randint(5, (4,), device="cuda")
+        ours, expected = played.run(_mixed, (), x, y, index), _mixed(x, y, index)
+        torch.testing.assert_close(ours, expected)
+        ways = [(found[0] * 3 + found[1].sum(),) for found in (ours, expected)]
+        a, b = (torch.autograd.grad(way, x) for way in ways)
+        torch.testing.assert_close(a, b)
+    assert len(played._kept) == 1
+
+
+@on_gpu
+def test_gradients_of_an_earlier_play():
+    """Two are played before either is derived from, and one twice."""
+    played = Recordings()
+    given = [torch.randn(6, device="cuda", requires_grad=True) for _ in range(2)]
+    sums = [played.run(_mixed, (), x, x.detach(), torch.arange(3, device="cuda"))[1].sum() for x in given]
+    for i in (0, 1, 0):
+        (gradient,) = torch.autograd.grad(sums[i], given[i], retain_graph=True)
+        torch.testing.assert_close(gradient, torch.cat([2 * given[i][:3], torch.zeros(3, device="cuda")]))
+
+
+@on_gpu
+def test_other_shapes_settings_and_facts_are_other_recordings():
+    played = Recordings()
+    for size in (2, 3):
+        for factor in (1.0, 2.0):
+            x = torch.ones(size, device="cuda", requires_grad=True)
+            assert played.run(_doubled_and_squared, (factor,), x)[0].tolist() == [2 * factor] * size
+    with torch.no_grad():
+        assert not played.run(_doubled_and_squared, (1.0,), x)[0].requires_grad
+    with torch.inference_mode():
+        assert played.run(_doubled_and_squared, (1.0,), x)[1].tolist() == [1.0] * 3
+    assert len(played._kept) == 5
+
+
+@on_gpu
+def test_recordings_are_limited(monkeypatch):
+    monkeypatch.setattr(recordings, "MOST", 2)
+    played = Recordings()
+    for size in (1, 2, 1, 3, 1, 2):
+        assert played.run(_doubled_and_squared, (1.0,), torch.ones(size, device="cuda"))[0].tolist() == [2.0] * size
+    assert len(played._kept) == 2
+
+
+@pytest.fixture
+def exact():
+    """Convolutions in float32, not tf32."""
+    with torch.backends.cudnn.flags(allow_tf32=False, enabled=True):
+        yield
+
+
+@on_gpu
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
+@pytest.mark.parametrize("name", DRAGS)
+def test_a_drag_on_a_gpu_is_that_of_a_cpu(name, mask, count, exact):
+    generator, drag = tiny_generator(64), DRAGS[name]
+    latent = generator.latent(3)
+    usual = [*drag(generator, latent, PAIRS[:count], mask)]
+    moved = tiny_generator(64).cuda()
+    ours = [*drag(moved, latent, PAIRS[:count], mask)]
+    for a, b in zip(usual, ours, strict=False):
+        assert all(place.distance(where) < 0.5 for place, where in zip(a.handles, b.handles, strict=True))
+        assert (a.latent - b.latent).norm() < 1e-3 * a.latent.norm()
+    torch.testing.assert_close(ours[-1].image().cpu(), moved.cpu().render(ours[-1].latent), rtol=1e-3, atol=1e-3)
+
+
+@on_gpu
+@pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
+@pytest.mark.parametrize(("name", "most"), [("draggan", 1), ("kinematics", 3)])
+def test_a_step_waits_for_the_gpu_where_it_reads_the_handles(name, most, mask):
+    generator = tiny_generator(64).cuda()
+    steps = DRAGS[name](generator, generator.latent(3), PAIRS, mask)
+    taken = [next(steps) for _ in range(4)]
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with pytest.warns(UserWarning, match="synchroniz") as waits:
+            taken.append(next(steps))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert taken[-1].index > taken[-2].index
+    assert len([w for w in waits if "synchroniz" in str(w.message)]) <= most
