@@ -111,7 +111,7 @@ def _by_kind(wishes: dict[int, Kind], answer: Callable[[list[Kind]], list[Any]])
 
 def _views(views: Sequence[View]) -> list[Features]:
     """With gradients where a latent has them."""
-    if any(w.requires_grad for view in views for w in view.layers):
+    if any(w.requires_grad for view in views for w in view.parts):
         with gradients():
             return seen(views)
     with torch.no_grad():

@@ -243,7 +243,7 @@ def _drag(
         spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
         means: Means = {}
         if start.adam and start.adam["exp_avg"].shape == moving.shape:
-            means = {name: t.to(moving) for name, t in start.adam.items()}
+            means = {name: t.to(moving) if t.ndim else t for name, t in start.adam.items()}
         targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
         near, around = disc(r1, base), square(r2, base)  # (K, 2) each
 
@@ -253,7 +253,7 @@ def _drag(
     first = index = start.index
     while True:
         with gradients():
-            ws = (*(moving + spread).unbind(1), *base[:, layers:].unbind(1))  # only the moving ones have gradients
+            ws = moving + spread, base[:, layers:]  # only the moving layers have gradients
         features: Features = yield View(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
         with gradients():
             looked, before = places, to_tensor(places, base)
@@ -262,9 +262,10 @@ def _drag(
                 kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
             given = before, templates, targets, near, around
             handles, loss = recorded(quick.recordings, _followed, (), features, *given)
-            if held:
+            if held and index:  # before the first step nothing has changed, but for the last bits
                 loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
-        now, found, said, *averages = received(torch.stack(ws, dim=1), handles, loss, *means.values())
+        averages = {name: t for name, t in means.items() if t.ndim}  # the number of steps is on the CPU already
+        now, found, said, *kept_averages = received(torch.cat(ws, dim=1), handles, loss, *averages.values())
         places = to_points(found)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(said):
@@ -277,7 +278,7 @@ def _drag(
             looked=looked,
             handles=places,
             templates=kept,
-            adam=dict(zip(means, averages, strict=True)),
+            adam={**means, **dict(zip(averages, kept_averages, strict=True))},
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps

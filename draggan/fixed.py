@@ -71,6 +71,5 @@ class FixedRows:
     def _gap(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """The moving layers (1, L, w_dim), for gradients, and what has changed outside the mask (C h w,)."""
         moving = latent[:, : self.layers].clone().requires_grad_(torch.is_grad_enabled())
-        ws = torch.cat([moving, latent[:, self.layers :]], dim=1)
-        features = self.generator.trunk_again(ws, self.resolution).features
+        features = self.generator.trunk_again((moving, latent[:, self.layers :]), self.resolution).features
         return moving, ((features - self.held.reference) * self.held.fixed).flatten() * self.scale

@@ -6,11 +6,14 @@ A point is in pixels of the output picture, x to the right, y down; the centre o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from draggan.stylegan2.recordings import sent
+
+Places = TypeVar("Places", float, Tensor)  # along either axis, or both
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,6 @@ def inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
 
-def to_cells(points: Tensor, image_size: tuple[int, int], map_size: tuple[int, int]) -> Tensor:
-    """Pixels of the picture -> cells of a feature map that covers it. points (.., 2), sizes (height, width), alike."""
+def to_cells(points: Places, image_size: tuple[int, int], map_size: tuple[int, int]) -> Places:
+    """Pixels of the picture -> cells of a feature map that covers it. Sizes (height, width), in proportion."""
     return (points + 0.5) * (map_size[0] / image_size[0]) - 0.5

@@ -344,8 +344,9 @@ def _system(task: _Task, state: KinematicState, seen: _Seen) -> Part[_System]:
     layers, count = task.config.moving_layers, len(task.pairs)
     with gradients():
         base = _there(task, state.latent)
-        moving = base[:, :layers].expand(count, -1, -1).clone().requires_grad_()  # (N, L, w_dim)
-        ws = torch.cat([moving, base[:, layers:].expand(count, -1, -1)], dim=1)  # (N, num_ws, w_dim)
+        moving, rest = base.expand(count, -1, -1).split([layers, base.shape[1] - layers], dim=1)
+        moving = moving.clone().requires_grad_()  # (N, L, w_dim)
+        ws = moving, rest
     reach, quick = task.spacing + 2 * task.grain, task.generator.quick
     features: Features = yield View(quick, ws, task.config.feature_resolution, seen.places, reach)
     with gradients():

@@ -34,7 +34,7 @@ class View:
     @property
     def kind(self) -> Hashable:
         """Views of one kind can be seen together."""
-        return self.generator, self.resolution, self.reach
+        return self.generator, self.resolution, self.reach, tuple(part.shape[1] for part in self.parts)
 
     @property
     def side(self) -> int:
@@ -42,16 +42,16 @@ class View:
         return 2 + math.ceil(2 * self.reach * self.resolution / max(self.generator.image_size))
 
     @cached_property
-    def layers(self) -> tuple[Tensor, ...]:
-        """The w of each layer. (1 or N, w_dim)"""
-        return self.generator.layers_of(self.ws)
+    def parts(self) -> tuple[Tensor, ...]:
+        """The w of some layers after the others. (1 or N, L, w_dim) each"""
+        return self.generator.parts_of(self.ws)
 
     @cached_property
     def boxes(self) -> tuple[tuple[Box, ...], ...]:
         """What is read of the map, for each latent."""
         size, map_size = self.generator.image_size, self.generator.config.map_size(self.resolution)
         boxes = tuple(_box(handle, self.reach, size, map_size) for handle in self.handles)
-        return (boxes,) if len(self.layers[0]) == 1 else tuple((box,) for box in boxes)
+        return (boxes,) if len(self.parts[0]) == 1 else tuple((box,) for box in boxes)
 
 
 class _Held(NamedTuple):
@@ -102,20 +102,26 @@ def seen(views: Sequence[View]) -> list[Features]:
 
 def _everywhere(view: View) -> Features:
     """The whole map of each latent of a view."""
-    trunk = view.generator.trunk_again(view.layers, view.resolution)
+    trunk = view.generator.trunk_again(view.parts, view.resolution)
     return whole(trunk, view.generator.image_size, len(view.handles))
 
 
 def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
     generator, resolution = views[0].generator, views[0].resolution
-    layers = tuple(map(torch.cat, zip(*(view.layers for view in views), strict=True)))
+    several = zip(*(view.parts for view in views), strict=True)
+    latents = views[0].parts if len(views) == 1 else tuple(map(torch.cat, several))
     held = iter(cover.held)
     each = [_joined(tuple(islice(held, len(view.boxes)))) for view in views]
-    parts = evaluate(generator, layers, resolution, cover.windows, cover.latents)
-    sizes = generator.config.map_size(resolution), generator.image_size
-    pieces = parts.split([len(own.corners) for own in each])
-    corners, owners = ([sent(torch.tensor(of), generator.device) for of in found] for found in zip(*each, strict=True))
-    return [Features(*found, *sizes) for found in zip(pieces, corners, owners, strict=True)]
+    parts = evaluate(generator, latents, resolution, cover.windows, cover.latents)
+    pieces = parts.split([len(own.corners) for own in each]) if len(views) > 1 else (parts,)
+    return [_features(view, piece, own) for view, piece, own in zip(views, pieces, each, strict=True)]
+
+
+def _features(view: View, parts: Tensor, held: _Held) -> Features:
+    generator, count = view.generator, 2 * len(held.corners)
+    places = sent(torch.tensor([*chain.from_iterable(held.corners), *held.owners]), parts.device)
+    corners, owners = places[:count].view(-1, 2), places[count:]
+    return Features(parts, corners, owners, generator.config.map_size(view.resolution), generator.image_size)
 
 
 def _joined(held: Sequence[_Held]) -> _Held:
@@ -169,9 +175,10 @@ def _hold(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:
 
 def _box(handle: Point, reach: float, image_size: tuple[int, int], map_size: tuple[int, int]) -> Box:
     """The cells that bilinear sampling around a handle reads."""
-    middle = torch.tensor([handle.x, handle.y], dtype=torch.float64)
-    low, high = to_cells(torch.stack([middle - reach, middle + reach]), image_size, map_size).tolist()
-    last_y, last_x = map_size[0] - 1, map_size[1] - 1
-    top, left = (min(max(math.floor(v), 0), max(end - 1, 0)) for v, end in ((low[1], last_y), (low[0], last_x)))
-    bottom, right = (min(max(math.floor(v), 0) + 1, end) for v, end in ((high[1], last_y), (high[0], last_x)))
+
+    def ends(place: float, last: int) -> tuple[int, int]:
+        low, high = (math.floor(to_cells(at, image_size, map_size)) for at in (place - reach, place + reach))
+        return min(max(low, 0), max(last - 1, 0)), min(max(high, 0) + 1, last)
+
+    (top, bottom), (left, right) = ends(handle.y, map_size[0] - 1), ends(handle.x, map_size[1] - 1)
     return top, left, bottom, right

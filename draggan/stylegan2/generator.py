@@ -20,9 +20,8 @@ from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
 from draggan.stylegan2.recordings import RECORDED_ON, Recordings
 
-Latents = (
-    Tensor | Sequence[Tensor]
-)  # (N, num_ws, w_dim), or (N, w_dim) for each layer: then some may be without gradient
+Latents = Tensor | Sequence[Tensor]  # (N, num_ws, w_dim); or parts of it, (N, L, w_dim) for some layers and (N, w_dim)
+# for one: then some may be without gradient
 
 Known = TypeVar("Known")
 WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
@@ -239,10 +238,10 @@ class Generator(nn.Module):
 
     def trunk_again(self, ws: Latents, resolution: int) -> Trunk:
         """As `trunk`, for what is done at every step of a drag: recorded, see `recordings.py`."""
-        layers = self.layers_of(ws)
-        if len(layers[0]) > 1:  # there is so much to do that it does not matter how it is asked for
-            return self.trunk(layers, resolution)
-        return Trunk(self.recordings.run(_maps, (self, resolution), *layers))
+        parts = self.parts_of(ws)
+        if len(parts[0]) > 1:  # there is so much to do that it does not matter how it is asked for
+            return self.trunk(parts, resolution)
+        return Trunk(self.recordings.run(_maps, (self, resolution), *parts))
 
     def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
         """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
@@ -300,13 +299,20 @@ class Generator(nn.Module):
         each = zip(*(w.split(1) for w in layers), strict=True)
         return torch.cat([self.picture(Trunk(()), one, noise_mode, resolution) for one in each])
 
+    def parts_of(self, ws: Latents) -> tuple[Tensor, ...]:
+        """Its parts, (N, L, w_dim), where this generator computes. Raises ValueError for another shape."""
+        given = (ws,) if isinstance(ws, Tensor) else ws
+        parts = tuple(w[:, None] if w.ndim == 2 and w is not ws else w for w in given)
+        layers, w_dim = self.num_ws, self.config.w_dim
+        if any(w.ndim != 3 or w.shape[2] != w_dim for w in parts) or sum(w.shape[1] for w in parts) != layers:
+            shapes = " and ".join(str(tuple(w.shape)) for w in given)
+            raise ValueError(f"latent of shape {shapes}, expected (N, {layers}, {w_dim})")
+        device, dtype = self.device, self.dtype
+        return tuple(w.to(device=device, dtype=dtype) for w in parts if w.shape[1])
+
     def layers_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """The w of each layer, (N, w_dim), where this generator computes. Raises ValueError for another shape."""
-        layers = ws.unbind(1) if isinstance(ws, Tensor) and ws.ndim == 3 else tuple(ws)
-        if len(layers) != self.num_ws or any(w.ndim != 2 or w.shape[1] != self.config.w_dim for w in layers):
-            shape = tuple(ws.shape) if isinstance(ws, Tensor) else (1, len(layers), *layers[0].shape[1:])
-            raise ValueError(f"latent of shape {shape}, expected (N, {self.num_ws}, {self.config.w_dim})")
-        return tuple(w.to(device=self.device, dtype=self.dtype) for w in layers)
+        return tuple(w for part in self.parts_of(ws) for w in part.unbind(1))
 
     def _maps(self, layers: Sequence[Tensor], resolution: int, noise_mode: NoiseMode) -> tuple[Tensor, ...]:
         """The output of each block up to the one of `resolution`."""
@@ -327,9 +333,9 @@ class Generator(nn.Module):
         return self.layers_of(ws)
 
 
-def _maps(generator: Generator, resolution: int, *layers: Tensor) -> tuple[Tensor, ...]:
+def _maps(generator: Generator, resolution: int, *parts: Tensor) -> tuple[Tensor, ...]:
     """The maps of `Generator.trunk`."""
-    return generator.trunk(layers, resolution).maps
+    return generator.trunk(parts, resolution).maps
 
 
 def _of_block(layers: Sequence[Tensor], block: int) -> Sequence[Tensor]:

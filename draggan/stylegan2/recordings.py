@@ -1,15 +1,17 @@
 """Functions of tensors recorded as CUDA graphs, so that many small operations cost one launch and not one each.
 
-A drag step is some hundreds of small operations; on a GPU asking for them takes longer than doing them. The first call
-with tensors of some shapes records, forward and backward; from then on the recording is played. On other devices
-functions are just called.
+A drag step is some hundreds of small operations; on a GPU asking for them takes longer than doing them. The
+second call with tensors of some shapes records, forward and backward; from then on the recording is played. On other
+devices functions are just called.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +19,6 @@ from torch.autograd.function import once_differentiable
 
 RECORDED_ON = ("cuda",)  # types of devices
 MOST = 24  # recordings that are kept, of the latest use
-WARM_UP = 2  # calls before a recording: libraries choose their algorithms in the first ones
 
 Function = Callable[..., tuple[Tensor, ...]]
 
@@ -38,8 +39,9 @@ class Recordings:
     """Those of one network. They read its tensors where these lay, so a network that moves forgets them."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, Recording] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Recording | None] = OrderedDict()  # None: met once
         self._changing = Lock()
+        self._stream: torch.cuda.Stream | None = None
 
     def __reduce__(self) -> tuple:
         return Recordings, ()  # a copy of the network has tensors of its own
@@ -60,19 +62,24 @@ class Recordings:
         shapes = tuple((t.shape, t.dtype) for t in given)
         settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
         key = function, facts, shapes, wanted, given[0].device, settings
+        with self._changing:
+            known, recording = key in self._kept, self._kept.pop(key, None)
+            if known and recording is None:
+                with torch.inference_mode(False):
+                    recording = self._recording(partial(function, *facts), given, wanted)
+            self._kept[key] = recording
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+        if recording is None:  # libraries choose their algorithms in a first call, which cannot be recorded
+            return function(*facts, *given)
         with torch.inference_mode(False):
-            with self._changing:
-                recording = self._kept.get(key)
-                if recording is None:
-                    recording = self._kept[key] = self._recording(partial(function, *facts), given, wanted)
-                self._kept.move_to_end(key)
-                while len(self._kept) > MOST:
-                    self._kept.popitem(last=False)
             return _Played.apply(recording, *given)  # type: ignore[return-value]
 
     def _recording(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> "Recording":
         with torch.cuda.device(given[0].device):
-            return _Graphs(function, given, wanted)
+            if self._stream is None:
+                self._stream = torch.cuda.Stream()  # one for all: libraries keep a workspace for each
+            return _Graphs(function, given, wanted, self._stream)
 
 
 class Recording(Protocol):
@@ -92,28 +99,25 @@ class Recording(Protocol):
 class _Graphs:
     """As two CUDA graphs, whose memory is their own."""
 
-    def __init__(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> None:
+    def __init__(
+        self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...], stream: torch.cuda.Stream
+    ) -> None:
         self._given = tuple(t.detach().clone().requires_grad_(w) for t, w in zip(given, wanted, strict=True))
-        self._by = tuple(t for t in self._given if t.requires_grad)
         self._wanted, self._plays, self._playing = wanted, 0, Lock()
-        stream = torch.cuda.Stream()
+        self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        self._gradients: tuple[Tensor | None, ...] = ()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.set_grad_enabled(bool(self._by)):
-            with torch.cuda.stream(stream):
-                for _ in range(WARM_UP):
-                    found = function(*self._given)
-                    self._derived(found, tuple(map(torch.zeros_like, found)))
-            torch.cuda.current_stream().wait_stream(stream)
-            self._forward = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._forward, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.stream(stream), torch.set_grad_enabled(any(wanted)):
+            if any(wanted):  # the first call need not have been derived from
                 found = function(*self._given)
-            self._slopes = tuple(torch.zeros_like(f) for f in found)
-            self._gradients: tuple[Tensor | None, ...] = ()
-            if self._by:
-                self._backward = torch.cuda.CUDAGraph()
-                pool = self._forward.pool()
-                with torch.cuda.graph(self._backward, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                self._derived(found, tuple(map(torch.zeros_like, found)))
+            with _recorded(self._forward):
+                found = function(*self._given)
+            self._slopes = tuple(map(torch.zeros_like, found))
+            if any(wanted):
+                with _recorded(self._backward, self._forward.pool()):
                     self._gradients = self._derived(found, self._slopes)
+        torch.cuda.current_stream().wait_stream(stream)
         self.constant = tuple(not f.requires_grad for f in found)
         self._found = tuple(f.detach() for f in found)
 
@@ -139,10 +143,19 @@ class _Graphs:
     def _derived(self, found: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """The gradients by what is given. They can be had again: the recording is played more than once."""
         each = [(f, slope) for f, slope in zip(found, slopes, strict=True) if f.requires_grad]
-        if not each:
-            return ()
         sums, weights = zip(*each, strict=True)
-        return torch.autograd.grad(sums, self._by, weights, retain_graph=True, allow_unused=True)
+        by = tuple(t for t in self._given if t.requires_grad)
+        return torch.autograd.grad(sums, by, weights, retain_graph=True, allow_unused=True)
+
+
+@contextmanager
+def _recorded(graph: torch.cuda.CUDAGraph, pool: Any = None) -> Iterator[None]:
+    """What is done inside goes into a graph instead. Other threads may go on as they like."""
+    graph.capture_begin(pool, capture_error_mode="thread_local")
+    try:
+        yield
+    finally:
+        graph.capture_end()
 
 
 class _Played(torch.autograd.Function):
@@ -161,10 +174,13 @@ class _Played(torch.autograd.Function):
 
 
 def _copied(to: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> None:
-    """Floats in one launch, the others in one each."""
+    """In one launch for all of a type."""
+    each = zip(to, values, strict=True)
     with torch.no_grad():
-        floats = [(t, v) for t, v in zip(to, values, strict=True) if t.is_floating_point()]
-        torch._foreach_copy_([t for t, _ in floats], [v for _, v in floats])  # type: ignore[attr-defined]
-        for t, v in zip(to, values, strict=True):
-            if not t.is_floating_point():
-                t.copy_(v)
+        for _, pairs in groupby(sorted(each, key=_type), key=_type):
+            there, here = zip(*pairs, strict=True)
+            torch._foreach_copy_(there, here)  # type: ignore[attr-defined]
+
+
+def _type(pair: tuple[Tensor, Tensor]) -> str:
+    return str(pair[0].dtype)

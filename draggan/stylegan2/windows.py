@@ -8,6 +8,8 @@ cost as much as the map, downwards, blocks are run whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -86,19 +88,20 @@ def evaluate(
     in `generator.trunk(ws, resolution).features`, zero outside the map; gradients reach ws.
     """
     config, device = generator.config, generator.device
-    layers, levels = generator.layers_of(ws), _levels(config, resolution, windows)
-    whole, cost = _cheapest(config, levels, len(layers[0]))
+    parts, levels = generator.parts_of(ws), _levels(config, resolution, windows)
+    latents, count = len(parts[0]), len(windows.corners)
+    whole, cost = _cheapest(config, tuple(level.size for level in levels), count, latents)
     sizes = [config.map_size(resolution) for resolution in config.resolutions[whole : len(levels)]]
     shapes = tuple(
         _Shape(level.size, level.beyond(size), level.grown().beyond(size))
         for level, size in zip(levels[whole:], sizes, strict=True)
     )
-    corners = sent(torch.tensor([level.corners for level in levels[whole:]]), device)  # (levels, N, 2)
-    owner = sent(torch.tensor(_owners(len(layers[0]), len(windows.corners), owners)), device)  # (N,)
+    rows = [*chain.from_iterable(zip(*level.corners, strict=True) for level in levels[whole:])]
+    places = sent(torch.tensor([*rows, _owners(latents, count, owners)]), device)  # at once, and looked at there
     facts = generator, whole, shapes
     if cost > RECORDED_COST:
-        return _evaluated(*facts, corners, owner, *layers)[0]
-    return generator.recordings.run(_evaluated, facts, corners, owner, *layers)[0]
+        return _evaluated(*facts, places, *parts)[0]
+    return generator.recordings.run(_evaluated, facts, places, *parts)[0]
 
 
 class _Shape(NamedTuple):
@@ -110,17 +113,19 @@ class _Shape(NamedTuple):
 
 
 def _evaluated(
-    generator: Generator, whole: int, shapes: tuple[_Shape, ...], corners: Tensor, owners: Tensor, *layers: Tensor
+    generator: Generator, whole: int, shapes: tuple[_Shape, ...], places: Tensor, *parts: Tensor
 ) -> tuple[Tensor]:
     """`evaluate` with the windows of every level from the last block that is run whole.
 
-    corners (levels, N, 2), owners (N,), layers (S, w_dim) each
+    places (2 levels + 1, N): of each level top and left, then the latent. parts (S, L, w_dim) each
     """
-    config = generator.config
+    config, owners = generator.config, places[-1]
+    corners = places[:-1].unflatten(0, (-1, 2)).transpose(1, 2)  # (levels, N, 2)
     levels = [Squares(at, shape.size, shape.beyond) for at, shape in zip(corners, shapes, strict=True)]
-    x = cut(generator.trunk(layers, config.resolutions[whole]).features, levels[0], owners)
-    if len(layers[0]) > 1:
-        layers = tuple(w.index_select(0, owners) for w in layers)  # (N, w_dim)
+    x = cut(generator.trunk(parts, config.resolutions[whole]).features, levels[0], owners)
+    if len(parts[0]) > 1:
+        parts = tuple(part.index_select(0, owners) for part in parts)  # (N, L, w_dim)
+    layers = generator.layers_of(parts)
     for i, (source, windows, shape) in enumerate(zip(levels, levels[1:], shapes[1:], strict=False), whole + 1):
         block, size = generator.synthesis.blocks()[i], config.map_size(config.resolutions[i])
         x = _block(block, x, layers[2 * i - 1 : 2 * i + 1], source, windows, shape.grown_beyond, size)
@@ -131,7 +136,8 @@ def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None
     """What the features of a block cost on windows, or whole (None): multiplications per tap, weighed."""
     if windows is None:
         return latents * sum(_whole_cost(config, i) for i in range(config.resolutions.index(resolution) + 1))
-    return _cheapest(config, _levels(config, resolution, windows), latents)[1]
+    sizes = tuple(level.size for level in _levels(config, resolution, windows))
+    return _cheapest(config, sizes, len(windows.corners), latents)[1]
 
 
 def crop(features: Tensor, windows: Windows, owners: Sequence[int] | None = None) -> Tensor:
@@ -195,11 +201,19 @@ def _levels(config: GeneratorConfig, resolution: int, windows: Windows) -> list[
     return levels
 
 
-def _cheapest(config: GeneratorConfig, levels: list[Windows], latents: int = 1) -> tuple[int, float]:
-    """The last block that is better run whole, once for each latent, and what all of it then costs."""
-    wholes = [latents * _whole_cost(config, i) for i in range(len(levels))]
-    windowed = [0.0] + [_window_cost(config, i, levels) for i in range(1, len(levels))]
-    totals = [sum(wholes[: i + 1]) + sum(windowed[i + 1 :]) for i in range(len(levels))]
+def _cheapest(config: GeneratorConfig, sizes: tuple[int, ...], windows: int, latents: int) -> tuple[int, float]:
+    """The last block that is better run whole, once for each latent, and what all of it then costs.
+
+    sizes: of the windows on each level from the first block's up
+    """
+    return _least(config, sizes, windows * WINDOW_COST, latents)
+
+
+@lru_cache(maxsize=1024)  # asked for at every step
+def _least(config: GeneratorConfig, sizes: tuple[int, ...], weight: float, latents: int) -> tuple[int, float]:
+    wholes = [latents * _whole_cost(config, i) for i in range(len(sizes))]
+    windowed = [0.0] + [_window_cost(config, i, sizes) * weight for i in range(1, len(sizes))]
+    totals = [sum(wholes[: i + 1]) + sum(windowed[i + 1 :]) for i in range(len(sizes))]
     best = min(range(len(totals)), key=totals.__getitem__)
     return best, totals[best]
 
@@ -210,7 +224,6 @@ def _whole_cost(config: GeneratorConfig, block: int) -> float:
     return outs * outs * cells + (outs * ins * cells / 4 if block else 0)
 
 
-def _window_cost(config: GeneratorConfig, block: int, levels: list[Windows]) -> float:
+def _window_cost(config: GeneratorConfig, block: int, sizes: tuple[int, ...]) -> float:
     outs, ins = config.channels[block], config.channels[block - 1]
-    taps = outs * outs * levels[block].size ** 2 + outs * ins * levels[block - 1].size ** 2
-    return taps * len(levels[block].corners) * WINDOW_COST
+    return outs * outs * sizes[block] ** 2 + outs * ins * sizes[block - 1] ** 2
