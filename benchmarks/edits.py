@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--detector", help="module:function, picture in [-1, 1] -> (N, 8, 2) pixels")
     parser.add_argument("--flows", type=Path, metavar="FOLDER", help="optical flows for the part pairs: see README.md")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16")
+    parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16, tf32")
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
     if "pairs" in args.parts and args.flows is None and args.model != EMBEDDED:

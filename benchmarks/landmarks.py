@@ -75,7 +75,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.landmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16")
+    parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16, tf32")
     parser.add_argument("--max-steps", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", help="only these kinds: pose, mouth, ears, face5, all8")
     parser.add_argument("--n", type=int, help="drags of each kind (default: all)")

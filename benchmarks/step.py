@@ -73,8 +73,9 @@ class Cost:
     whole_network: float  # the same step with the whole network
     ratio: float  # whole_network / step, the median of neighbouring pairs
     bare: float  # the trunk's convolutions alone on whole maps, forward and input gradient
-    memory: float  # MB resident at most, of the engine alone
+    memory: float  # MB resident at most, of the engine alone; on a GPU that its tensors and recordings take there
     faults: float  # minor page faults a step
+    beginning: float  # the slowest of the first steps, in which what a network needs once is worked out
 
 
 def measure(row: Row) -> Cost:
@@ -87,20 +88,21 @@ def measure(row: Row) -> Cost:
     def turn() -> float:
         return sum(_seconds(lambda drag=drag: _stepped(generator, [drag])) for drag in drags)
 
-    for _ in range(4):
-        step()
+    beginning = max(step() for _ in range(4))
     times, taken, turns, faults = [], [], [], 0
-    with _timed(generator) as parts:
-        for _ in range(row.steps):
+    for _ in range(row.steps):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        times.append(step())
+        faults += resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        if row.sessions > 1:
+            turns.append(turn())
+    with _timed(generator) as parts:  # which waits after each of them
+        for _ in range(max(3, row.steps // 3)):
             parts.clear()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            times.append(step())
-            faults += resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+            step()
             taken.append(dict(parts))
-            if row.sessions > 1:
-                turns.append(turn())
     displays = [_seconds(_stepped(generator, drags[:1]).image) for _ in range(3)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    memory = _memory(generator)
     whole, ratios = [], []
     if row.baseline:
         with baseline(row) as step_whole:
@@ -120,7 +122,15 @@ def measure(row: Row) -> Cost:
         1e3 * _bare(generator),
         memory,
         faults / row.steps,
+        1e3 * beginning,
     )
+
+
+def _memory(generator: Generator) -> float:
+    """MB at most so far."""
+    if generator.device.type == "cuda":
+        return torch.cuda.max_memory_reserved() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def _endless(generator: Generator, row: Row, first: int) -> Course[DragStep]:
@@ -171,6 +181,8 @@ def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     places = [(course, "seen", "features"), (engine, "track", "tracking"), (kinematics, "locate", "tracking")]
     places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
+    if generator.steady:  # what is recorded is one
+        places += [(engine, "recorded", "tracking"), (kinematics, "recorded", "tracking")]
     before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
 
     def timing(function: Callable, part: str) -> Callable:
@@ -254,8 +266,8 @@ def _wait(generator: Generator) -> None:
 def table(costs: list[Cost]) -> str:
     lines = [
         f"| engine | network | precision | points | mask | step ms | {' | '.join(PARTS)} | display "
-        "| whole network | ratio | bare | MB | faults |",
-        f"|---|---|---|---|---|{'---|' * (len(PARTS) + 7)}",
+        "| whole network | ratio | bare | MB | faults | beginning |",
+        f"|---|---|---|---|---|{'---|' * (len(PARTS) + 8)}",
     ]
     for c in costs:
         what = (
@@ -265,7 +277,7 @@ def table(costs: list[Cost]) -> str:
         whole = f"{c.whole_network:.0f} | {c.ratio:.1f}" if c.ratio else "- | -"
         lines.append(
             f"| {what} | {c.step:.1f} | {parts} | {c.display:.0f} | {whole} | {c.bare:.0f} | {c.memory:.0f} "
-            f"| {c.faults:.0f} |"
+            f"| {c.faults:.0f} | {c.beginning:.0f} |"
         )
     return "\n".join(lines)
 
@@ -327,7 +339,8 @@ def main() -> None:
     costs = costs_of(rows)
     if args.json:
         args.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))
-    print(f"{free_cores()} threads, torch {torch.__version__}")
+    where = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else f"{free_cores()} threads"
+    print(f"{where}, torch {torch.__version__}")
     print(table_of_sessions(costs) if args.sessions else table(costs))
 
 

@@ -42,8 +42,8 @@ def run(generator, engine: str, points: int, steps: int) -> tuple[float, float, 
 
 def measure() -> None:
     args = _parsed()
-    generator = in_precision(network(args.network), args.precision)
-    row = Row(args.engine, args.network, args.points, False, "cpu", "fp32", 1, 0, args.rounds)
+    generator = in_precision(network(args.network).to(args.device), args.precision)
+    row = Row(args.engine, args.network, args.points, False, args.device, "fp32", 1, 0, args.rounds)
     began = time.perf_counter()
     deque(ENGINES[args.engine].prepare(generator), maxlen=0)
     prepared = time.perf_counter() - began
@@ -70,6 +70,7 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.whole_drag", description=__doc__.partition("\n")[0])
     parser.add_argument("--network", default="512")
     parser.add_argument("--engine", choices=ENGINES, default=PAPER)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--points", type=int, default=1)
     parser.add_argument("--steps", type=int, default=60)

@@ -59,6 +59,13 @@ def test_blur_is_the_fir_kernel(height, width, gain):
     torch.testing.assert_close(ops.blur(x, gain), expected)
 
 
+@pytest.mark.parametrize("padding", [0, 1, (0, 1)])
+@pytest.mark.parametrize("bias", [None, rand(3, seed=1)], ids=["alone", "biased"])
+def test_blur_on_a_gpu_is_the_blur(padding, bias):
+    x = rand(2, 3, 7, 6)
+    torch.testing.assert_close(ops._blurred_in_pairs(x, 4.0, padding, bias), ops.blur(x, 4.0, padding, bias))
+
+
 @given(st.integers(1, 6), st.integers(1, 6))
 @settings(max_examples=10, deadline=None)
 def test_upsample2x_is_zero_insertion_and_fir(height, width):

@@ -1,13 +1,16 @@
 """What a GPU records: that it can be recorded, on any machine, and where there is a GPU, what is played."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from draggan.course import together
 from draggan.engine import DragConfig
 from draggan.engine import drag as drag_as_published
+from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.kinematics import drag as drag_by_kinematics
@@ -72,12 +75,21 @@ class Traced(Recordings):
         return self.recorded[-1]
 
 
+@contextmanager
+def unrecorded():
+    with pytest.MonkeyPatch.context() as patched:
+        for place in ("recordings", "generator"):
+            patched.setattr(f"draggan.stylegan2.{place}.RECORDED_ON", ())
+        yield
+
+
 @pytest.fixture
 def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
     monkeypatch.setattr("draggan.stylegan2.generator.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
+    monkeypatch.setattr("draggan.stylegan2.ops.FIR_AT_ONCE", ())
     monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", 0.1)  # windows pay on a tiny network too
     generator = tiny_generator(64).double()
     generator.recordings = Traced()
@@ -90,9 +102,7 @@ def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
     """No operation, number or branch of a recording hangs on what was given first."""
     plain, drag = tiny_generator(64).double(), DRAGS[name]
     latent, played = plain.latent(3), [*DRAGS[name](traced, plain.latent(3), PAIRS, mask)]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("draggan.stylegan2.recordings.RECORDED_ON", ())
-        patched.setattr("draggan.stylegan2.generator.RECORDED_ON", ())
+    with unrecorded():
         usual = [*drag(plain, latent, PAIRS, mask)]
     assert len(played) == len(usual) > 3
     for a, b in zip(usual, played, strict=True):
@@ -111,6 +121,28 @@ def test_nothing_recorded_waits_for_the_device(name, mask, traced):
         called = [node for node in trace.graph.nodes if node.op == "call_function"]
         assert len(called) > 5
         assert not [node for node in called if any(name in str(node.target) for name in WAITING)]
+
+
+def together_for(steps, generator, engine, seeds):
+    """The last steps of drags of some pictures, each with handles of its own number, taken together."""
+    settings = engine_of(engine).settings(max_steps=steps, tolerance=1e-6)
+    courses = [
+        engine_of(engine).course(generator, generator.latent(seed), PAIRS[: 1 + seed % 2], None, settings)
+        for seed in seeds
+    ]
+    found = {}
+    for _ in range(steps + 1):
+        found |= {i: step.result() for i, step in together(courses) if step.result() is not None}
+    return [found[i] for i in range(len(seeds))]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_drags_that_are_recorded_together(engine, traced):
+    ours = together_for(4, traced, engine, (3, 4, 5))
+    with unrecorded():
+        for seed, step in zip((3, 4, 5), ours, strict=True):
+            (alone,) = together_for(4, tiny_generator(64).double(), engine, (seed,))
+            torch.testing.assert_close(step.latent, alone.latent, rtol=1e-5, atol=1e-5)
 
 
 def test_a_cpu_records_nothing():
@@ -216,6 +248,15 @@ def test_a_drag_on_a_gpu_is_that_of_a_cpu(name, mask, count, exact):
         assert all(place.distance(where) < 0.5 for place, where in zip(a.handles, b.handles, strict=True))
         assert (a.latent - b.latent).norm() < 1e-3 * a.latent.norm()
     torch.testing.assert_close(ours[-1].image().cpu(), moved.cpu().render(ours[-1].latent), rtol=1e-3, atol=1e-3)
+
+
+@on_gpu
+@pytest.mark.parametrize("engine", ENGINES)
+def test_drags_together_on_a_gpu(engine, exact):
+    ours = together_for(4, tiny_generator(64).double().cuda(), engine, (3, 4, 5))
+    for seed, step in zip((3, 4, 5), ours, strict=True):
+        (alone,) = together_for(4, tiny_generator(64).double(), engine, (seed,))
+        torch.testing.assert_close(step.latent, alone.latent, rtol=1e-5, atol=1e-5)
 
 
 @on_gpu

@@ -9,7 +9,22 @@ import torch
 from PIL import Image
 
 from draggan.geometry import Point
-from draggan.render import HOLD, encode, facts, read_mask, to_picture, with_points, write_video
+from draggan.render import HOLD, encode, facts, leaving, read_mask, to_picture, with_points, write_video
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
+def test_a_picture_that_leaves_is_the_picture(device):
+    """Whatever is done with its memory meanwhile."""
+    image = torch.rand(1, 3, 40, 30) * 2 - 1
+    there = image.to(device)
+    arriving = leaving(there)
+    del there
+    later = [torch.ones(1, 3, 40, 30, device=device) for _ in range(10)]
+    assert np.array_equal(arriving(), to_picture(image))
+    assert later
 
 
 def test_to_picture_maps_the_range():
