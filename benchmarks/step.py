@@ -259,7 +259,7 @@ def _seconds(work: Callable) -> float:
 
 
 def _wait(generator: Generator) -> None:
-    if generator.device.type == "cuda":
+    if generator.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
         torch.cuda.synchronize()
 
 

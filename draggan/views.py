@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, chain, islice
 from typing import NamedTuple
@@ -108,13 +108,31 @@ def _everywhere(view: View) -> Features:
 
 def _on_windows(views: Sequence[View], cover: _Cover) -> list[Features]:
     generator, resolution = views[0].generator, views[0].resolution
-    several = zip(*(view.parts for view in views), strict=True)
-    latents = views[0].parts if len(views) == 1 else tuple(map(torch.cat, several))
+    latents, windows, owners = views[0].parts, cover.windows, cover.latents
+    if len(views) > 1:
+        latents = tuple(map(torch.cat, zip(*(view.parts for view in views), strict=True)))
+        if cover.steady:
+            latents, windows, owners = _filled_up(latents, windows, owners)
+    parts = evaluate(generator, latents, resolution, windows, owners)
     held = iter(cover.held)
     each = [_joined(tuple(islice(held, len(view.boxes)))) for view in views]
-    parts = evaluate(generator, latents, resolution, cover.windows, cover.latents)
-    pieces = parts.split([len(own.corners) for own in each]) if len(views) > 1 else (parts,)
+    pieces = parts[: len(cover.latents)].split([len(own.corners) for own in each])
     return [_features(view, piece, own) for view, piece, own in zip(views, pieces, each, strict=True)]
+
+
+def _filled_up(
+    latents: tuple[Tensor, ...], windows: Windows, owners: tuple[int, ...]
+) -> tuple[tuple[Tensor, ...], Windows, tuple[int, ...]]:
+    """With the last latent and the last window again, up to a power of two of each: drags come and go, and for each
+    number of them all is recorded anew."""
+
+    def missing(count: int) -> int:
+        return (1 << (count - 1).bit_length()) - count
+
+    more, windows_more = missing(len(latents[0])), missing(len(owners))
+    latents = tuple(torch.cat([part, part[-1:].expand(more, -1, -1)]) for part in latents)
+    corners = windows.corners + windows.corners[-1:] * windows_more
+    return latents, replace(windows, corners=corners), owners + owners[-1:] * windows_more
 
 
 def _features(view: View, parts: Tensor, held: _Held) -> Features:

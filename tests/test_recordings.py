@@ -14,7 +14,7 @@ from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.kinematics import drag as drag_by_kinematics
-from draggan.stylegan2 import recordings
+from draggan.stylegan2 import ops, recordings
 from draggan.stylegan2.recordings import Recordings, received, sent
 from tests.networks import tiny_generator
 
@@ -89,7 +89,7 @@ def traced(monkeypatch):
     monkeypatch.setattr("draggan.stylegan2.generator.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
-    monkeypatch.setattr("draggan.stylegan2.ops.FIR_AT_ONCE", ())
+    monkeypatch.setattr("draggan.stylegan2.ops.FIR_IN_PAIRS", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", 0.1)  # windows pay on a tiny network too
     generator = tiny_generator(64).double()
     generator.recordings = Traced()
@@ -143,6 +143,20 @@ def test_drags_that_are_recorded_together(engine, traced):
         for seed, step in zip((3, 4, 5), ours, strict=True):
             (alone,) = together_for(4, tiny_generator(64).double(), engine, (seed,))
             torch.testing.assert_close(step.latent, alone.latent, rtol=1e-5, atol=1e-5)
+
+
+def test_another_number_of_drags_needs_no_recordings_of_its_own(traced):
+    together_for(4, traced, "draggan", (2, 4, 6))
+    before = len(traced.recordings.recorded)
+    together_for(4, traced, "draggan", (2, 4, 6, 8))
+    assert len(traced.recordings.recorded) == before
+
+
+def test_a_network_goes_with_its_recordings(traced):
+    together_for(2, traced, "draggan", (2,))
+    kept = traced.recordings._kept
+    assert kept
+    assert not [fact for key in kept for fact in key[1] if isinstance(fact, torch.nn.Module)]
 
 
 def test_a_cpu_records_nothing():
@@ -235,10 +249,24 @@ def exact():
 
 
 @on_gpu
+@pytest.mark.parametrize("padding", [0, 1, (0, 1)])
+def test_blur_on_a_gpu_has_the_gradients_of_a_cpu(padding):
+    maps = torch.randn(2, 8, 9, 7).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        x = maps.to(device).requires_grad_()
+        y = ops.blur(x, 4, padding)
+        gradients.append(torch.autograd.grad((y * y.detach()).sum(), x)[0].cpu())
+    torch.testing.assert_close(*gradients)
+
+
+@on_gpu
+@pytest.mark.parametrize("cost", [0.1, 1e6], ids=["windows", "whole maps"])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
 @pytest.mark.parametrize("name", DRAGS)
-def test_a_drag_on_a_gpu_is_that_of_a_cpu(name, mask, count, exact):
+def test_a_drag_on_a_gpu_is_that_of_a_cpu(name, mask, count, cost, exact, monkeypatch):
+    monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", cost)
     generator, drag = tiny_generator(64), DRAGS[name]
     latent = generator.latent(3)
     usual = [*drag(generator, latent, PAIRS[:count], mask)]
@@ -251,8 +279,10 @@ def test_a_drag_on_a_gpu_is_that_of_a_cpu(name, mask, count, exact):
 
 
 @on_gpu
+@pytest.mark.parametrize("cost", [0.1, 1e6], ids=["windows", "whole maps"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_drags_together_on_a_gpu(engine, exact):
+def test_drags_together_on_a_gpu(engine, cost, exact, monkeypatch):
+    monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", cost)
     ours = together_for(4, tiny_generator(64).double().cuda(), engine, (3, 4, 5))
     for seed, step in zip((3, 4, 5), ours, strict=True):
         (alone,) = together_for(4, tiny_generator(64).double(), engine, (seed,))

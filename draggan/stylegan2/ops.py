@@ -15,7 +15,7 @@ from draggan.stylegan2.convolution import conv3x3, conv_transpose3x3
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)
 FIR = (1, 3, 3, 1)  # the low-pass kernel of every StyleGAN2, applied along both axes
-FIR_AT_ONCE = ("cpu",)  # devices on which that is one convolution
+FIR_IN_PAIRS = ("cuda",)  # devices on which it is applied as its factors
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
 
 def blur(x: Tensor, gain: float = 1.0, padding: int | tuple[int, int] = 0, bias: Tensor | None = None) -> Tensor:
     """FIR low-pass, multiplied by `gain`, plus a bias (C,). x (N, C, h, w) -> (N, C, h + 2 padding - 3, w + ..)."""
-    if x.device.type not in FIR_AT_ONCE:
+    if x.device.type in FIR_IN_PAIRS:
         return _blurred_in_pairs(x, gain, padding, bias)
     taps = x.new_tensor(FIR) / sum(FIR)
     kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
@@ -46,10 +46,14 @@ def blur(x: Tensor, gain: float = 1.0, padding: int | tuple[int, int] = 0, bias:
 def _blurred_in_pairs(x: Tensor, gain: float, padding: int | tuple[int, int], bias: Tensor | None) -> Tensor:
     """`blur` as three means of neighbours, whose taps together are 1, 3, 3, 1.
 
-    On a GPU that is as fast, and no algorithm is looked for at the first map of a size, which takes long.
+    On a GPU that is as fast, and no algorithm is looked for at the first map of a size, which takes long. What is
+    padded is padded before: with a padding of the means' own, torch 2.11 has wrong gradients for channels-last maps.
     """
-    for padded in (padding, 0, 0):
-        x = F.avg_pool2d(x, 2, stride=1, padding=padded)
+    if padding:
+        rows, columns = (padding, padding) if isinstance(padding, int) else padding
+        x = F.pad(x, (columns, columns, rows, rows))
+    for _ in range(3):
+        x = F.avg_pool2d(x, 2, stride=1)
     return x * gain if bias is None else torch.addcmul(bias[:, None, None], x, x.new_full((), gain))
 
 

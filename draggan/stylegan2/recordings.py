@@ -12,13 +12,14 @@ from functools import partial
 from itertools import groupby
 from threading import Lock
 from typing import Any, Protocol
+from weakref import ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 RECORDED_ON = ("cuda",)  # types of devices
-MOST = 24  # recordings that are kept, of the latest use
+MOST = 48  # recordings that are kept, of the latest use
 
 Function = Callable[..., tuple[Tensor, ...]]
 
@@ -49,6 +50,7 @@ class Recordings:
     def clear(self) -> None:
         with self._changing:
             self._kept.clear()
+            self._stream = None  # of the place where it was
 
     def run(self, function: Function, facts: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
         """function(*facts, *given), whose gradients reach `given` where they are switched on.
@@ -61,7 +63,8 @@ class Recordings:
         wanted = tuple(torch.is_grad_enabled() and t.requires_grad for t in given)
         shapes = tuple((t.shape, t.dtype) for t in given)
         settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        key = function, facts, shapes, wanted, given[0].device, settings
+        named = tuple(ref(fact) if isinstance(fact, nn.Module) else fact for fact in facts)  # which may go
+        key = function, named, shapes, wanted, given[0].device, settings
         with self._changing:
             known, recording = key in self._kept, self._kept.pop(key, None)
             if known and recording is None:
