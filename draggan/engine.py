@@ -19,8 +19,8 @@ from draggan.features import Features, recorded
 from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
+from draggan.stylegan2.device import received
 from draggan.stylegan2.generator import Generator, Trunk
-from draggan.stylegan2.recordings import received
 from draggan.views import View
 
 Space = Literal["w_plus", "w"]

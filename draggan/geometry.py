@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from draggan.stylegan2.recordings import sent
+from draggan.stylegan2.device import sent
 
 Places = TypeVar("Places", float, Tensor)  # along either axis, or both
 

@@ -25,8 +25,8 @@ from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
+from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
-from draggan.stylegan2.recordings import received, sent
 from draggan.views import View
 
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from draggan.features import Features, whole
 from draggan.geometry import Point, to_cells
+from draggan.stylegan2.device import sent
 from draggan.stylegan2.generator import Generator, Latents
-from draggan.stylegan2.recordings import sent
 from draggan.stylegan2.windows import Windows, evaluate, total_cost
 
 SLACKS = (0, 2, 4, 8, 16)  # cells by which windows may be larger than one handle needs, to serve several

@@ -15,7 +15,7 @@ from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.kinematics import drag as drag_by_kinematics
 from draggan.stylegan2 import ops, recordings
-from draggan.stylegan2.recordings import Recordings, received, sent
+from draggan.stylegan2.recordings import Recordings
 from tests.networks import tiny_generator
 
 WAITING = (  # what a GPU is waited for: to read a value, or to send it numbers of the program
@@ -99,7 +99,7 @@ def traced(monkeypatch):
 @pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
 @pytest.mark.parametrize("name", DRAGS)
 def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
-    """No operation, number or branch of a recording hangs on what was given first."""
+    """No operation, number or branch of a recording hangs on what was given first, and none waits for the device."""
     plain, drag = tiny_generator(64).double(), DRAGS[name]
     latent, played = plain.latent(3), [*DRAGS[name](traced, plain.latent(3), PAIRS, mask)]
     with unrecorded():
@@ -110,17 +110,10 @@ def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
         for place, where in zip(a.handles, b.handles, strict=True):
             assert place.distance(where) < 1e-4
     assert 2 <= len(traced.recordings.recorded) <= 5
-
-
-@pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
-@pytest.mark.parametrize("name", DRAGS)
-def test_nothing_recorded_waits_for_the_device(name, mask, traced):
-    for _ in DRAGS[name](traced, traced.latent(3), PAIRS, mask):
-        pass
     for trace in (trace for each in traced.recordings.recorded for trace in each.traces):
-        called = [node for node in trace.graph.nodes if node.op == "call_function"]
+        called = [str(node.target) for node in trace.graph.nodes if node.op == "call_function"]
         assert len(called) > 5
-        assert not [node for node in called if any(name in str(node.target) for name in WAITING)]
+        assert not [name for name in called if any(waiting in name for waiting in WAITING)]
 
 
 def together_for(steps, generator, engine, seeds):
@@ -138,10 +131,10 @@ def together_for(steps, generator, engine, seeds):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_drags_that_are_recorded_together(engine, traced):
-    ours = together_for(4, traced, engine, (3, 4, 5))
+    ours = together_for(3, traced, engine, (3, 4))
     with unrecorded():
-        for seed, step in zip((3, 4, 5), ours, strict=True):
-            (alone,) = together_for(4, tiny_generator(64).double(), engine, (seed,))
+        for seed, step in zip((3, 4), ours, strict=True):
+            (alone,) = together_for(3, tiny_generator(64).double(), engine, (seed,))
             torch.testing.assert_close(step.latent, alone.latent, rtol=1e-5, atol=1e-5)
 
 
@@ -150,13 +143,8 @@ def test_another_number_of_drags_needs_no_recordings_of_its_own(traced):
     before = len(traced.recordings.recorded)
     together_for(4, traced, "draggan", (2, 4, 6, 8))
     assert len(traced.recordings.recorded) == before
-
-
-def test_a_network_goes_with_its_recordings(traced):
-    together_for(2, traced, "draggan", (2,))
-    kept = traced.recordings._kept
-    assert kept
-    assert not [fact for key in kept for fact in key[1] if isinstance(fact, torch.nn.Module)]
+    kept = [fact for key in traced.recordings._kept for fact in key[1]]
+    assert not [fact for fact in kept if isinstance(fact, torch.nn.Module)], "a network that nobody has goes"
 
 
 def test_a_cpu_records_nothing():
@@ -176,13 +164,6 @@ def test_a_moved_network_forgets(monkeypatch):
 def test_a_changed_network_has_recordings_of_its_own():
     generator = tiny_generator(16)
     assert generator.dragging_in(torch.bfloat16).recordings is not generator.recordings
-
-
-def test_tensors_are_received_as_they_were_sent():
-    a, b = sent(torch.tensor([[1.5, 2.0]]), torch.device("cpu")), torch.tensor(3.0, requires_grad=True)
-    found = received(a, b)
-    assert [f.tolist() for f in found] == [[[1.5, 2.0]], 3.0]
-    assert not found[1].requires_grad
 
 
 def _doubled_and_squared(factor, x):

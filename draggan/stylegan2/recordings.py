@@ -24,18 +24,6 @@ MOST = 48  # recordings that are kept, of the latest use
 Function = Callable[..., tuple[Tensor, ...]]
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """Values on a device, without waiting for it."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
-
-
-def received(*tensors: Tensor) -> list[Tensor]:
-    """Copies of small tensors on the CPU, of the type of the first: a device is waited for once."""
-    flat = torch.cat([t.detach().flatten().to(tensors[0]) for t in tensors]).cpu()
-    parts = flat.split([t.numel() for t in tensors])
-    return [part.reshape(t.shape).clone() for part, t in zip(parts, tensors, strict=True)]
-
-
 class Recordings:
     """Those of one network. They read its tensors where these lay, so a network that moves forgets them."""
 

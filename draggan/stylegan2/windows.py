@@ -17,9 +17,9 @@ from torch import Tensor
 
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.device import sent
 from draggan.stylegan2.generator import Generator, Latents
 from draggan.stylegan2.layers import SynthesisBlock, SynthesisLayer
-from draggan.stylegan2.recordings import sent
 
 RECORDED_COST = 4e9  # `total_cost` of 128 x 128 whole: with less, asking for the operations may cost more than they do
 WINDOW_COST = 1.3  # of a multiplication in a window against one in a whole map: small convolutions are less efficient
