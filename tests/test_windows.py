@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan.stylegan2 import windows as w
-from draggan.stylegan2.windows import Windows, crop, evaluate
+from draggan.stylegan2.windows import Squares, Windows, cut, evaluate
 from tests.networks import tiny_generator
 
 PLACES = {
@@ -17,6 +18,20 @@ PLACES = {
     "many": [(y, x) for y in (1, 8, 17, 26) for x in (0, 5, 11, 26)],
     "beyond": [(-2, 28), (29, -3)],
 }
+
+
+def crop(features, windows):
+    """Windows of the only map, zero outside it, cut by plain slices."""
+    edge = 20
+    padded = F.pad(features, (edge,) * 4)
+    starts = [(top + edge, left + edge) for top, left in windows.corners]
+    return torch.cat([padded[:, :, y : y + windows.size, x : x + windows.size] for y, x in starts])
+
+
+def squares(features, corners, size, owners=None):
+    """The same as the network on windows cuts them. owners: the map of each; None: the first"""
+    places = torch.tensor(owners or [0] * len(corners))
+    return cut(features, Squares(torch.tensor(corners), size, beyond=True), places)
 
 
 def on_whole_maps(generator, windows):
@@ -103,28 +118,28 @@ def test_only_what_pays_is_run_on_windows():
     assert w.total_cost(config, 64, large) == run_whole
 
 
-def test_crop_is_zero_outside():
+def test_a_square_is_zero_outside():
     features = torch.arange(16.0).reshape(1, 1, 4, 4)
-    (part,) = crop(features, Windows(((-1, 2),), 4))
+    (part,) = squares(features, [(-1, 2)], 4)
     assert part[0].tolist() == [[0, 0, 0, 0], [2, 3, 0, 0], [6, 7, 0, 0], [10, 11, 0, 0]]
 
 
 @pytest.mark.parametrize("corners", [((0, 1), (2, 2), (0, 1)), ((1, 2), (1, 2))])
 @pytest.mark.parametrize("count", [1, 3])
-def test_crop_has_the_gradient_of_its_parts(corners, count):
+def test_squares_have_the_gradient_of_their_parts(corners, count):
     """Squares that overlap, of one map."""
     features = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda f: crop(f, Windows(corners * count, 3)), (features,))
+    assert torch.autograd.gradcheck(lambda f: squares(f, corners * count, 3), (features,))
 
 
 @pytest.mark.parametrize("corners", [((0, 1), (2, 2), (0, 1)), ((1, 2), (1, 2), (1, 2))])
 def test_squares_of_several_maps(corners):
     """Two of one map and one of another, as a plain loop takes them."""
     features = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
-    found = crop(features, Windows(corners, 3), (1, 0, 1))
+    found = squares(features, corners, 3, (1, 0, 1))
     for i, ((top, left), square) in enumerate(zip(corners, found, strict=True)):
         assert torch.equal(square, features[(i + 1) % 2, :, top : top + 3, left : left + 3])
-    assert torch.autograd.gradcheck(lambda f: crop(f, Windows(corners, 3), (1, 0, 1)), (features,))
+    assert torch.autograd.gradcheck(lambda f: squares(f, corners, 3, (1, 0, 1)), (features,))
 
 
 @pytest.mark.parametrize("cost", [1e-9, 1.0])

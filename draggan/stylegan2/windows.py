@@ -97,7 +97,9 @@ def evaluate(
         for level, size in zip(levels[whole:], sizes, strict=True)
     )
     rows = [*chain.from_iterable(zip(*level.corners, strict=True) for level in levels[whole:])]
-    places = sent(torch.tensor([*rows, _owners(latents, count, owners)]), device)  # at once, and looked at there
+    if owners is None:
+        owners = range(count) if latents > 1 else [0] * count
+    places = sent(torch.tensor([*rows, owners]), device)  # at once, and looked at there
     facts = generator, whole, shapes
     if cost > RECORDED_COST:
         return _evaluated(*facts, places, *parts)[0]
@@ -140,13 +142,6 @@ def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None
     return _cheapest(config, sizes, len(windows.corners), latents)[1]
 
 
-def crop(features: Tensor, windows: Windows, owners: Sequence[int] | None = None) -> Tensor:
-    """features (S, C, h, w) -> (N, C, s, s), zero outside the map. owners: as `evaluate` takes them."""
-    height, width = features.shape[2:]
-    owner = sent(torch.tensor(_owners(len(features), len(windows.corners), owners)), features.device)
-    return cut(features, Squares(windows.sent(features.device), windows.size, windows.beyond((height, width))), owner)
-
-
 def cut(x: Tensor, squares: Squares, owners: Tensor) -> Tensor:
     """Squares of x (S, C, h, w) -> (N, C, s, s), zero outside the map. owners (N,): the sample of each."""
     height, width = x.shape[2:]
@@ -155,12 +150,6 @@ def cut(x: Tensor, squares: Squares, owners: Tensor) -> Tensor:
     cells = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).index_select(0, index.flatten())  # (N s s, C)
     found = cells.view(*index.shape, -1).permute(0, 3, 1, 2)
     return found if inside is None else found * inside.to(x)
-
-
-def _owners(latents: int, windows: int, owners: Sequence[int] | None) -> Sequence[int]:
-    if owners is not None:
-        return owners
-    return range(windows) if latents > 1 else [0] * windows
 
 
 def _block(
