@@ -178,11 +178,13 @@ def serve_baseline(row: Row) -> None:
 def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     """The seconds that the parts of steps take while it is open, added up."""
     parts: dict[str, float] = defaultdict(float)
-    places = [(course, "seen", "features"), (engine, "track", "tracking"), (kinematics, "locate", "tracking")]
-    places += [(engine, "motion_supervision", "supervision"), (torch.autograd, "grad", "backward")]
+    places = [(course, "seen", "features"), (torch.autograd, "grad", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
-    if generator.steady:  # what is recorded is one
+    if generator.steady:  # tracking and supervision are recorded as one
         places += [(engine, "recorded", "tracking"), (kinematics, "recorded", "tracking")]
+    else:
+        places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
+        places += [(engine, "motion_supervision", "supervision")]
     before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
 
     def timing(function: Callable, part: str) -> Callable:

@@ -78,15 +78,13 @@ class Traced(Recordings):
 @contextmanager
 def unrecorded():
     with pytest.MonkeyPatch.context() as patched:
-        for place in ("recordings", "generator"):
-            patched.setattr(f"draggan.stylegan2.{place}.RECORDED_ON", ())
+        patched.setattr("draggan.stylegan2.recordings.RECORDED_ON", ())
         yield
 
 
 @pytest.fixture
 def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
-    monkeypatch.setattr("draggan.stylegan2.generator.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
     monkeypatch.setattr("draggan.stylegan2.ops.FIR_IN_PAIRS", ("cpu",))

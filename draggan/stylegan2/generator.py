@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from draggan.stylegan2 import ops, strips
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
-from draggan.stylegan2.recordings import RECORDED_ON, Recordings
+from draggan.stylegan2.recordings import Recordings, records
 
 Latents = Tensor | Sequence[Tensor]  # (N, num_ws, w_dim); or parts of it, (N, L, w_dim) for some layers and (N, w_dim)
 # for one: then some may be without gradient
@@ -127,7 +127,7 @@ class Generator(nn.Module):
     @property
     def steady(self) -> bool:
         """Whether what it does is recorded, so that it pays to do the same operations each time."""
-        return self.device.type in RECORDED_ON
+        return records(self.device)
 
     def _apply(self, *args: Any, **kwargs: Any) -> "Generator":
         """Of `to`, `double` and the like: the tensors move."""

@@ -24,6 +24,11 @@ MOST = 48  # recordings that are kept, of the latest use
 Function = Callable[..., tuple[Tensor, ...]]
 
 
+def records(device: torch.device) -> bool:
+    """Whether what is done on a device is recorded."""
+    return device.type in RECORDED_ON
+
+
 class Recordings:
     """Those of one network. They read its tensors where these lay, so a network that moves forgets them."""
 
@@ -46,7 +51,7 @@ class Recordings:
         The function must be one of a module, do the same operations whatever the values of `given`, and wait for none
         of them. What it reads besides must not change as long as the network stays where it is.
         """
-        if given[0].device.type not in RECORDED_ON:
+        if not records(given[0].device):
             return function(*facts, *given)
         wanted = tuple(torch.is_grad_enabled() and t.requires_grad for t in given)
         shapes = tuple((t.shape, t.dtype) for t in given)
