@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from draggan.course import together
 from draggan.engine import DragConfig
@@ -35,6 +36,34 @@ def upper_half() -> torch.Tensor:
     return mask
 
 
+class Tape(TorchDispatchMode):
+    """The operations of one call, of forward and backward passes alike, to be done again with other tensors."""
+
+    def __init__(self, function, *given):
+        super().__init__()
+        self.given, self.calls = given, []
+        with self:
+            self.found = function(*given)
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        found = operation(*arguments, **(options or {}))
+        self.calls.append((operation, arguments, options or {}, found))
+        return found
+
+    def __call__(self, *given):
+        """What was found, with others given. Tensors that no operation made are what they were."""
+        now = {id(before): after for before, after in zip(self.given, given, strict=True)}
+
+        def of(before):
+            return now.get(id(before), before)
+
+        with torch.no_grad():
+            for operation, arguments, options, found in self.calls:
+                again = operation(*tree_map(of, arguments), **tree_map(of, options))
+                now |= {id(a): b for a, b in zip(tree_leaves(found), tree_leaves(again), strict=True)}
+        return tree_map(of, self.found)
+
+
 class Trace:
     """A recording as a GPU makes them: the operations of one call, with its numbers, are what every later one gets."""
 
@@ -43,11 +72,13 @@ class Trace:
         with torch.set_grad_enabled(any(wanted)):
             found = function(*given)
         self.constant = tuple(not f.requires_grad for f in found)
-        self.traces = [make_fx(function)(*(t.detach() for t in given))]
+        self.forward = Tape(function, *(t.detach() for t in given))
+        self.tapes = [self.forward]
 
-        def derived(given, slopes):
-            given = [t.detach().requires_grad_(w) for t, w in zip(given, wanted, strict=True)]
+        def derived(*all_given):
+            given = [t.detach().requires_grad_(w) for t, w in zip(all_given, wanted, strict=False)]
             with torch.enable_grad():
+                slopes = all_given[len(given) :]
                 each = [(f, s) for f, s in zip(function(*given), slopes, strict=True) if f.requires_grad]
             by = [t for t in given if t.requires_grad]
             sums, weights = zip(*each, strict=True)
@@ -55,14 +86,14 @@ class Trace:
             return [next(gradients) if w else None for w in wanted]
 
         if any(wanted):
-            slopes = [torch.zeros_like(f) for f in found]
-            self.traces.append(make_fx(derived)([t.detach() for t in given], slopes))
+            self.backward = Tape(derived, *(t.detach() for t in given), *map(torch.zeros_like, found))
+            self.tapes.append(self.backward)
 
     def play(self, given):
-        return 0, tuple(f.clone() for f in self.traces[0](*given))
+        return 0, tuple(f.clone() for f in self.forward(*given))
 
     def derive(self, play, given, slopes):
-        return self.traces[1](given, slopes)
+        return self.backward(*given, *slopes)
 
 
 class Traced(Recordings):
@@ -108,8 +139,8 @@ def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
         for place, where in zip(a.handles, b.handles, strict=True):
             assert place.distance(where) < 1e-4
     assert 2 <= len(traced.recordings.recorded) <= 5
-    for trace in (trace for each in traced.recordings.recorded for trace in each.traces):
-        called = [str(node.target) for node in trace.graph.nodes if node.op == "call_function"]
+    for tape in (tape for trace in traced.recordings.recorded for tape in trace.tapes):
+        called = [str(operation) for operation, *_ in tape.calls]
         assert len(called) > 5
         assert not [name for name in called if any(waiting in name for waiting in WAITING)]
 
