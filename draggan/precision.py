@@ -63,7 +63,7 @@ def for_drag(generator: Generator, precision: DragPrecision) -> Generator:
 
 def precision_of(generator: Generator) -> str:
     """The name of the precision that its drags have now."""
-    dtype = generator.quick.synthesis.blocks()[0].conv1.weight.dtype
+    dtype = generator.multiplies_in
     if dtype == torch.float32 and generator.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
         return "tf32"
     return next((name for name, each in TYPES.items() if each == dtype), "fp32")

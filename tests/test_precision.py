@@ -1,5 +1,8 @@
 """Drags that multiply in a lower type: near the usual ones, and pictures untouched by it."""
 
+import copy
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 
 import draggan
 from draggan import precision
+from draggan.engines import ENGINES
 from draggan.precision import for_drag, in_precision, precision_of
 from tests.networks import tiny_generator
 
@@ -55,6 +59,28 @@ def test_one_drag_may_have_a_precision_of_its_own():
     assert half.quick.quick is half.quick, "the form that was there is not carried along"
     with pytest.raises(ValueError, match="precision 'tf32' is not one of auto, fp32, bf16, fp16"):
         for_drag(usual, "tf32")
+
+
+def test_a_form_in_another_precision_is_made_once_and_goes_with_its_network():
+    usual = tiny_generator()
+    lower = for_drag(usual, "bf16")
+    assert for_drag(usual, "bf16") is lower
+    assert for_drag(usual, "fp32") is usual
+    gone = weakref.ref(usual)
+    del usual, lower
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+def test_a_network_that_moves_takes_its_precision_along(engine):
+    lower = in_precision(tiny_generator(64), "bf16")
+    moved = copy.deepcopy(lower).double()
+    assert (moved.dtype, moved.multiplies_in) == (torch.float64, torch.bfloat16)
+    assert for_drag(lower, "fp16").double().multiplies_in == torch.float16
+    near, far = (next(iter(engine.drag(g, lower.latent(1), PAIR))) for g in (lower, moved))
+    torch.testing.assert_close(far.latent.double(), near.latent.double())
+    assert for_drag(moved, "fp32").quick.dtype == torch.float64
 
 
 @pytest.mark.parametrize("config", [draggan.DragConfig(max_steps=60), draggan.KinematicConfig()])

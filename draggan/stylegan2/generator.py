@@ -92,16 +92,13 @@ class Generator(nn.Module):
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
-        arranged = (
-            ".conv0.weight",
-            ".conv1.weight",
-        )  # these are copied below; so nothing holds a mapped file in memory
-        own = {n: t.detach().to(torch.float32, copy=not n.endswith(arranged)) for n, t in tensors.items()}
+        own = {n: t.detach().to(torch.float32, copy=True) for n, t in tensors.items()}  # and no mapped file is held
         self.load_state_dict(own, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
         self._quick: tuple[Generator, ...] = ()  # in a tuple, so that it is no part of this module
+        self._forms: dict[torch.dtype, Generator] = {}  # this network in other precisions
         self._known: dict[Hashable, Any] = {}
         self._origin: tuple[Generator, ...] = ()  # what this one is a changed form of
         self.recordings = Recordings()
@@ -130,9 +127,13 @@ class Generator(nn.Module):
         return records(self.device)
 
     def _apply(self, *args: Any, **kwargs: Any) -> "Generator":
-        """Of `to`, `double` and the like: the tensors move."""
+        """Of `to`, `double` and the like: the tensors move, and what was made of them is made anew."""
+        multiplies_in = self.multiplies_in
+        super()._apply(*args, **kwargs)
         self.recordings.clear()
-        return super()._apply(*args, **kwargs)
+        self._forms.clear()
+        self._quick = (self._multiplying(multiplies_in),) if self._quick and multiplies_in != self.dtype else ()
+        return self
 
     @property
     def model(self) -> "Generator":
@@ -144,7 +145,8 @@ class Generator(nn.Module):
         """make(model, *given), which says something of the model: worked out once, kept as long as the network is."""
         model, key = self.model, self._key(make, given)
         if key not in model._known:
-            model._known[key] = make(model, *given)
+            with torch.inference_mode(False):  # what is kept serves those who want gradients too
+                model._known[key] = make(model, *given)
         return model._known[key]
 
     def learn(self, value: Known, make: Callable[..., Known], *given: Hashable) -> None:
@@ -155,34 +157,41 @@ class Generator(nn.Module):
         return make, given, self.device, self.dtype
 
     def dragging_in(self, dtype: torch.dtype) -> "Generator":
-        """The same network, sharing its tensors, whose `quick` form multiplies in a type."""
-        shared: dict[int, Any] = {id(t): t for t in self.buffers()}
-        generator = self._copied(shared)
-        if dtype == self.dtype:
-            return generator
-        for block in self.synthesis.blocks():
-            for layer in filter(None, (block.conv0, block.conv1)):
-                shared[id(layer.weight)] = layer.weight.to(dtype)
-        generator._quick = (self._copied(shared),)
-        return generator
+        """The same network, sharing its tensors, whose `quick` form multiplies in a type. Made once, kept with it."""
+        if dtype == self.multiplies_in:
+            return self
+        if dtype not in self._forms:
+            form = self._copied({})
+            if dtype != self.dtype:
+                form._quick = (form._multiplying(dtype),)
+            self._forms[dtype] = form
+        return self._forms[dtype]
+
+    @property
+    def multiplies_in(self) -> torch.dtype:
+        """The type of the weights of a drag's convolutions."""
+        return self.quick.synthesis.blocks()[0].conv1.weight.dtype
+
+    def _multiplying(self, dtype: torch.dtype) -> "Generator":
+        """A copy whose convolutions have their weights in a type."""
+        layers = (layer for block in self.synthesis.blocks() for layer in (block.conv0, block.conv1) if layer)
+        return self._copied({id(layer.weight): layer.weight.to(dtype) for layer in layers})
 
     def changed(self, changes: Mapping[str, Tensor]) -> "Generator":
         """The same network with some weights changed, sharing the others. changes: what is added, by their names."""
-        shared: dict[int, Any] = {id(t): t for t in self.buffers()}
-        for name, change in changes.items():
-            weight = self.get_buffer(name)
-            shared[id(weight)] = weight + change.to(weight)
-        generator = self._copied(shared)
+        weights = {name: self.get_buffer(name) for name in changes}
+        generator = self._copied({id(weight): weight + changes[name].to(weight) for name, weight in weights.items()})
         for name in changes:
             layer = generator.get_submodule(name.rpartition(".")[0])
             if isinstance(layer, SynthesisLayer):
                 layer.prepare()
-        return generator.dragging_in(self.quick.synthesis.blocks()[0].conv1.weight.dtype) if self._quick else generator
+        return generator.dragging_in(self.multiplies_in)
 
-    def _copied(self, shared: Mapping[int, Any]) -> "Generator":
-        """A copy with what stands in `shared` for each tensor's identity, and without a quick form."""
-        left = {id(self._quick): (), id(self._known): {}, id(self._origin): ()}
-        made = copy.deepcopy(self, {**shared, **left})
+    def _copied(self, others: Mapping[int, Any]) -> "Generator":
+        """A copy that shares its tensors but those of whose identity others are given, and without a quick form."""
+        shared: dict[int, Any] = {id(t): t for t in self.buffers()}
+        left = {id(self._quick): (), id(self._forms): {}, id(self._known): {}, id(self._origin): ()}
+        made = copy.deepcopy(self, {**shared, **others, **left})
         made._origin = self._origin or (self,)
         return made
 

@@ -39,9 +39,8 @@ class Network:
         self._device = device
         self._turns = Turns()
         self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
-        self._precise: WeakKeyDictionary[Generator, dict[str, Generator]] = WeakKeyDictionary()  # likewise
-        self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()
-        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise, each with its generator
+        self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()  # likewise
+        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise
 
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""
@@ -88,13 +87,7 @@ class Network:
 
     def _dragging(self, session: Session) -> Generator:
         """The model of a session with its drags in the precision that the session asks for."""
-        generator = self.generator_of(session)
-        if session.precision == "auto":
-            return generator
-        known = self._precise.setdefault(generator, {})
-        if session.precision not in known:
-            known[session.precision] = for_drag(generator, session.precision)
-        return known[session.precision]
+        return for_drag(self.generator_of(session), session.precision)
 
     def draw(self, model: str, seed: int, truncation_psi: float) -> Session:
         """A picture of a seed."""
