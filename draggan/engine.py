@@ -146,10 +146,8 @@ def course(
     generator does not have; FloatingPointError when the optimisation diverges.
     """
     config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
-    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
     channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
-    if resume is not None and any(template.shape != (channels,) for template in resume.templates):
-        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
+    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, channels, resume)
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 
@@ -167,9 +165,13 @@ def check(
     pairs: Sequence[DragPair],
     mask: Tensor | None,
     moving_layers: int,
+    described: int,
     resume: DragState | None,
 ) -> tuple[tuple[DragPair, ...], Tensor | None]:
-    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does."""
+    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does.
+
+    described: how many numbers a template has.
+    """
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
     if latent.shape != (1, generator.num_ws, generator.config.w_dim):
@@ -179,6 +181,8 @@ def check(
         mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
+    if resume is not None and any(template.shape != (described,) for template in resume.templates):
+        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     if moving_layers > generator.num_ws:
         raise ValueError(f"moving_layers is {moving_layers}: this generator has {generator.num_ws} layers")
     return pairs, mask
@@ -232,7 +236,7 @@ def _drag(
     resume: DragState | None,
 ) -> Course[DragStep]:
     size, quick = generator.image_size, generator.quick
-    r1, r2 = config.r1 * max(size), config.r2 * max(size)
+    r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
     tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
     start = resume or _start(latent)
 
@@ -304,7 +308,8 @@ def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = Non
 
 def _start(latent: Tensor) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
-    return DragState(0, latent.cpu(), latent.cpu(), (), (), (), (), {})
+    latent = latent.cpu().clone()  # the caller may go on with its own
+    return DragState(0, latent, latent, (), (), (), (), {})
 
 
 def _references(start: DragState, pairs: tuple[DragPair, ...]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:

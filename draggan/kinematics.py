@@ -29,12 +29,15 @@ from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
 from draggan.views import View
 
+PATCH = 3  # places along each side of what describes a handle
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
+CALMER = "raise damping, or lower stride or mask_weight"  # what is said where nothing else helps
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
 YIELDING = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
+SAME = 1e-5  # part of a loss within which it is the same: beside other drags its last bits are others
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
 
@@ -120,8 +123,10 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, resume)
-    latent = latent.detach().cpu()
+    block = generator.config.resolutions.index(config.feature_resolution)
+    described = PATCH**2 * generator.config.channels[block]
+    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, described, resume)
+    latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
         index=0,
         latent=latent,
@@ -214,7 +219,7 @@ def _task(
 ) -> _Task:
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
     grain, spacing = max(1.0, longer / FINEST), config.spacing * longer
-    patch, search = square(1, origin) * spacing, max(grain, config.search * longer)
+    patch, search = square(PATCH // 2, origin) * spacing, max(grain, config.search * longer)
     few, held = len(pairs) <= 5, None
     if mask is not None:
         with gradients():
@@ -254,15 +259,13 @@ def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: Kinematic
 def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
     state = yield from _started(task, start)
     first, seen = state.index, (yield from _look(task, state))
-    if seen.loss != state.loss:  # it begins, or has other points or another mask than the drag that it goes on from
-        config = task.config
-        state = replace(
-            state, damping=task.damping, pull=config.pull, loss=seen.loss, waited=0, least=seen.loss,
-            handles=seen.places,
-        )  # fmt: skip
+    state = replace(state, handles=seen.places)
+    if not math.isclose(seen.loss, state.loss, rel_tol=SAME):  # it begins, or has other points or another mask
+        pull, loss = task.config.pull, seen.loss
+        state = replace(state, damping=task.damping, pull=pull, loss=loss, waited=0, least=loss)
     while True:
         if not math.isfinite(seen.loss):
-            raise FloatingPointError(f"the drag diverged at step {state.index}: raise damping or lower stride")
+            raise FloatingPointError(f"the drag diverged at step {state.index}: {CALMER}")
         arrived = max(seen.distances) <= task.tolerance
         settled = task.held is None or state.waited > 0  # what the mask has lost may still come back
         gives_up = not arrived and state.waited >= task.config.patience
@@ -317,7 +320,7 @@ def _look(task: _Task, state: KinematicState) -> Part[_Seen]:
         lost=tuple((strange > LOST).tolist()),
         change=change,
         distances=tuple(distances.tolist()),
-        loss=loss.item() + (task.mask_weight * lost.item()) ** 2,
+        loss=loss.item() + (task.mask_weight * lost.item()) ** 2 if strange.isfinite().all() else math.inf,
     )
 
 
@@ -375,7 +378,7 @@ def _moving(grain: float, features: Features, handles: Tensor, patch: Tensor) ->
 
 def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[KinematicState, _Seen]]:
     """One step on: the first of a few, each with more damping, that lowers the loss; else where it was."""
-    system = yield from _system(task, state, seen)
+    system, found = (yield from _system(task, state, seen)), seen
     for attempt in range(TRIES):
         moved = _moved(task, state, seen, system)
         found = yield from _look(task, moved)
@@ -385,6 +388,8 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
             moved = replace(moved, handles=found.places, damping=calmer, loss=found.loss, waited=waited, least=least)
             return moved, found
         state, system = replace(state, damping=4 * state.damping, pull=state.pull / 2), system.stiffer(4)
+    if not math.isfinite(found.loss):
+        raise FloatingPointError(f"the drag diverged at step {state.index + 1}: {CALMER}")
     return replace(state, index=state.index + 1, waited=task.config.patience), seen
 
 
@@ -397,7 +402,7 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     latent[:, :layers] += change
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride
-    moves = moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))
+    moves = (moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))).nan_to_num()
     latent, looked = received(latent, seen.handles + moves)
     return replace(
         state,

@@ -70,7 +70,7 @@ def locate(
         slope = slopes(features, handles, patch, grain)  # (N, 2, P C)
         gap = describe(features, handles[:, None], patch)[:, 0] - templates  # (N, P C)
         step = grain * (_inverse(slope) @ (slope @ gap[:, :, None]))[:, :, 0]
-        handles = nearest + (handles - step - nearest).clamp(-grain, grain)
+        handles = nearest + (handles - step - nearest).nan_to_num().clamp(-grain, grain)
     height, width = features.image_size
     x, y = handles.unbind(-1)
     return torch.stack([x.clamp(-0.5, width - 0.5), y.clamp(-0.5, height - 0.5)], dim=-1)

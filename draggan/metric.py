@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from draggan.distribution import draw
+from draggan.gradients import gradients
 from draggan.stylegan2.generator import Generator
 
 SAMPLES = 2048  # codes whose w are looked at
@@ -101,7 +102,7 @@ def seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
     shape = VIEWS, config.img_channels, *config.map_size(last)
     signs = 2 * torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(SEED), dtype=torch.int8) - 1
     latents = generator.known(_codes)[some, None].expand(-1, generator.num_ws, -1)
-    with torch.enable_grad():
+    with gradients():
         moving = latents[:, :layers].clone().requires_grad_()
         small = generator.preview(torch.cat([moving, latents[:, layers:]], dim=1), last)  # (N, 3, h, w)
         (slope,) = torch.autograd.grad((small * signs[some].to(small)).sum(), moving)

@@ -225,17 +225,16 @@ def test_the_same_drag_twice_is_the_same():
     assert torch.equal(runs[0].latent, runs[1].latent)
 
 
-def test_drag_works_whatever_the_caller_does_with_gradients():
+def test_a_drag_leaves_its_callers_gradients_on():
     generator = tiny_generator()
-    pairs = pairs_of((5, 5, 20, 20))
-    expected = list(drag(generator, generator.latent(1), pairs, config=FAST))[-1]
-    for context in (torch.no_grad(), torch.inference_mode()):
-        with context:
-            assert torch.equal(
-                list(drag(generator, generator.latent(1), pairs, config=FAST))[-1].latent, expected.latent
-            )
-    for _ in drag(generator, generator.latent(1), pairs, config=FAST):
+    for _ in drag(generator, generator.latent(1), pairs_of((5, 5, 20, 20)), config=FAST):
         assert torch.is_grad_enabled()
+
+
+def test_handles_move_on_the_smallest_pictures():
+    generator, pairs = tiny_generator(32), pairs_of((10, 10, 20, 12))
+    *_, step = drag(generator, generator.latent(1), pairs, config=DragConfig(lr=0.05, max_steps=20))
+    assert step.handles[0] != pairs[0].handle
 
 
 @pytest.mark.parametrize("width", [4, 2])
@@ -339,16 +338,6 @@ def test_bad_input_is_named_at_once(change, message):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         DragConfig(**settings)
-
-
-def test_a_diverging_drag_says_so_and_keeps_what_was_yielded():
-    generator = tiny_generator()
-    steps = drag(generator, generator.latent(1), pairs_of((5, 5, 20, 20)), config=FAST)
-    kept = [next(steps), next(steps)]
-    generator.synthesis.b32.conv1.bias[0] = math.nan
-    with pytest.raises(FloatingPointError, match=r"diverged at step 2: .* lower lr"):
-        next(steps)
-    assert all(step.latent.isfinite().all() for step in kept)
 
 
 @pytest.fixture(scope="module")

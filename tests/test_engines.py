@@ -1,11 +1,15 @@
 """The engines by name: each drags, and takes its own settings."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
 from draggan.engines import DEFAULT, ENGINES, drag, engine_of
 from draggan.geometry import DragPair, Point
-from tests.networks import tiny_generator
+from draggan.stylegan2.generator import Generator
+from tests.networks import random_tensors, tiny_config, tiny_generator
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -18,6 +22,67 @@ def test_every_engine_drags_and_goes_on(name):
     again = next(engine.drag(generator, latent, pairs, None, engine.settings(), resume=second.state))
     assert torch.equal(again.latent, second.latent)
     assert again.handles == second.handles
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_first_drag_works_whatever_the_caller_does_with_gradients(name, context):
+    engine, pairs = engine_of(name), [DragPair(Point(20, 20), Point(50, 30))]
+    latent, settings = tiny_generator(64).latent(1), engine.settings(max_steps=3)
+    *_, expected = engine.drag(tiny_generator(64), latent, pairs, None, settings)
+    generator = tiny_generator(64)
+    with context():
+        *_, step = engine.drag(generator, latent, pairs, None, settings)
+    assert torch.equal(step.latent, expected.latent)
+    *_, again = engine.drag(generator, latent, pairs, None, settings)
+    assert torch.equal(again.latent, expected.latent)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_latent_that_its_owner_changes_is_another(name):
+    engine, generator, pairs = engine_of(name), tiny_generator(64), [DragPair(Point(20, 20), Point(50, 30))]
+    latent, settings = generator.latent(1), engine.settings(max_steps=3)
+    *_, expected = engine.drag(generator, latent.clone(), pairs, None, settings)
+    for step in engine.drag(generator, latent, pairs, None, settings):
+        latent.copy_(step.latent + 1)
+    assert torch.equal(step.latent, expected.latent)
+    assert torch.equal(step.state.origin, expected.state.origin)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_pairs_in_another_order_are_the_same_drag(name):
+    engine, generator = engine_of(name), tiny_generator(64)
+    latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30)), DragPair(Point(40, 8), Point(60, 60))]
+    *_, last = engine.drag(generator, latent, pairs, None, engine.settings(max_steps=2))
+    again = next(engine.drag(generator, latent, pairs[::-1], None, engine.settings(), resume=last.state))
+    assert again.handles == again.state.handles == last.handles[::-1]
+    for handle, pair, distance in zip(again.handles, pairs[::-1], again.distances, strict=True):
+        assert handle.distance(pair.target) == pytest.approx(distance, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_state_of_other_features_is_refused(name):
+    config = replace(tiny_config(64), channels=(8, 8, 8, 6, 4))
+    engine, generator = engine_of(name), Generator(config, random_tensors(config))
+    latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
+    *_, last = engine.drag(generator, latent, pairs, None, engine.settings(max_steps=1))
+    with pytest.raises(ValueError, match="another feature_resolution"):
+        engine.drag(generator, latent, pairs, None, engine.settings(feature_resolution=32), resume=last.state)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_features_beyond_all_numbers_are_a_clear_error(name, value):
+    engine, generator = engine_of(name), tiny_generator(64)
+    given = generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
+    steps = engine.drag(*given)
+    kept = [next(steps), next(steps)]
+    generator.synthesis.b64.conv1.bias[0] = value
+    with pytest.raises(FloatingPointError, match=r"diverged at step 2: .* lower"):
+        next(steps)
+    assert all(step.latent.isfinite().all() for step in kept)
+    with pytest.raises(FloatingPointError, match=r"diverged at step 0: .* lower"):
+        next(engine.drag(*given))
 
 
 def test_settings_that_are_not_given_stay_at_their_defaults():
