@@ -1,5 +1,6 @@
 """What the mask fixes, as rows of a least-squares system: the change of the features outside it."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,14 @@ class Change:
         return torch.cat([self.size, self.projections @ self.gap.detach()])
 
 
+def fixed_rows(generator: Generator, origin: Tensor, mask: Tensor, layers: int, count: int) -> "FixedRows":
+    """As `FixedRows`, which takes long; the last few of a network are kept, since a live drag begins anew wherever the
+    pointer goes."""
+    which = (hashlib.sha256(t.cpu().contiguous().view(torch.uint8).numpy().tobytes()).digest() for t in (origin, mask))
+    made_from = (layers, count, *which)
+    return generator.recent.get(made_from, lambda: FixedRows(generator, origin, mask, layers, count))
+
+
 class FixedRows:
     """How much (F - F0) (1 - M) has grown, and random +-1 combinations of it, each with its derivative.
 
@@ -56,9 +65,7 @@ class FixedRows:
         self.held = hold(generator, origin, mask, self.resolution)
         power = self.held.reference.square().mean() * self.held.fixed.sum() * self.held.reference.shape[1]
         self.scale = 1 / math.sqrt(max(power.item(), 1e-12))  # from now on 1 is a change of the features' own size
-        rng = torch.Generator().manual_seed(SEED)
-        signs = torch.randint(0, 2, (count, self.held.reference.numel()), generator=rng, dtype=torch.int8)
-        self.projections = (2 * signs - 1).to(origin) / math.sqrt(count)  # (R, C h w): their squares add up to |.|^2
+        self.projections = generator.known(projections_of, self.held.reference.numel(), count)
         moving, gap = self._gap(origin)
         self.basis = torch.cat(
             [torch.autograd.grad(gap @ row, moving, retain_graph=True)[0] for row in self.projections]
@@ -73,3 +80,10 @@ class FixedRows:
         moving = latent[:, : self.layers].clone().requires_grad_(torch.is_grad_enabled())
         features = self.generator.trunk_again((moving, latent[:, self.layers :]), self.resolution).features
         return moving, ((features - self.held.reference) * self.held.fixed).flatten() * self.scale
+
+
+def projections_of(generator: Generator, numbers: int, count: int) -> Tensor:
+    """Random +-1 combinations of so many numbers, (count, numbers): the squares of all add up to |.|^2 in the mean."""
+    rng = torch.Generator().manual_seed(SEED)
+    signs = torch.randint(0, 2, (count, numbers), generator=rng, dtype=torch.int8)
+    return (2 * signs - 1).to(generator.device, generator.dtype) / math.sqrt(count)

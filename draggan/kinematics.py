@@ -18,7 +18,7 @@ from torch import Tensor
 from draggan.course import Course, Derivatives, Part, drag_of
 from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
 from draggan.features import Features, recorded
-from draggan.fixed import Change, FixedRows
+from draggan.fixed import Change, FixedRows, fixed_rows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.kept import metric_in_pieces
@@ -223,7 +223,7 @@ def _task(
     few, held = len(pairs) <= 5, None
     if mask is not None:
         with gradients():
-            held = FixedRows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
+            held = fixed_rows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
     return _Task(
         generator,
         pairs,
@@ -283,11 +283,15 @@ def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
     known = {place: i for i, place in enumerate(state.starts)}
     rows = [known.get(pair.handle) for pair in task.pairs]
     looked = tuple(p.handle if i is None else state.looked[i] for i, p in zip(rows, task.pairs, strict=True))
-    features: Features = yield _view(task, state.latent, looked)
-    with torch.no_grad():
-        here = describe(features, to_tensor(looked, task.origin)[:, None], task.patch)[:, 0]
-    templates = tuple(a.cpu() if i is None else state.templates[i] for i, a in zip(rows, here, strict=True))
-    return replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked, templates=templates)
+    state = replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked)
+    here = state.templates
+    if None in rows:
+        features: Features = yield _view(task, state.latent, looked)
+        with torch.no_grad():
+            found = describe(features, to_tensor(looked, task.origin)[:, None], task.patch)[:, 0].cpu()
+        here = tuple(template.clone() for template in found)  # not views of one tensor
+    templates = (here[n] if i is None else state.templates[i] for n, i in enumerate(rows))
+    return replace(state, templates=tuple(templates))
 
 
 def _view(task: _Task, latent: Tensor, places: tuple[Point, ...]) -> View:

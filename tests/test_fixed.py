@@ -1,9 +1,11 @@
 """Rows of the mask: they measure what changes outside it, and their derivatives say from where."""
 
+import copy
+
 import pytest
 import torch
 
-from draggan.fixed import FixedRows
+from draggan.fixed import FixedRows, fixed_rows
 from tests.networks import tiny_generator
 
 
@@ -53,3 +55,22 @@ def test_the_combinations_have_their_derivatives_where_the_drag_began(held):
     plus, minus = (fixed.at(origin + sign * 1e-6 * way).values[1:] for sign in (1, -1))
     expected = fixed.basis.flatten(1) @ way[0, :6].flatten()
     torch.testing.assert_close(expected, (plus - minus) / 2e-6, rtol=1e-4, atol=1e-6)
+
+
+def test_those_of_late_are_not_made_again():
+    generator = tiny_generator(64)
+    origin, mask = generator.latent(1), torch.zeros(generator.image_size)
+
+    def made(network=generator, latent=origin, row=0, layers=6, count=3):
+        return fixed_rows(network, latent, mask.index_fill(0, torch.tensor(row), 1), layers, count)
+
+    first = made()
+    assert made(latent=origin.clone()) is first
+    others = made(latent=generator.latent(2)), made(row=1), made(layers=5), made(count=4)
+    assert len({first, *others}) == 5
+    assert made() is not first, "the fifth is one too many"
+    assert torch.equal(made().basis, first.basis)
+    assert made(copy.deepcopy(generator)).generator is not generator
+    kept = made()
+    generator.double()
+    assert made() is not kept

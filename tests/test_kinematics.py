@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.cases import read_cases
+from draggan import fixed, kinematics
 from draggan.engine import DragConfig
 from draggan.engine import drag as published
 from draggan.geometry import DragPair, Point
@@ -92,6 +93,20 @@ def test_a_larger_picture_of_the_same_features_is_dragged_alike(masked):
     assert (ends[0][0] - small.latent(1)).norm() > 0.1
     torch.testing.assert_close(*(latent for latent, _ in ends), rtol=1e-2, atol=1e-3)
     torch.testing.assert_close(*(torch.tensor(handles) for _, handles in ends), rtol=0, atol=0.05)
+
+
+def test_going_on_looks_once(monkeypatch):
+    """A live drag goes on after every few steps, with another target."""
+    generator, mask = tiny_generator(64), torch.zeros(64, 64)
+    mask[:40] = 1
+    first, second = pairs_of((20, 20, 50, 30)), pairs_of((20, 20, 40, 35))
+    *_, there = drag(generator, generator.latent(1), first, mask, FEW)
+    looked, views = [], kinematics._view
+    monkeypatch.setattr(kinematics, "_view", lambda *given: looked.append(given) or views(*given))
+    monkeypatch.setattr(fixed, "FixedRows", None)  # what the mask holds is known
+    again = next(drag(generator, generator.latent(1), second, mask, FEW, there.state))
+    assert torch.equal(again.latent, there.latent)
+    assert len(looked) == 1
 
 
 def test_a_drag_that_gave_up_tries_anew_with_another_target():

@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from draggan.stylegan2 import ops, strips
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.layers import Dense, NoiseMode, SynthesisBlock, SynthesisLayer
+from draggan.stylegan2.recent import Recent
 from draggan.stylegan2.recordings import Recordings, records
 
 Latents = Tensor | Sequence[Tensor]  # (N, num_ws, w_dim); or parts of it, (N, L, w_dim) for some layers and (N, w_dim)
 # for one: then some may be without gradient
 
 Known = TypeVar("Known")
+MASKS = 4  # of how many drags it is kept what their masks hold
 WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
@@ -102,6 +104,7 @@ class Generator(nn.Module):
         self._known: dict[Hashable, Any] = {}
         self._origin: tuple[Generator, ...] = ()  # what this one is a changed form of
         self.recordings = Recordings()
+        self.recent = Recent(MASKS)
         self.eval()
 
     @property
@@ -131,6 +134,7 @@ class Generator(nn.Module):
         multiplies_in = self.multiplies_in
         super()._apply(*args, **kwargs)
         self.recordings.clear()
+        self.recent.clear()
         self._forms.clear()
         self._quick = (self._multiplying(multiplies_in),) if self._quick and multiplies_in != self.dtype else ()
         return self
