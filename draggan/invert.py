@@ -16,7 +16,7 @@ from torch import Tensor
 
 from draggan.gradients import gradients
 from draggan.perceptual import Perceptual, find_weights
-from draggan.stylegan2.generator import Generator, Trunk
+from draggan.stylegan2.generator import Generator
 from draggan.survey import BATCH, Survey, begin
 
 Stage = Literal["search", "refine", "fit"]
@@ -155,7 +155,7 @@ def _invert(
     kept = None
     for fit in _descend(
         codes[wholes.argmin()].expand(1, generator.num_ws, -1),
-        lambda codes: generator.tail(Trunk(()), latents(codes)),
+        lambda codes: generator.preview(latents(codes), generator.config.resolutions[-1]),
         lambda images, codes: sum(w * loss(images, picture) for w, loss in losses.values()) + prior(codes),
         config.lr,
         config.steps,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +260,22 @@ def test_ours_in_and_out(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
     (tmp_path / "other").touch()
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode  # whoever may read files here may read this one
+
+
+def test_grey_pictures_are_colour_pictures_that_are_grey(tmp_path):
+    config = replace(tiny_config(16), img_channels=1)
+    tensors = random_tensors(config)
+    expected = Generator(config, tensors).render(ws := torch.randn(1, config.num_ws, config.w_dim))
+    checkpoint.write(tmp_path / "grey.safetensors", config, tensors)
+    found, colour = checkpoint.read(tmp_path / "grey.safetensors")
+    torch.testing.assert_close(Generator(found, colour).render(ws), expected.expand(-1, 3, -1, -1))
+
+
+def test_other_channels_are_refused(tmp_path):
+    config = replace(tiny_config(16), img_channels=4)
+    checkpoint.write(tmp_path / "rgba.safetensors", config, random_tensors(config))
+    with pytest.raises(CheckpointError, match=r"its pictures have 4 channels: it must be 3 \(colour\) or 1 \(grey\)"):
+        checkpoint.read(tmp_path / "rgba.safetensors")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

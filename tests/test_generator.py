@@ -9,7 +9,7 @@ import torch
 import draggan
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
-from draggan.stylegan2.generator import Generator, Trunk
+from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 from tests.test_ops import fir_by_loops, modulated_by_weights, with_zeros_between
 
@@ -90,15 +90,15 @@ def test_latent_of_a_seed_is_that_of_the_published_tools():
     torch.testing.assert_close(generator.latent(7, 0.0)[0, 0], generator.mapping.w_avg)
 
 
-def test_trunk_and_tail_are_the_whole():
+def test_a_picture_goes_on_from_any_trunk():
     generator = tiny_generator(32, width=2)
     ws = generator.latent(1)
     whole = generator.render(ws)
     for resolution in generator.config.resolutions:
         trunk = generator.trunk(ws, resolution)
         assert trunk.features.shape[2:] == (resolution, resolution // 2)
-        assert torch.equal(generator.tail(trunk, ws), whole)
-    assert torch.equal(generator.tail(Trunk(()), ws), whole)
+        torch.testing.assert_close(generator.picture(trunk, ws), whole)
+    assert torch.equal(generator.preview(ws, 32), whole)
 
 
 def test_gradients_reach_w_and_no_weight():
@@ -162,6 +162,8 @@ def test_bad_input_is_named():
         generator.latent(1, class_index=0)
     with pytest.raises(ValueError, match=r"needs one of 0 \.\. 2"):
         tiny_generator(8, c_dim=3).latent(1)
+    with pytest.raises(ValueError, match="no c: this generator has 3 classes"):
+        tiny_generator(8, c_dim=3).map(torch.randn(1, 16))
 
 
 def test_the_embedded_model_makes_pictures():

@@ -17,7 +17,7 @@ def test_strips_are_the_whole_picture(rows, facts, noise_mode, monkeypatch):
     generator = tiny_generator(64, **facts).double()
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
     trunk = generator.trunk(ws, 8, noise_mode)
-    expected = generator.tail(trunk, ws, noise_mode)
+    expected = generator.preview(ws, 64, noise_mode)
     torch.testing.assert_close(generator.picture(trunk, ws, noise_mode), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -26,7 +26,7 @@ def test_render_is_the_whole_picture_wherever_strips_begin(whole, monkeypatch):
     monkeypatch.setattr(g, "WHOLE", whole)
     generator = tiny_generator(32).double()
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
-    expected = generator.tail(Trunk(()), ws)
+    expected = generator.preview(ws, 32)
     torch.testing.assert_close(generator.render(ws), expected, rtol=1e-9, atol=1e-9)
     several = ws.expand(3, -1, -1)
     torch.testing.assert_close(generator.render(several), expected.expand(3, -1, -1, -1), rtol=1e-9, atol=1e-9)

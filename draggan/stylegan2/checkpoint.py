@@ -9,6 +9,7 @@ import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     """The generator in a file: its config, and its tensors by their StyleGAN2-ADA names.
 
     The file is a `.safetensors` of ours, a pickle of NVIDIA's (StyleGAN2-ADA, StyleGAN2 networks of the StyleGAN3
-    repository, StyleGAN-Human, TensorFlow config-f), or a PyTorch checkpoint of rosinality's.
+    repository, StyleGAN-Human, TensorFlow config-f), or a PyTorch checkpoint of rosinality's. One of grey pictures
+    paints red, green and blue alike.
     Raises FileNotFoundError, or CheckpointError where the file is damaged or holds something else.
     """
     with refusing(path, "a generator", CheckpointError):
-        return _read_ours(path) if _has_our_format(path) else _read_foreign(path)
+        return _in_colour(*(_read_ours(path) if _has_our_format(path) else _read_foreign(path)))
 
 
 def is_ours(path: Path) -> bool:
@@ -141,12 +143,22 @@ def _read_foreign(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
         return config, {name: piece.read(file) for name, piece in network.pieces.items()}
 
 
+def _in_colour(config: GeneratorConfig, tensors: dict[str, Tensor]) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    """A generator of grey pictures as one of colour pictures that are grey."""
+    painting = {name for name in tensors if name.endswith((".torgb.weight", ".torgb.bias"))}
+    alike = {name: tensors[name].repeat_interleave(3 // config.img_channels, dim=0) for name in painting}
+    return replace(config, img_channels=3), tensors | alike
+
+
 def _config(shapes: dict[str, tuple[int, ...]], mapping_lr_multiplier: Any, conv_clamp: Any) -> GeneratorConfig:
-    return GeneratorConfig.from_shapes(
+    config = GeneratorConfig.from_shapes(
         shapes,
         mapping_lr_multiplier=_positive("mapping_lr_multiplier", mapping_lr_multiplier),
         conv_clamp=None if conv_clamp is None else _positive("conv_clamp", conv_clamp),
     )
+    if config.img_channels not in (1, 3):
+        raise ValueError(f"its pictures have {config.img_channels} channels: it must be 3 (colour) or 1 (grey)")
+    return config
 
 
 def _positive(what: str, value: Any) -> float:

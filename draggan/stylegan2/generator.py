@@ -31,7 +31,7 @@ WHOLE = 128  # resolution up to which a picture's maps are made whole: below, re
 
 @dataclass(frozen=True, eq=False)
 class Trunk:
-    """Synthesis stopped after a block: what `Generator.tail` goes on from."""
+    """Synthesis stopped after a block: what `Generator.picture` goes on from."""
 
     maps: tuple[Tensor, ...]  # the output of each block so far, 4 x 4 first: (N, C_r, h_r, w_r)
 
@@ -237,6 +237,9 @@ class Generator(nn.Module):
 
         The truncation trick pulls w towards the mean (Karras et al. 2019, appendix B).
         """
+        if (None if c is None else c.shape[1]) != (self.config.c_dim or None):
+            given = "no c" if c is None else f"c of shape {tuple(c.shape)}"
+            raise ValueError(f"{given}: this generator has {self.config.c_dim} classes")
         to = {"device": self.device, "dtype": self.dtype}
         w = self.mapping(z.to(**to), None if c is None else c.to(**to))  # (N, w_dim)
         ws = w[:, None].repeat(1, self.num_ws, 1)  # (N, num_ws, w_dim)
@@ -256,27 +259,14 @@ class Generator(nn.Module):
             return self.trunk(parts, resolution)
         return Trunk(self.recordings.run(_maps, (self, resolution), *parts))
 
-    def tail(self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const") -> Tensor:
-        """The rest of the synthesis, from where `trunk` stopped: the picture (N, 3, H, W), about [-1, 1].
-
-        Gradients reach ws and the trunk's maps; `picture` gives the same without.
-        """
-        layers = self._checked(ws, noise_mode)
-        image = x = None
-        for i, block in enumerate(self.synthesis.blocks()):
-            x = trunk.maps[i] if i < len(trunk.maps) else block(x, _of_block(layers, i), noise_mode)
-            rgb = block.torgb(x, layers[2 * i + 1])  # (N, 3, h_r, w_r)
-            image = rgb if image is None else ops.upsample2x(image) + rgb
-        assert image is not None, "a generator has at least one block"
-        return image
-
-    def preview(self, ws: Latents, resolution: int) -> Tensor:
+    def preview(self, ws: Latents, resolution: int, noise_mode: NoiseMode = "const") -> Tensor:
         """What the blocks up to the one of `resolution` put into the picture: small, quick, and nearly the picture.
 
-        ws (N, num_ws, w_dim) -> (N, 3, h, w), the size of that block's map; of the last block the picture itself.
+        ws (N, num_ws, w_dim) -> (N, 3, h, w), the size of that block's map, about [-1, 1]; of the last block the
+        picture itself. Gradients reach ws; `picture` and `render` give the same without, in little memory.
         """
-        layers, image = self.layers_of(ws), None
-        for i, (block, x) in enumerate(zip(self.synthesis.blocks(), self.trunk(ws, resolution).maps, strict=False)):
+        layers, maps, image = self.layers_of(ws), self.trunk(ws, resolution, noise_mode).maps, None
+        for i, (block, x) in enumerate(zip(self.synthesis.blocks(), maps, strict=False)):
             rgb = block.torgb(x, layers[2 * i + 1])
             image = rgb if image is None else ops.upsample2x(image) + rgb
         assert image is not None, "a generator has at least one block"
@@ -286,8 +276,9 @@ class Generator(nn.Module):
     def picture(
         self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const", resolution: int | None = None
     ) -> Tensor:
-        """As `tail`, of one latent, without gradients and in little memory. ws (1, num_ws, w_dim) -> (1, 3, H, W).
+        """The picture of one latent, without gradients and in little memory, from where `trunk` stopped.
 
+        ws (1, num_ws, w_dim) -> (1, 3, H, W), about [-1, 1].
         With a `resolution` below the picture's it is a preview of the same size: what the blocks up to that one
         paint, resized.
         """
