@@ -217,13 +217,14 @@ def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):
 
 
 def test_a_few_simulated_users_see_no_error_and_only_their_own(address, capsys):
-    async def run():
-        return await simulate(address, os.getpid(), users=4, seconds=8, pause=0.2, every=2)
-
-    log, readings = asyncio.run(run())
-    assert not log.errors
-    assert log.done["drags undone"] >= 4
-    assert all(log.steps[user] > 0 for user in range(4))
+    for seconds in (8, 40):  # which is enough on a machine with much else to do
+        work = simulate(address, os.getpid(), users=4, seconds=seconds, pause=0.2, every=seconds / 4)
+        log, readings = asyncio.run(work)
+        assert not log.errors
+        if min(log.steps[user] for user in range(4)) > 0 and log.done["drags undone"] >= 4:
+            break
+    else:
+        pytest.fail(f"steps {log.steps}, done {log.done}")
     assert len(waits(log)) == len(log.turns)
     assert len(readings) == 4
     report(log, readings, users=4)
