@@ -323,6 +323,36 @@ def test_whoever_stops_gets_the_picture_of_the_last_step(do, network, generator,
     assert canvas["image"]["view"] == canvas["marks"]["view"]
 
 
+def test_previews_are_coarser_where_pictures_take_long(do, network, monkeypatch):
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(dragging, "COARSEST", 16)
+    asked, steps = [], network.steps
+
+    class Watched:
+        def __init__(self, step):
+            self.step = step
+
+        def __getattr__(self, name):
+            return getattr(self.step, name)
+
+        def image(self, resolution=None):
+            asked.append(resolution)
+            return self.step.image(resolution)
+
+    monkeypatch.setattr(network, "steps", lambda session: ((Watched(step), 1000.0) for step, _ in steps(session)))
+    slow, usual, fast = (dragging.SLOW * times for times in (1.1, 1, 0.2))
+    for seconds, expected in (
+        (usual, [64, 64, 64, None]),
+        (slow, [64, 32, 16, None]),
+        (usual, [16, 16, 16, None]),
+        (fast, [16, 32, 64, None]),
+    ):
+        monkeypatch.setattr(network, "timed", lambda work, taken=seconds: (work(), taken))
+        list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))
+        assert asked == expected
+        asked.clear()
+
+
 def test_stop_without_memory_for_the_picture_still_stops(do, generator, monkeypatch):
     dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
 

@@ -24,6 +24,8 @@ from draggan.web.presence import Drags
 from draggan.web.telling import tell
 
 FRAME_SECONDS = 1 / 15  # between two answers of a drag
+SLOW = 0.2  # seconds: of pictures that take longer, coarser previews are shown
+COARSEST = 128  # pixels along the longer side of a preview
 STOP_SECONDS = 0.2  # in which a drag that waits notices that it is stopped
 AIM_STEPS = 3  # steps towards one place of the pointer, at least
 
@@ -35,6 +37,7 @@ class Dragging:
         self._network = network
         self._drags = Drags()
         self._aims = Aims()
+        self._resolutions: dict[str, int] = {}  # of previews, by model, where those are not as fine as the picture
 
     def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
         """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
@@ -47,7 +50,7 @@ class Dragging:
             must_be_free(session)
             session = session.dragged_by(*settings.chosen(controls))
             yield from self._preparing(session)
-            frames, patience = _Frames(self._network), Patience()
+            frames, patience = _Frames(self._network, session, self._resolutions), Patience()
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
                     moved = step.index > session.steps
@@ -57,7 +60,7 @@ class Dragging:
                         continue
                     frame = None
                     if moved and (not session.busy or frames.due()):
-                        picture = frames.draw(step, max(session.image_size) if session.busy else None)
+                        picture = frames.preview(step) if session.busy else frames.draw(step)
                         session = session if session.busy else session.keep(thumbnail(picture))
                         frame, last = encode(picture, lossless=False), session
                     if moved:
@@ -78,7 +81,7 @@ class Dragging:
             must_be_free(session)
             session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
             yield from self._preparing(session)
-            frames, steps, taken = _Frames(self._network), iter(()), 0
+            frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
                     if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
@@ -94,7 +97,7 @@ class Dragging:
                         session = replace(session.advance(step), phase="dragging")
                         frames.spend(seconds)
                         if moved and frames.turn() and frames.due():
-                            frame, last = encode(frames.draw(step, max(session.image_size)), lossless=False), session
+                            frame, last = encode(frames.preview(step), lossless=False), session
                     if frame or frames.silent():
                         frames.shown()
                         yield shown(session, frame)
@@ -126,8 +129,10 @@ class Dragging:
 class _Frames:
     """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, session: Session, resolutions: dict[str, int]) -> None:
         self._network = network
+        self._model, self._finest = session.model, max(session.image_size)
+        self._resolutions = resolutions
         self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
         self._told = -math.inf
 
@@ -145,11 +150,21 @@ class _Frames:
     def due(self) -> bool:
         return self._stepping >= 2 * self._drawing
 
-    def draw(self, step: DragStep, preview: int | None) -> np.ndarray:
-        """The picture of a step: a preview of that resolution, in the precision of the drag; None: in full."""
-        picture, self._drawing = self._network.timed(lambda: leaving(step.image(preview)))
+    def draw(self, step: DragStep, resolution: int | None = None) -> np.ndarray:
+        """The picture of a step, in full, or as a preview of a resolution."""
+        picture, self._drawing = self._network.timed(lambda: leaving(step.image(resolution)))
         self._stepping = 0.0
         return picture()
+
+    def preview(self, step: DragStep) -> np.ndarray:
+        """The picture of a step in the drag's precision, and coarser where pictures take long: rather more often."""
+        resolution = self._resolutions.get(self._model, self._finest)
+        picture = self.draw(step, resolution)
+        if self._drawing > SLOW and resolution >= 2 * COARSEST:
+            self._resolutions[self._model] = resolution // 2
+        elif self._drawing < SLOW / 4 and resolution < self._finest:
+            self._resolutions[self._model] = 2 * resolution
+        return picture
 
     def shown(self) -> None:
         self._told = time.monotonic()
