@@ -1,24 +1,27 @@
-"""A picture of one's own: any file that Pillow reads -> pixels, and the part of them that a model sees.
+"""A picture of one's own: its file -> pixels, and the part of them that a model sees.
 
 Knows nothing of networks. Whatever is changed on the way is told in the picture's notes.
 """
 
+import io
 import math
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from draggan.geometry import Point
+from draggan.imagefile import PictureError, opened
 
 SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
-LARGEST = 100_000_000  # pixels: 300 MB in memory
 FACE = ((0.375, 0.472), (0.625, 0.472), (0.5, 0.75))  # eyes and mouth in pictures of faces: parts of width, height
+SAME = 2  # of 255: so little apart, colours are the same but for rounding
+PIECE = 1 << 20  # numbers that are converted at a time
 GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -26,7 +29,7 @@ GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 class Picture:
     """Pixels of a file, upright and in colours."""
 
-    pixels: np.ndarray  # (H, W, 3) uint8, sRGB as the file has it
+    pixels: np.ndarray  # (H, W, 3) uint8, sRGB
     notes: tuple[str, ...] = ()  # what was changed, in words a person understands; empty: nothing
 
     @property
@@ -82,28 +85,18 @@ class Crop:
 
 
 def read_picture(path: Path) -> Picture:
-    """The picture in a file of any format that Pillow reads.
+    """The picture in a file of any of `imagefile.FORMATS`.
 
     Turned as its camera meant it (EXIF); transparent parts become white; of an animation the first frame; 16 bits
-    become 8, greys, palettes and CMYK become RGB. Raises FileNotFoundError, or ValueError, which names the file and
-    what to do, where it is not a picture, is damaged, or has fewer than 64 pixels a side or more than 100 million.
+    become 8, greys, palettes and CMYK become RGB. Raises OSError where the file cannot be had, or ValueError, which
+    names the file and what to do, where it is not a picture, is damaged, or has fewer than 64 pixels a side or more
+    than 100 million.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path.name} is empty: save or copy it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is LARGEST
-            with Image.open(path) as image:
-                _check_size(path.name, image.size)
-                return _upright(image)
-    except Image.DecompressionBombError:
-        raise ValueError(_too_large(path.name)) from None
-    except UnidentifiedImageError:
-        raise ValueError(f"{path.name} is not a picture that can be read: save it as PNG or JPEG") from None
-    except (OSError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:  # what decoders raise
-        raise ValueError(f"{path.name} is damaged ({error}): save or copy it again") from error
+    with opened(path) as image:
+        if min(image.size) < SMALLEST:
+            size = f"{image.width} x {image.height}"
+            raise PictureError(f"{path.name} has {size} pixels: use one of at least {SMALLEST} x {SMALLEST}")
+        return _upright(image)
 
 
 def whole_crop(picture_size: tuple[int, int], image_size: tuple[int, int]) -> Crop:
@@ -156,53 +149,73 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def _upright(image: Image.Image) -> Picture:
-    notes = []
+    notes, profile = [], image.info.get("icc_profile")
     if getattr(image, "n_frames", 1) > 1:
         image.seek(0)
         notes.append("an animation: its first frame is used")
     image.load()
-    turned = ImageOps.exif_transpose(image)
     if image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
         notes.append("turned upright, as its camera says")
-    image = turned
     if image.mode.startswith("I") or image.mode == "F":
         image, words = _to_8_bits(image)
         notes.append(words)
     if image.mode in GREYS:
         notes.append("grey: it becomes a colour picture without colours")
     elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        notes.append(f"{image.mode} colours become RGB, without their colour profile")
+        notes.append(f"{image.mode} colours become RGB")
     elif image.mode.startswith("P"):
         notes.append("a palette becomes full colours")
+    mode = image.mode
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if np.asarray(image)[..., 3].min() < 255:
             notes.append("transparent parts become white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if profile:
+        image, words = _in_srgb(image, mode, profile)
+        notes += words
     return Picture(np.asarray(image.convert("RGB")), tuple(notes))
+
+
+def _in_srgb(image: Image.Image, mode: str, profile: bytes) -> tuple[Image.Image, list[str]]:
+    """A picture whose file has a colour profile (ICC) and that mode, as sRGB: what is written without one is taken for.
+
+    Where the profile is that of sRGB, nothing is changed, not even by rounding.
+    """
+    kinds = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        kind = kinds[own.profile.xcolor_space.strip()]
+        change = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), kind, "RGB")
+    except (ImageCms.PyCMSError, OSError, KeyError):
+        return image, ["its colour profile cannot be read and is left out"]
+    if (kind == "CMYK") != (mode == "CMYK") or (kind == "L" and mode not in GREYS):
+        return image, ["its colour profile is of another kind of picture and is left out"]
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
+    some = Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3)).convert(kind)
+    before, after = (np.asarray(i).astype(int) for i in (some.convert("RGB"), ImageCms.applyTransform(some, change)))
+    if np.abs(before - after).max() <= SAME:
+        return image, []
+    return ImageCms.applyTransform(image.convert(kind), change), ["colours of its colour profile become sRGB"]
 
 
 def _to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:
     """Greys of more than 8 bits -> 8 bits: of 16, or of 32 that fit into 16, by their value, others by their range."""
-    values = np.asarray(image).astype(np.float64)
-    low, high = values.min(), values.max()
+    values = np.asarray(image)  # (H, W)
+    low, high = (float(end) for end in (min(map(np.min, _pieces(values))), max(map(np.max, _pieces(values)))))
     if image.mode.startswith("I") and low >= 0 and high <= 65535 and (image.mode != "I" or high > 255):
-        greys, words = values / 257, "16 bits a grey become 8"
+        black, span, words = 0, 65535, "16 bits a grey become 8"
     elif image.mode == "I" and low >= 0 and high <= 255:
-        greys, words = values, "32 bits a grey become 8"
+        black, span, words = 0, 255, "32 bits a grey become 8"
     else:
-        finite = np.nan_to_num(values, posinf=0, neginf=0)
-        greys = (finite - finite.min()) / (np.ptp(finite) or 1) * 255
-        words = "numbers become greys, the least black and the largest white"
-    return Image.fromarray(greys.round().astype(np.uint8)), words
+        black, span, words = low, high - low or 1, "numbers become greys, the least black and the largest white"
+    greys = [((piece - black) / span * 255).round().astype(np.uint8) for piece in _pieces(values)]
+    return Image.fromarray(np.concatenate(greys).reshape(values.shape)), words
 
 
-def _check_size(name: str, size: tuple[int, int]) -> None:
-    if min(size) < SMALLEST:
-        raise ValueError(f"{name} has {size[0]} x {size[1]} pixels: use one of at least {SMALLEST} x {SMALLEST}")
-    if size[0] * size[1] > LARGEST:
-        raise ValueError(_too_large(name))
-
-
-def _too_large(name: str) -> str:
-    return f"{name} says that it has more than {LARGEST // 10**6} million pixels: make it smaller first"
+def _pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+    """All values (H, W), some at a time: as float64 they would take eight times the memory of the picture."""
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), PIECE):
+        yield np.nan_to_num(flat[start : start + PIECE].astype(np.float64), posinf=0, neginf=0)

@@ -10,13 +10,14 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from draggan.geometry import Point
+from draggan.imagefile import PictureError, opened
 
-BLUE, RED, WHITE, DARK = (40, 110, 255), (240, 50, 50), (255, 255, 255), (20, 20, 20)
+BLUE, RED, WHITE = (40, 110, 255), (240, 50, 50), (255, 255, 255)
 VIDEOS = (".mp4", ".gif", ".webp")
 HOLD = 10  # frames for which a video stands still at its end
 
@@ -99,15 +100,24 @@ def photo_facts(model: str) -> dict[str, str]:
 
 
 def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """A picture file as a mask: (H, W) bool, True where it is white. Raises ValueError where it is of another size."""
-    try:
-        with Image.open(path) as picture:
-            if picture.size != image_size[::-1]:
-                width, height = picture.size
-                raise ValueError(f"{path} has {width} x {height} pixels, the picture {image_size[1]} x {image_size[0]}")
-            return np.asarray(picture.convert("L")) > 127
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture that can be read") from None
+    """A picture file as a mask: (H, W) bool, True where it is nearer to white than to black.
+
+    Raises as `picture.read_picture` does, and ValueError where it is of another size (height, width).
+    """
+    with opened(path) as picture:
+        if picture.size != image_size[::-1]:
+            own, wanted = (f"{width} x {height}" for width, height in (picture.size, image_size[::-1]))
+            raise PictureError(f"{path.name} has {own} pixels, the picture {wanted}: save the mask in its size")
+        if picture.mode.startswith("I") or picture.mode == "F":
+            values = np.asarray(picture)
+            return values > _white(picture.mode, values.max()) / 2
+        return np.asarray(picture.convert("L")) > 127
+
+
+def _white(mode: str, largest: float) -> float:
+    """The value of white in greys of more than 8 bits: of 16 their last, else the least usual one that holds all."""
+    usual = (65535,) if mode.startswith("I;16") else (1, 255, 65535)
+    return next((white for white in usual if largest <= white), largest)
 
 
 def with_points(picture: np.ndarray, handles: Sequence[Point], targets: Sequence[Point]) -> np.ndarray:

@@ -16,8 +16,9 @@ from draggan.engine import MAX_PAIRS, DragState, Stuck
 from draggan.engines import engine_of
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
+from draggan.imagefile import LARGEST
 from draggan.photo import Photo
-from draggan.picture import LARGEST, Crop, Picture
+from draggan.picture import Crop, Picture
 from draggan.precision import check_drag_precision
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
 

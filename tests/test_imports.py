@@ -25,7 +25,7 @@ FLOORS = [  # each may import those above it
         "stylegan2.pickles",
         "stylegan2.recordings",
     },
-    {"geometry"},
+    {"geometry", "imagefile"},
     {"download", "picture", "stylegan2.ops", "stylegan2.arrays"},
     {"arguments", "stylegan2.layers", "stylegan2.foreign", "paste", "faces"},
     {"stylegan2.strips"},

@@ -1,12 +1,13 @@
 """Pictures of one's own: what is read, what is said, what is refused, and what a crop shows."""
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from draggan.geometry import Point
 from draggan.picture import FACE, Crop, Picture, cut, face_crop, read_picture, to_tensor, whole_crop
@@ -84,11 +85,54 @@ def test_cmyk_becomes_rgb(tmp_path, colours):
     assert any("CMYK" in note for note in read.notes)
 
 
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SWAPPED = SRGB.replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")  # its red is blue
+
+
+def test_colours_of_another_profile_become_srgb(tmp_path, colours):
+    read = read_picture(saved(tmp_path, Image.fromarray(colours), icc_profile=SWAPPED))
+    assert np.abs(read.pixels.astype(int) - colours[..., ::-1]).max() <= 2
+    assert read.notes == ("colours of its colour profile become sRGB",)
+    clear = Image.fromarray(colours).convert("RGBA")
+    clear.putalpha(0)
+    assert (read_picture(saved(tmp_path, clear, icc_profile=SWAPPED)).pixels == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_picture_in_srgb_stays_as_it_is(tmp_path, colours, mode):
+    image = Image.fromarray(colours).convert(mode)
+    read = read_picture(saved(tmp_path, image, icc_profile=SRGB))
+    assert np.array_equal(read.pixels, np.asarray(image.convert("RGB")))
+    assert not any("profile" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile", "said"), [("RGB", b"none", "cannot be read"), ("CMYK", SRGB, "another kind of picture")]
+)
+def test_a_profile_that_says_nothing_is_left_out_and_it_is_told(tmp_path, colours, mode, profile, said):
+    image = Image.fromarray(colours).convert(mode)
+    read = read_picture(saved(tmp_path, image, "a.tif", icc_profile=profile))
+    assert np.array_equal(read.pixels, np.asarray(image.convert("RGB")))
+    assert said in read.notes[-1]
+
+
 def test_16_bits_become_8_without_being_cut_off(tmp_path):
     values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     read = read_picture(saved(tmp_path, Image.fromarray(values)))
     assert np.abs(read.pixels[..., 0] - values / 257.0).max() <= 0.51
     assert any("16 bits" in note for note in read.notes)
+
+
+def test_16_bits_take_little_more_memory_than_8(tmp_path):
+    values = np.arange(2000 * 2000, dtype=np.uint16).reshape(2000, 2000)
+    path = saved(tmp_path, Image.fromarray(values))
+    del values
+    tracemalloc.start()
+    pixels = read_picture(path).pixels
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pixels[-1, -1, 0] == round((2000 * 2000 - 1) % 65536 / 257)
+    assert peak < 16 * 2000 * 2000 + 4 * 8 * (1 << 20), "bytes"
 
 
 def test_a_dark_16_bit_picture_stays_dark(tmp_path):

@@ -102,6 +102,22 @@ def test_masks_are_read_from_pictures(tmp_path):
     assert np.array_equal(mask, white > 0)
     with pytest.raises(ValueError, match=r"48 x 32 pixels, the picture 32 x 48"):
         read_mask(tmp_path / "m.png", (48, 32))
-    (tmp_path / "bad.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="not a picture"):
-        read_mask(tmp_path / "bad.png", (32, 48))
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [("uint16", 65535), ("int32", 255), ("int32", 65535), ("float32", 1), ("float32", 255)]
+)
+@pytest.mark.parametrize("part", [0.3, 0.7, 1])
+def test_masks_of_more_than_8_bits_are_scaled(tmp_path, kind, white, part):
+    """Everything is of one grey but for a white corner, since of floats nothing but that tells what white is."""
+    values = np.full((32, 48), part * white).astype(kind)
+    values[0, 0] = white
+    Image.fromarray(values).save(tmp_path / "m.tif")
+    mask = read_mask(tmp_path / "m.tif", (32, 48))
+    assert mask[0, 0]
+    assert (mask[1:] == (part > 0.5)).all()
+
+
+def test_a_mask_of_16_bits_needs_no_white(tmp_path):
+    Image.fromarray(np.full((32, 48), 20000, dtype=np.uint16)).save(tmp_path / "m.png")
+    assert not read_mask(tmp_path / "m.png", (32, 48)).any()

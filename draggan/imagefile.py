@@ -1,0 +1,63 @@
+"""A file of pixels, opened: in which formats, and what is said of one that cannot be used. Knows nothing of its use."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+LARGEST = 100_000_000  # pixels: 300 MB in memory
+FORMATS = (  # none that is run: Pillow hands PostScript to an interpreter
+    *("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TIFF", "WEBP"),
+    "TGA",  # the last guess: it has no mark of its own
+)
+
+
+class PictureError(ValueError):
+    """The file is not a picture that can be used; the message names it and says what to do."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The picture in a file, not decoded yet.
+
+    Whatever goes wrong while it is open is a PictureError: a damaged file can make decoders raise anything. Raises
+    OSError where the file cannot be had.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a picture in it")
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    if path.stat().st_size == 0:
+        raise PictureError(f"{path.name} is empty: save or copy it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limit here is LARGEST, and what is damaged is told
+            with Image.open(path, formats=_formats()) as image:
+                if image.width * image.height > LARGEST:
+                    raise PictureError(_too_large(path.name))
+                yield image
+    except (PictureError, PermissionError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise PictureError(_too_large(path.name)) from None
+    except UnidentifiedImageError:
+        raise PictureError(f"{path.name} is not a picture that can be read: save it as PNG or JPEG") from None
+    except Exception as error:
+        raise PictureError(f"{path.name} is damaged ({error}): save or copy it again") from error
+
+
+def endings() -> set[str]:
+    """How names of files of these formats end, in lower case: .png, .jpg, ..."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
+def _formats() -> list[str]:
+    """Those that this Pillow has."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _too_large(name: str) -> str:
+    return f"{name} says that it has more than {LARGEST // 10**6} million pixels: make it smaller first"
