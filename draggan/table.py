@@ -38,7 +38,6 @@ class ModelSpec:
     width: int
     sources: tuple[Source, ...]  # in the order of preference
     licence: Licence
-    page: str  # where its authors describe it
     size_mb: int  # of the first source; approximate: computed from the architecture
     memory_mb: int  # of the process in a drag; approximate: measured on a CPU, with random weights of that shape
     lr: float  # step size of a drag: 2e-3 for ffhq, afhqcat and car, else 1e-3 (Pan et al. 2023, section 4)
@@ -90,8 +89,7 @@ def _config_f(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) 
     file = f"{stem}.pkl"
     urls = (f"{NVIDIA}/stylegan2/networks/{file}", f"{MIRROR}/stylegan2/{file}", f"{CLOUDFRONT}/{file}")
     sources = (Source(file, urls), Source(f"{stem}.pt", (f"{MIRROR_PT}/{stem}.pt",)))
-    page = "https://github.com/NVlabs/stylegan2"
-    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, page, size_mb, 1400, lr)
+    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, size_mb, 1400, lr)
 
 
 def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> ModelSpec:
@@ -101,8 +99,7 @@ def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> Mo
         _ngc(name, size),
         Source(f"{name}.pt", (f"{MIRROR_PT}/ada/{name}.pt",)),
     )
-    page = "https://github.com/NVlabs/stylegan2-ada-pytorch"
-    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, page, size_mb, 1400, lr)
+    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, size_mb, 1400, lr)
 
 
 def _ngc(name: str, size: int) -> Source:
@@ -112,27 +109,24 @@ def _ngc(name: str, size: int) -> Source:
 
 
 def _catalogue(name: str, shows: str, size: int, size_mb: int, memory_mb: int, lr: float) -> ModelSpec:
-    page = "https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/stylegan2"
     source = _ngc(name, size)
-    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, page, size_mb, memory_mb, lr)
+    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, size_mb, memory_mb, lr)
 
 
 def _distilled(name: str, size: int, size_mb: int) -> ModelSpec:
     """A network of the Self-Distilled StyleGAN paper (PyTorch)."""
     file = f"{name}_{size}_pytorch.pkl"
     source = Source(file, (f"{DISTILLED}/{file}", f"{MIRROR}/self_distill/{file}"))
-    page = "https://github.com/self-distilled-stylegan/self-distilled-internet-photos"
     shows = f"{name}, in photos from the internet"
-    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, page, size_mb, 1400, 1e-3)
+    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, size_mb, 1400, 1e-3)
 
 
 def _human(size: int, size_mb: int) -> ModelSpec:
     """A network of StyleGAN-Human (PyTorch), whose pictures are twice as high as wide."""
     file = f"stylegan_human_v2_{size}.pkl"
     source = Source(file, (f"{MIRROR}/human/{file}",))
-    page = "https://github.com/stylegan-human/StyleGAN-Human"
     name, shows = f"stylegan-human-{size}", "people from head to foot"
-    return ModelSpec(name, shows, size, size // 2, (source,), HUMAN, page, size_mb, 1100, 1e-3)
+    return ModelSpec(name, shows, size, size // 2, (source,), HUMAN, size_mb, 1100, 1e-3)
 
 
 PLUSH = ModelSpec(
@@ -142,7 +136,6 @@ PLUSH = ModelSpec(
     width=256,
     sources=(Source("plush-256.safetensors", (), "ba62c82d090b150074d5102c9081a38e0f94dd871339183c79218bc791987204"),),
     licence=OURS,
-    page="checkpoints/README.md",
     size_mb=12,
     memory_mb=900,
     lr=2e-3,

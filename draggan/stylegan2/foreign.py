@@ -61,7 +61,6 @@ class Piece:
 class Network:
     """A generator in a foreign file, its tensors still there."""
 
-    layout: str  # in words
     pieces: dict[str, Piece]  # by our names
     mapping_lr_multiplier: float
     conv_clamp: float | None
@@ -111,7 +110,7 @@ def _nvidia_pytorch(document: Document, generator: Record) -> Network:
                 _require_filter(document, full, document.array(value), gain=1)
             elif value is not None:
                 _add(pieces, full, Piece(document.array(value)))
-    return Network("NVIDIA PyTorch", pieces, _common("lr_multiplier", rates), _common("conv_clamp", clamps))
+    return Network(pieces, _common("lr_multiplier", rates), _common("conv_clamp", clamps))
 
 
 def _modules(root: Record) -> Iterator[tuple[str, dict[Any, Any]]]:
@@ -170,7 +169,6 @@ def _nvidia_tensorflow(document: Document, network: Record) -> Network:
             raise ValueError(f"a variable {name[:100]!r}, which no StyleGAN2 generator of config-f has")
     clamp = facts.get("conv_clamp")
     return Network(
-        "NVIDIA TensorFlow",
         pieces,
         document.number(facts.get("mapping_lrmul", 0.01)),
         None if clamp is None else document.number(clamp),
@@ -245,7 +243,7 @@ def _rosinality(document: Document, tensors: dict[Any, Any], latent_avg: Any) ->
             _add(pieces, ours[0], Piece(array, ours[1]))
         else:
             raise ValueError(f"a tensor {name[:100]!r}, which no StyleGAN2 generator of this layout has")
-    return Network("rosinality PyTorch", pieces, 0.01, None)
+    return Network(pieces, 0.01, None)
 
 
 def _from_rosinality(name: str) -> tuple[str, Change] | None:
