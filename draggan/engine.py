@@ -344,6 +344,10 @@ def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> No
             if not point.inside(image_size):
                 where = f"x in 0 .. {width - 1}, y in 0 .. {height - 1}"
                 raise ValueError(f"{what} {point} lies outside the picture of {width} x {height} pixels ({where})")
+    handles = [pair.handle for pair in pairs]
+    for handle in handles:
+        if handles.count(handle) > 1:
+            raise ValueError(f"two pairs have their handle at {handle}: it cannot go to two places, leave one out")
 
 
 def _checked(mask: Tensor, image_size: tuple[int, int]) -> Tensor | None:

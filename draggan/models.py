@@ -231,14 +231,19 @@ def default_folder() -> Path:
 
 def metrics_folder(folder: Path | None = None) -> Path:
     """Where the metrics of models are kept, beside the models. It need not exist yet."""
-    return (folder or default_folder()) / "metrics"
+    return _folder(folder) / "metrics"
 
 
 def _home(spec: ModelSpec, folder: Path | None) -> Path:
     """The folder of a model's files."""
     if not spec.urls:
         return EMBEDDED if EMBEDDED.is_dir() else CHECKOUT
-    return folder or default_folder()
+    return _folder(folder)
+
+
+def _folder(folder: Path | None) -> Path:
+    """The folder of the downloaded models."""
+    return folder.expanduser() if folder else default_folder()
 
 
 def _files(spec: ModelSpec, folder: Path | None) -> list[Path]:

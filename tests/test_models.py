@@ -284,6 +284,8 @@ def test_the_folder(monkeypatch, tmp_path):
     assert models.default_folder() == tmp_path / "cache" / "draggan"
     monkeypatch.setenv("DRAGGAN_CHECKPOINTS", "~/elsewhere")
     assert models.default_folder() == Path.home() / "elsewhere"
+    assert models.metrics_folder(Path("~/own")) == Path.home() / "own" / "metrics"
+    assert models.find(CAT, Path("~/own")) == Path.home() / "own" / "afhqcat.pkl"
 
 
 def test_states_has_the_whole_table(folder):

@@ -91,8 +91,10 @@ def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str
 def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
     """Whatever goes wrong while a file is read as `what` is one error of a kind, which names the file and the reason.
 
-    A hostile file can make anything go wrong. Raises FileNotFoundError where there is none.
+    A hostile file can make anything go wrong. Raises FileNotFoundError or IsADirectoryError where there is none.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:

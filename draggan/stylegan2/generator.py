@@ -6,6 +6,7 @@ models come that way. Every tensor is a frozen buffer: gradients reach w and nev
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -220,6 +221,8 @@ class Generator(nn.Module):
         """
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed {seed} is not in 0 .. {2**32 - 1}")
+        if not math.isfinite(truncation_psi):
+            raise ValueError(f"truncation psi {truncation_psi}: it must be a finite number, usually 0 .. 1")
         z = torch.from_numpy(np.random.RandomState(seed).randn(1, self.config.z_dim))
         c = None
         if self.config.c_dim:
