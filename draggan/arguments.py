@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from draggan.picture import Crop
 
 PROG = "draggan"
-MODEL = "plush-256"
+MODEL, SEED, PSI = "plush-256", 1, 0.7  # which picture `drag` and `image` begin with
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,10 +57,15 @@ def parser() -> argparse.ArgumentParser:
     drag.add_argument("--space", choices=("w_plus", "w"), help="(default: w_plus)")
     drag.add_argument("--mask-weight", type=float, help="how strongly the mask holds (default: the engine's)")
     drag.add_argument("--session", type=Path, help="drag this file's picture; without --pair, go on with it")
+    drag.add_argument("--model", help=f"a name of the table or a file (default: the session's, else {MODEL})")
+    drag.add_argument("--seed", type=int, help=f"(default: {SEED})")
+    drag.add_argument("--psi", type=float, help=f"truncation psi, 0 .. 1 (default: {PSI})")
     drag.add_argument("--paste-into", type=Path, metavar="PICTURE", help="write that whole picture with the edit in it")
     drag.set_defaults(command="drag")
 
     image = commands.add_parser("image", help="generate a picture")
+    image.add_argument("--seed", type=int, default=SEED, help=f"(default: {SEED})")
+    image.add_argument("--psi", type=float, default=PSI, help=f"truncation psi, 0 .. 1 (default: {PSI})")
     image.set_defaults(command="image")
 
     invert = commands.add_parser("invert", help="find the latent of a picture of your own, for `drag --session`")
@@ -83,9 +88,13 @@ def parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=text)
         action.add_argument("names", nargs="+", metavar="FILE" if name == "convert" else "NAME")
         action.set_defaults(command=f"models {name}")
+        action.add_argument(
+            "--checkpoints", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="folder of the downloaded models"
+        )
 
-    for command in (web, drag, image, invert):
+    for command in (web, image, invert):
         command.add_argument("--model", default=MODEL, help=f"a name of the table or a file (default: {MODEL})")
+    for command in (web, drag, image, invert):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     for command in (web, drag):
         command.add_argument(
@@ -97,8 +106,6 @@ def parser() -> argparse.ArgumentParser:
     for command in (web, drag, image, invert, models):
         command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
     for command in (drag, image):
-        command.add_argument("--seed", type=int, default=1)
-        command.add_argument("--psi", type=float, default=0.7, help="truncation psi, 0 .. 1 (default: 0.7)")
         command.add_argument("--out", type=Path, required=True, help="the picture to write, a PNG")
     return whole
 
@@ -119,6 +126,8 @@ def crop_of(text: str) -> "Crop":
     from draggan.picture import Crop
 
     try:
-        return Crop(*map(float, text.split(",")))
-    except (ValueError, TypeError):
+        x, y, side, *turn = map(float, text.split(","))
+        (angle,) = turn or [0.0]
+    except ValueError:
         raise ValueError(f"--crop {text!r} is not X,Y,SIDE or X,Y,SIDE,DEGREES, such as 320,240,400,-5") from None
+    return Crop(x, y, side, angle)

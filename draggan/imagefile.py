@@ -38,8 +38,10 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 if image.width * image.height > LARGEST:
                     raise PictureError(_too_large(path.name))
                 yield image
-    except (PictureError, PermissionError, MemoryError):
+    except (PictureError, MemoryError):
         raise
+    except PermissionError as error:
+        raise PictureError(f"{path.name} cannot be opened ({error.strerror}): allow that it is read") from error
     except Image.DecompressionBombError:
         raise PictureError(_too_large(path.name)) from None
     except UnidentifiedImageError:

@@ -20,6 +20,7 @@ from draggan.imagefile import PictureError, opened
 
 SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
 FACE = ((0.375, 0.472), (0.625, 0.472), (0.5, 0.75))  # eyes and mouth in pictures of faces: parts of width, height
+LONGEST = 1_000_000  # pixels of the longer side of a crop, far beyond any picture
 SAME = 2  # of 255: so little apart, colours are the same but for rounding
 PIECE = 1 << 20  # numbers that are converted at a time
 GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -52,8 +53,8 @@ class Crop:
     angle: float = 0.0  # degrees by which it is turned, clockwise as one sees it
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) for v in (self.x, self.y, self.side, self.angle)) or self.side < 1:
-            raise ValueError(f"{self}: its numbers must be finite and its side at least 1 pixel")
+        if not all(math.isfinite(v) for v in (self.x, self.y, self.side, self.angle)) or not 1 <= self.side <= LONGEST:
+            raise ValueError(f"{self}: its numbers must be finite and its side 1 to {LONGEST} pixels")
 
     def matrix(self, image_size: tuple[int, int]) -> np.ndarray:
         """(2, 3): takes (x, y, 1) in pixels of the model's picture, (height, width), to x, y in the whole one."""
@@ -183,21 +184,27 @@ def _in_srgb(image: Image.Image, mode: str, profile: bytes) -> tuple[Image.Image
 
     Where the profile is that of sRGB, nothing is changed, not even by rounding.
     """
-    kinds = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        kind = kinds[own.profile.xcolor_space.strip()]
-        change = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), kind, "RGB")
-    except (ImageCms.PyCMSError, OSError, KeyError):
-        return image, ["its colour profile cannot be read and is left out"]
-    if (kind == "CMYK") != (mode == "CMYK") or (kind == "L" and mode not in GREYS):
-        return image, ["its colour profile is of another kind of picture and is left out"]
+    kinds = ("CMYK",) if mode == "CMYK" else ("RGB", "L") if mode in GREYS else ("RGB",)
+    found = [change for kind in kinds if (change := _to_srgb(profile, kind))]
+    if not found:
+        return image, ["its colour profile cannot be used and is left out"]
+    image = image.convert(found[0].input_mode)
     levels = np.arange(0, 256, 17, dtype=np.uint8)
-    some = Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3)).convert(kind)
-    before, after = (np.asarray(i).astype(int) for i in (some.convert("RGB"), ImageCms.applyTransform(some, change)))
+    some = Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3))
+    some = some.convert(image.mode)
+    before, after = (np.asarray(each).astype(int) for each in (some.convert("RGB"), found[0].apply(some)))
     if np.abs(before - after).max() <= SAME:
         return image, []
-    return ImageCms.applyTransform(image.convert(kind), change), ["colours of its colour profile become sRGB"]
+    return found[0].apply(image), ["colours of its colour profile become sRGB"]
+
+
+def _to_srgb(profile: bytes, kind: str) -> ImageCms.ImageCmsTransform | None:
+    """The change of pixels of that kind, RGB, L or CMYK; None: the profile is not of such pixels, or damaged."""
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), kind, "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None
 
 
 def _to_8_bits(image: Image.Image) -> tuple[Image.Image, str]:

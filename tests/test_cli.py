@@ -1,16 +1,20 @@
 """The command line: what it writes, what it says, how it ends."""
 
+import builtins
 import functools
 import io
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from draggan import models, project
@@ -23,6 +27,7 @@ from draggan.invert import InversionConfig
 from draggan.picture import Picture
 from draggan.render import HOLD, to_picture
 from draggan.session import new_session
+from draggan.stylegan2 import checkpoint
 from draggan.tuning import TuningConfig, tune
 
 PAIR = "183,145:178,145"
@@ -112,6 +117,11 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
         assert picture.text["Comment"].startswith("AI-edited")
         before = np.asarray(Image.open(photo))
         assert np.array_equal(np.asarray(picture)[:20], before[:20])
+    otherwise = saved.session.photo.shown.copy()
+    otherwise[::50, ::50] ^= 1  # rounded by another processor
+    own = replace(saved.session, photo=replace(saved.session.photo, shown=otherwise))
+    project.save(file, replace(saved, session=own))
+    assert main([*drag, "--paste-into", str(photo)]) == 0
     Image.fromarray(before[::-1]).save(photo)
     assert main([*drag, "--paste-into", str(photo)]) == 2
     assert "is not the picture that the session was made from" in capsys.readouterr().err
@@ -166,15 +176,155 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
     (folder / "b.png").write_bytes(photo.read_bytes())
     (folder / "a.jpg").write_bytes(b"not a picture")
     (folder / "notes.txt").write_text("not even the name of one")
+    (folder / "._b.png").write_bytes(b"what another system keeps of it")
     command = ["invert", str(folder), "--no-tuning", "--steps", "2", "--device", "cpu", "--out", str(out)]
     assert main(command) == 2
     said = capsys.readouterr()
-    assert "1 of 2 pictures could not be used: a.jpg" in said.err
+    assert f"1 of 2 could not be done: {folder / 'a.jpg'}" in said.err
+    assert f"{folder}: pictures: 2, done before: 0, other files: 1 (.txt)" in said.out
     assert [p.name for p in out.iterdir()] == ["b.png.draggan"]
     assert project.load(out / "b.png.draggan").session.photo.delta is None
     (folder / "a.jpg").unlink()
     assert main(command) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"{folder}: pictures: 1, done before: 1, other files: 1 (.txt)\n"
+
+
+@pytest.mark.parametrize(("names", "there"), [([], "no files"), (["a.HEIC", ".b.png"], r"only .* \(\.HEIC\)")])
+def test_a_folder_without_a_picture_is_an_error(tmp_path, capsys, names, there):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    assert main(["invert", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert re.search(f"{folder} has no picture, {there}: save pictures in it as PNG or JPEG", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_terminal_cannot_show_ends_no_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
+    for path in (tmp_path / "写真" / "a.png", tmp_path / "out" / "a.png.draggan"):
+        path.parent.mkdir()
+        path.touch()
+    assert main(["invert", str(tmp_path / "写真"), "--out", str(tmp_path / "out")]) == 0
+    assert rb"\u5199\u771f: pictures: 1, done before: 1" in terminal.buffer.getvalue()
+
+
+def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, monkeypatch):
+    out = tmp_path / "a.draggan"
+    monkeypatch.setattr(builtins, "print", lambda said: out.exists() or pytest.fail("said before it was saved"))
+    assert main(["invert", str(photo), "--no-tuning", "--device", "cpu", "--out", str(out)]) == 0
+
+
+def test_who_reads_no_further_is_no_trouble():
+    models = subprocess.Popen(
+        [sys.executable, "-m", "draggan", "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    models.stdout.close()
+    assert (models.stderr.read(), models.wait()) == (b"", 141)
+    models.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough")],
+)
+def test_memory_that_is_used_up_is_told(tmp_path, capsys, monkeypatch, error):
+    def load(*args):
+        raise error
+
+    monkeypatch.setattr(models, "load", load)
+    assert main(["image", "--out", str(tmp_path / "a.png")]) == 2
+    assert capsys.readouterr().err == "draggan: out of memory: choose a smaller model or picture, or try --device cpu\n"
+
+
+def test_what_nobody_expected_is_no_bad_input(tmp_path, monkeypatch):
+    def load(*args):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(models, "load", load)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        main(["image", "--out", str(tmp_path / "a.png")])
+
+
+@pytest.fixture
+def saved(tmp_path, plush):
+    """A session that was made with a model file of one's own, which has moved since."""
+    own = tmp_path / "now" / "own.safetensors"
+    own.parent.mkdir()
+    shutil.copy(models.find("plush-256"), own)
+    session = new_session(plush, "then/own.safetensors", seed=4, truncation_psi=0.7).add(pair_of(PAIR))
+    project.save(tmp_path / "edit.draggan", project.Project(session, hash_file(own)))
+    return tmp_path / "edit.draggan", own
+
+
+def test_a_session_is_told_where_its_model_is_now(tmp_path, saved, capsys):
+    file, own = saved
+    drag = ["drag", "--session", str(file), "--max-steps", "0", "--device", "cpu", "--out", str(tmp_path / "a.png")]
+    assert main(drag) == 2
+    assert f"{file}: its model then/own.safetensors is not here: say --model" in capsys.readouterr().err
+    assert main([*drag, "--model", str(own)]) == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.text["Model"] == "own.safetensors"
+    read = checkpoint.read(own)
+    checkpoint.write(own, read[0], {name: t + 1 for name, t in read[1].items()})
+    assert main([*drag, "--model", str(own)]) == 2
+    assert f"{file} was made with another file than {own}, of SHA-256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["seed", "psi"])
+def test_what_a_session_has_itself_is_refused(tmp_path, saved, capsys, option):
+    out = ["--out", str(tmp_path / "a.png"), "--device", "cpu"]
+    assert main(["drag", "--session", str(saved[0]), f"--{option}", "1", *out]) == 2
+    assert f"--{option} with --session: the session has its own picture" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_had_does_not_keep_the_others_away(tmp_path, capsys, monkeypatch):
+    def fetch(name, folder):
+        if "ffhq" in name:
+            raise OSError(f"no way to {name}")
+        return folder / name
+
+    monkeypatch.setattr(models, "fetch", fetch)
+    monkeypatch.setattr(models, "available_models", lambda: ("a", "ffhq-1", "b", "ffhq-2"))
+    assert main(["models", "fetch", "all", "--checkpoints", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out.split() == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert said.err.splitlines() == [
+        "draggan: no way to ffhq-1",
+        "draggan: no way to ffhq-2",
+        "draggan: 2 of 4 could not be done: ffhq-1, ffhq-2",
+    ]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_folder_of_the_models_may_be_said_before_or_after_the_action(tmp_path, capsys, before):
+    folder, action = ["--checkpoints", str(tmp_path)], ["verify", "stylegan2-cat"]
+    (tmp_path / "stylegan2-cat-config-f.pkl").write_bytes(b"no model")
+    assert main(["models", *folder, *action] if before else ["models", *action, *folder]) == 2
+    assert f"{tmp_path / 'stylegan2-cat-config-f.pkl'} is not a generator" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which nobody can write, as a folder")
+def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(models, "load", lambda *args: pytest.fail("it began to work"))
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "a.mp4").mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    (tmp_path / "file").write_text("of before")
+    for command, message in (
+        (["image", "--out", f"{tmp_path}/a.png"], "a.png is a folder: name the file to write in it"),
+        (["drag", "--pair", PAIR, "--out", f"{tmp_path}/b.png", "--video", f"{tmp_path}/a.mp4"], "a.mp4 is a folder"),
+        (["image", "--out", "/proc/a.png"], "/proc/a.png cannot be written"),
+        (["invert", f"{tmp_path}/in/a.png", "--out", "/proc/a.draggan"], "/proc/a.draggan cannot be written"),
+        (["invert", f"{tmp_path}/in", "--out", "/proc/a"], "/proc/a cannot be written"),
+        (["invert", f"{tmp_path}/in", "--out", f"{tmp_path}/file"], "file cannot be written"),
+        (["invert", f"{tmp_path}/in", "--out", f"{tmp_path}/no/such"], "there is no folder"),
+    ):
+        assert main(command) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "of before"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.mp4", "in", "file"}
 
 
 @pytest.mark.parametrize(
@@ -198,6 +348,17 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
         (["invert", "no.jpg", "--out", "a.png"], "a.png: the name must end in .draggan"),
         (["invert", "no.jpg", "--crop", "1,2", "--out", "a.draggan"], "--crop '1,2' is not X,Y,SIDE"),
         (["invert", "no.jpg", "--steps", "0", "--out", "a.draggan"], "steps is 0"),
+        (["invert", "no.jpg", "--crop", "1,1,9,0,4", "--out", "a.draggan"], "is not X,Y,SIDE"),
+        (["invert", "no.jpg", "--crop", "1,1,0.5", "--out", "a.draggan"], "side 1 to 1000000 pixels"),
+        (["invert", "no.jpg", "--crop", "9,9,1e300", "--out", "a.draggan"], "side 1 to 1000000 pixels"),
+        (["drag", "--pair", PAIR, "--points", "--out", "a.png"], "--points are drawn into the video"),
+        (
+            ["drag", "--pair", "5,5:9,9", "--pair", "5,5:20,20", "--out", "a.png"],
+            "two pairs have their handle at (5, 5)",
+        ),
+        (["drag", "--session", "/", "--out", "a.png"], "/ is a folder"),
+        (["image", "--model", "/", "--out", "a.png"], "/ is a folder"),
+        (["image", "--psi", "nan", "--out", "a.png"], "truncation psi nan"),
         (["image", "--seed", "-5", "--out", "a.png"], "seed -5"),
         (["web", "--auth", "secret"], "--auth number 1: write user:password"),
         (["web", "--auth", "@users"], "users"),

@@ -106,14 +106,12 @@ def test_a_picture_in_srgb_stays_as_it_is(tmp_path, colours, mode):
     assert not any("profile" in note for note in read.notes)
 
 
-@pytest.mark.parametrize(
-    ("mode", "profile", "said"), [("RGB", b"none", "cannot be read"), ("CMYK", SRGB, "another kind of picture")]
-)
-def test_a_profile_that_says_nothing_is_left_out_and_it_is_told(tmp_path, colours, mode, profile, said):
+@pytest.mark.parametrize(("mode", "profile"), [("RGB", b"none"), ("CMYK", SRGB)])
+def test_a_profile_that_says_nothing_of_it_is_left_out_and_it_is_told(tmp_path, colours, mode, profile):
     image = Image.fromarray(colours).convert(mode)
     read = read_picture(saved(tmp_path, image, "a.tif", icc_profile=profile))
     assert np.array_equal(read.pixels, np.asarray(image.convert("RGB")))
-    assert said in read.notes[-1]
+    assert read.notes[-1] == "its colour profile cannot be used and is left out"
 
 
 def test_16_bits_become_8_without_being_cut_off(tmp_path):

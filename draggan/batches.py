@@ -1,0 +1,189 @@
+"""The commands that work through many things: `draggan invert` of a folder, and those of `draggan models`.
+
+Prints, as `cli` does, which runs them, and likewise imports torch only where it works with it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from draggan.arguments import PROG, crop_of
+from draggan.writable import check_file, check_folder
+
+if TYPE_CHECKING:
+    from draggan.invert import InversionConfig
+    from draggan.picture import Crop
+    from draggan.session import Session
+    from draggan.stylegan2.generator import Generator
+    from draggan.survey import Survey
+
+Thing = TypeVar("Thing")
+
+
+def invert(args: argparse.Namespace) -> None:
+    """A picture, or those of a folder, as sessions in files."""
+    from dataclasses import replace
+
+    from draggan import models, project
+    from draggan.download import hash_file
+    from draggan.invert import InversionConfig
+
+    config = InversionConfig() if args.steps is None else replace(InversionConfig(), steps=args.steps)
+    crop = None if args.crop is None else crop_of(args.crop)
+    if args.picture.is_dir():
+        files = _of_folder(args.picture, args.out)
+        if not files:
+            return
+    else:
+        check_file(args.out, (".draggan",))
+        files = {args.picture: args.out}
+    generator = models.load(args.model, args.device, args.checkpoints)
+    digest = hash_file(models.find(args.model, args.checkpoints))
+    survey = None
+
+    def one(path: Path) -> None:
+        nonlocal survey
+        session, survey, said = _inverted(path, crop, args.model, generator, config, survey, not args.no_tuning)
+        project.save(files[path], project.Project(session, digest))
+        print(said)
+
+    _each([*files], one, (ValueError,))
+
+
+def _of_folder(folder: Path, out: Path) -> dict[Path, Path]:
+    """The pictures of a folder that are to be inverted, each with its file in another folder. Says what it found."""
+    from draggan.imagefile import endings
+
+    seen = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    pictures = [path for path in seen if path.suffix.lower() in endings()]
+    others = [path.suffix or path.name for path in seen if path not in pictures]
+    kinds = ", ".join(sorted(set(others)))
+    if not pictures:
+        there = f"only files of other kinds ({kinds})" if others else "no files"
+        raise ValueError(f"{folder} has no picture, {there}: save pictures in it as PNG or JPEG")
+    files = {path: out / f"{path.name}.draggan" for path in pictures}
+    left = {path: file for path, file in files.items() if not file.exists()}
+    rest = f", other files: {len(others)} ({kinds})" if others else ""
+    print(f"{folder}: pictures: {len(pictures)}, done before: {len(pictures) - len(left)}{rest}", flush=True)
+    check_folder(out, [file.name for file in files.values()])
+    return left
+
+
+def _inverted(
+    path: Path,
+    crop: "Crop | None",
+    model: str,
+    generator: "Generator",
+    config: "InversionConfig",
+    survey: "Survey | None",
+    tuning: bool,
+) -> "tuple[Session, Survey, str]":
+    """A picture as a session, what is known of the generator for the next one, and what is said of it."""
+    from tqdm import tqdm
+
+    from draggan.faces import find_face
+    from draggan.models import shows_faces
+    from draggan.perceptual import lpips
+    from draggan.photo import Photo
+    from draggan.picture import cut, read_picture, whole_crop
+    from draggan.reconstruct import reconstruct
+    from draggan.render import to_picture
+    from draggan.session import photo_session
+
+    picture = read_picture(path)
+    notes = picture.notes
+    if crop is None:
+        face = find_face(picture) if shows_faces(model) else None
+        crop = face or whole_crop(picture.size, generator.image_size)
+        notes = (f"--crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its {'face' if face else 'middle'}", *notes)
+    wanted = cut(picture, crop, generator.image_size)
+    best = None
+    with tqdm(reconstruct(generator, wanted, config, survey, tuning), desc=path.name, unit="step", disable=None) as bar:
+        for best in bar:
+            bar.total = best.found.total + (best.tuned.total + 1 if best.tuned else 0)
+            bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
+    assert best is not None, "a reconstruction yields at least one step"
+    near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
+    perceived = lpips(best.image(), wanted)
+    near += "" if perceived is None else f", LPIPS {perceived:.3f}"
+    said = "; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes])
+    photo = Photo(crop, to_picture(wanted), best.delta())
+    return photo_session(generator, model, best.latent, photo), best.found.survey, said
+
+
+def list_models(args: argparse.Namespace) -> None:
+    """The table, and what of it is here."""
+    from draggan import models
+
+    for state in models.states(args.checkpoints):
+        spec = state.spec
+        if not spec.urls:
+            here = "comes with draggan"
+        elif state.path:
+            here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
+        else:
+            here = f"not here ({spec.size_mb} MB)" + (
+                f", {state.unfinished / 1e6:.0f} MB begun" * bool(state.unfinished)
+            )
+        print(f"{spec.name:24} {spec.width} x {spec.height:<5} {here:60} {spec.shows}. {spec.licence.name}")
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Downloads models, or all."""
+    from draggan import models
+
+    names = models.available_models() if args.names == ["all"] else [models.spec_of(name).name for name in args.names]
+    _each(names, lambda name: print(models.fetch(name, args.checkpoints)))
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Reads models again and compares their SHA-256."""
+    from draggan import models
+
+    def one(name: str) -> None:
+        verdict = models.verify(name, args.checkpoints)
+        if verdict.problem:
+            raise ValueError(f"{verdict.path}: {verdict.problem}")
+        held = "as expected" if verdict.expected else "nothing is known of what it should be"
+        print(f"{verdict.path}: good, SHA-256 {verdict.sha256} ({held})")
+
+    _each(args.names, one)
+
+
+def remove(args: argparse.Namespace) -> None:
+    """Deletes downloaded models."""
+    from draggan import models
+
+    def one(name: str) -> None:
+        for path in models.remove(name, args.checkpoints):
+            print(f"removed {path}")
+
+    _each(args.names, one)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Writes checkpoints of other projects in our format beside them."""
+    from draggan import models
+
+    _each(args.names, lambda name: print(models.convert(Path(name))))
+
+
+def _each(
+    things: Sequence[Thing],
+    do: Callable[[Thing], object],
+    harmless: tuple[type[Exception], ...] = (ValueError, OSError),
+) -> None:
+    """Does each. Where one cannot be done, it says why and goes on with the others, and raises at the end."""
+    failed = []
+    for thing in things:
+        try:
+            do(thing)
+        except harmless as error:
+            if len(things) == 1:
+                raise
+            failed.append(str(thing))
+            print(f"{PROG}: {error}", file=sys.stderr)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(things)} could not be done: {', '.join(failed)}")
