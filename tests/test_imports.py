@@ -24,6 +24,7 @@ FLOORS = [  # each may import those above it
         "stylegan2.config",
         "stylegan2.device",
         "stylegan2.pickles",
+        "stylegan2.recent",
         "stylegan2.recordings",
     },
     {"geometry", "imagefile"},
