@@ -1,5 +1,7 @@
 """A session as a file: `.draggan`, one safetensors file, exact to the last bit, its history included.
 
+A file is of one model: of the history it keeps what was made with the model that the session has now.
+
 Numbers are tensors of the file; the rest is a JSON document that refers to them by name, itself a tensor of bytes.
 Nothing in such a file is ever run. Whatever does not fit together is refused.
 """
@@ -63,13 +65,14 @@ def _tensors(project: Project) -> dict[str, Tensor]:
     if project.session.busy:
         raise ValueError("something is running: stop it before the session is saved")
     writer = _Writer()
+    now = project.session
     document = {
         "version": VERSION,
         "model_sha256": project.model_sha256,
-        "session": writer.session(project.session),
-        "past": [writer.session(s) for s in project.session.past],
-        "future": [writer.session(s) for s in project.session.future],
-        "shots": [writer.shot(s) for s in project.session.shots],
+        "session": writer.session(now),
+        "past": [writer.session(s) for s in now.past if s.model == now.model],
+        "future": [writer.session(s) for s in now.future if s.model == now.model],
+        "shots": [writer.shot(s) for s in now.shots if s.session.model == now.model],
     }
     text = json.dumps(document, allow_nan=False).encode()
     return writer.tensors | {DOCUMENT: torch.frombuffer(bytearray(text), dtype=torch.uint8)}

@@ -43,7 +43,8 @@ class Reader:
             raise ValueError(f"its history has more than {HISTORY} edits or {SHOTS} pictures")
         session = self._session(document["session"])
         others = (*past, *future, *(shot.session for shot in shots))
-        if any(s.latent.shape != session.latent.shape or s.image_size != session.image_size for s in others):
+        kinds = {(s.model, s.latent.shape, s.image_size) for s in (session, *others)}
+        if len(kinds) > 1:
             raise ValueError("its history is of another model")
         return replace(session, past=past, future=future, shots=shots)
 

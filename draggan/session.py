@@ -115,6 +115,8 @@ class Session:
             self._check_handle(point, others)
         else:
             self._check_inside(point)
+        if point == getattr(old, end):
+            return self
         pairs = (*self.pairs[:index], replace(old, **{end: point}), *self.pairs[index + 1 :])
         return self._edited(pairs=pairs, phase="ready")
 
@@ -136,20 +138,21 @@ class Session:
 
     def clear_points(self) -> "Session":
         """No points; the picture stays as it is, and the next drag starts from it."""
+        if not self.pairs and self.pending is None and self.drag is None:
+            return self
         return self._edited(pairs=(), pending=None, drag=None, phase="ready")
 
     def with_mask(self, mask: np.ndarray | None) -> "Session":
         """mask (H, W) bool, True where the picture may change. Raises ValueError for another shape."""
-        if mask is None:
-            return self._edited(packed_mask=None)
-        if mask.shape != self.image_size:
+        if mask is not None and mask.shape != self.image_size:
             raise ValueError(
                 f"mask of {mask.shape[1]} x {mask.shape[0]} pixels: the picture has {self.image_size[::-1]}"
             )
-        return self._edited(packed_mask=zlib.compress(np.packbits(mask).tobytes()))
+        packed = None if mask is None else zlib.compress(np.packbits(mask).tobytes())
+        return self if packed == self.packed_mask else self._edited(packed_mask=packed)
 
     def redrawn(self, fresh: "Session") -> "Session":
-        """Another picture of the same model instead of this one, to which undo goes back."""
+        """Another picture, also one of another model, instead of this one, to which undo goes back."""
         others = (self, *self.past, *self.future, *(shot.session for shot in self.shots))
         number = 1 + max(session.number for session in others)
         past = _kept((*self.past, self._alone()))
@@ -159,6 +162,8 @@ class Session:
     def restyled(self, latent: Tensor, first: int) -> "Session":
         """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""
         start, now = (torch.cat([old[:, :first], latent[:, first:]], dim=1) for old in (self.start, self.latent))
+        if torch.equal(start, self.start) and torch.equal(now, self.latent):
+            return self
         return self._edited(start=start, latent=now, pairs=self._rebased(), drag=None, phase="ready", film=Film())
 
     def keep(self, thumbnail: bytes) -> "Session":
@@ -172,10 +177,14 @@ class Session:
         if not 0 <= index < len(self.shots):
             raise ValueError(f"there is no picture number {index + 1} to go back to: there are {len(self.shots)}")
         kept = self.shots[index].session
+        if kept._looks() == self._looks():
+            return self
         return replace(kept, past=_kept((*self.past, self._alone())), future=(), shots=self.shots)
 
     def reset(self) -> "Session":
         """The picture as drawn and the handles where they were set."""
+        if self.latent is self.start and self.drag is None:
+            return self
         return self._edited(latent=self.start, drag=None, phase="ready", film=Film())
 
     def undo(self) -> "Session":
@@ -245,6 +254,10 @@ class Session:
     def _rebased(self) -> tuple[DragPair, ...]:
         """The pairs with their handles where they lie now."""
         return tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
+
+    def _looks(self) -> tuple:
+        """What tells a picture and what lies on it from others, tensors and states by their identity."""
+        return id(self.start), id(self.latent), self.pairs, self.pending, self.packed_mask, id(self.drag), self.photo
 
     def _alone(self) -> "Session":
         return replace(self, past=(), future=(), shots=())

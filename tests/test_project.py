@@ -73,6 +73,17 @@ def test_all_of_it_comes_back(edited, tmp_path):
     assert differences(saved, loaded) == []
 
 
+def test_a_file_keeps_the_history_of_its_own_model(edited, tmp_path):
+    other = new_session(tiny_generator(32), "other", seed=1, truncation_psi=0.7)
+    there = edited.redo().redrawn(other).keep(b"another").click(Point(20, 20))
+    for now, before in ((there, 1), (there.redrawn(edited), 7)):
+        project.save(tmp_path / "a.draggan", Project(now, ""))
+        loaded = project.load(tmp_path / "a.draggan").session
+        assert len(loaded.past) == before
+        assert len(loaded.shots) == 1
+        assert {s.model for s in (*loaded.past, *(shot.session for shot in loaded.shots))} == {now.model}
+
+
 def test_a_drag_of_another_engine_goes_on_too(generator, tmp_path):
     session = new_session(generator, "tiny", seed=3, truncation_psi=0.7).add(DragPair(Point(5, 5), Point(9, 8)))
     session = session.dragged_by("kinematics", ENGINES["kinematics"].settings(max_steps=1))
@@ -190,6 +201,7 @@ BAD = {
     "a picture of floats": set_tensor(S, "photo", "shown", value=torch.zeros(32, 16, 3)),
     "a picture of another size": set_tensor(S, "photo", "shown", value=torch.zeros(8, 8, 3, dtype=torch.uint8)),
     "a history of another model": set_in("past", 0, "image_size", value=[32, 32]),
+    "a history that names another file": set_in("past", 0, "model", value="/srv/other.pkl"),
     "a precision of all drags": set_in(S, "precision", value="tf32"),
     "no session": set_in(S, value=None),
 }

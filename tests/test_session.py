@@ -118,6 +118,37 @@ def test_undo_and_redo_go_through_every_kind_of_edit(generator, session):
     assert now.undo().click(Point(2, 2)).future == ()
 
 
+def test_what_changes_nothing_is_no_edit(generator, session):
+    paired = session.add(DragPair(Point(1, 2), Point(9, 8))).with_mask(np.eye(32, 16) > 0)
+    for now in (session.click(Point(1, 2)).undo(), paired.clear_points().undo()):
+        assert now.future
+        assert now.reset() is now
+        assert now.with_mask(now.mask) is now
+        assert now.restyled(now.latent, 3) is now
+    assert session.clear_points() is session
+    assert session.with_mask(None) is session
+    assert paired.move(0, "target", Point(9, 8)) is paired
+    kept = paired.keep(b"a small picture").clear_points().go_back(0)
+    assert kept.go_back(0) is kept
+    for step in paired.run(generator):
+        paired = paired.advance(step)
+    as_drawn = paired.reset()
+    assert as_drawn is not paired
+    assert as_drawn.reset() is as_drawn
+
+
+def test_a_picture_of_another_model_can_be_undone(session):
+    edited = session.click(Point(1, 2)).keep(b"a small picture")
+    other = new_session(tiny_generator(32), "other", seed=5, truncation_psi=0.5)
+    shown = edited.redrawn(other).keep(b"another")
+    assert (shown.model, shown.image_size, shown.number) == ("other", (32, 32), 1)
+    assert [shot.session.model for shot in shown.shots] == ["tiny", "other"]
+    back = shown.undo()
+    assert (back.model, back.image_size, back.pending) == ("tiny", (32, 16), Point(1, 2))
+    assert back.redo().model == "other"
+    assert shown.go_back(0).model == "tiny"
+
+
 def test_a_drag_goes_on_after_undo_and_redo_as_if_nothing_had_been(generator, session):
     session = session.add(DragPair(Point(1, 2), Point(9, 8)))
     for step in session.run(generator):
