@@ -56,6 +56,7 @@ class Session:
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
     photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
+    framing: bool = False  # whether a picture of one's own lies over this one until it is framed
     shots: tuple[Shot, ...] = ()  # pictures to go back to, the oldest first
     past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
     future: tuple["Session", ...] = ()  # what was undone, the last one first

@@ -26,10 +26,11 @@ from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
-from draggan.web.presence import Listeners, Places
-from draggan.web.starts import Starts
+from draggan.web.presence import Places
+from draggan.web.starts import Start, Starts
 from draggan.web.words import Said, explain, status
 from tests.networks import tiny_generator
+from tests.shelf import Nowhere
 
 SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
 SESSION = len(SETTINGS) + 3  # which of what `start` gives
@@ -50,16 +51,6 @@ def network(generator):
 @pytest.fixture
 def do(network):
     return Handlers(network, Places(10), Nowhere())
-
-
-class Nowhere:
-    """A page that no tab shows."""
-
-    listeners = Listeners()
-
-    async def end(self, tab: str) -> None: ...
-
-    def forget(self, tab: str) -> None: ...
 
 
 class Shelf:
@@ -126,7 +117,8 @@ def test_draw_shows_the_picture_of_the_seed(do, generator):
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
     assert (drag["interactive"], stop["interactive"]) == (True, False)
-    again = do.draw(session, 4, 0.7)[0]
+    waiting, again = (answer[0] for answer in do.draw(session, 4, 0.7))
+    assert waiting.busy, "nothing that is done meanwhile is lost: it is refused"
     assert again.number == session.number + 1
 
 
@@ -171,7 +163,8 @@ def test_a_drag_that_needs_no_rehearsal_waits_for_none(do, network):
 
 
 def test_random_draws_another_seed(do):
-    seed, session, *_ = do.draw_random(drawn(do), 0.7)
+    first, (seed, session, *_) = do.draw_random(drawn(do), 0.7)
+    assert first[0] == gr.skip()
     assert session.seed == seed
 
 
@@ -257,12 +250,12 @@ def warned(monkeypatch):
 def test_nothing_else_happens_while_a_drag_runs(do, warned):
     dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
     for number, kind in enumerate(("click", "mask", "reset", "undo", "redo", "clear"), start=1):
-        session, canvas, *_ = do.edit(dragging, event(kind, at=[1, 1], png=None))
-        assert session is dragging
-        assert canvas["answered"] == 7
-        assert warned == ["something is running: press Stop first"] * number
-    with pytest.raises(gr.Error, match="press Stop first"):
-        do.draw(dragging, 1, 0.7)
+        session, canvas, *rest = do.edit(dragging, event(kind, at=[1, 1], png=None))
+        assert canvas == gr.update(answered=7)
+        assert [session, *rest] == [gr.skip()] * 8
+        assert warned == ["something is running: wait for its end, or press Stop"] * number
+    with pytest.raises(gr.Error, match="something is running"):
+        list(do.draw(dragging, 1, 0.7))
 
 
 def test_another_model_is_brought_and_shown(do):
@@ -278,6 +271,76 @@ def test_another_model_is_brought_and_shown(do):
     assert sessions[-1].model == "far"
     assert sessions[-1].pending is None
     picture_in(canvases[-1])
+
+
+def test_undo_goes_back_to_the_picture_of_another_model(do, network, monkeypatch):
+    painted = np.zeros((64, 64), dtype=bool)
+    painted[:30, 10:] = True
+    session = do.edit(clicked(do, drawn(do), (50, 60)), event("mask", png=png_of(painted)))[0]
+    own, small = network._models.generator, tiny_generator(32)
+    monkeypatch.setattr(network._models, "load", lambda name, _: small if name == "far" else own)
+    *_, (_, other, canvas, *_) = do.choose(session, "far", 4, 0.5)
+    assert (other.model, canvas["marks"]["size"], canvas["marks"]["pending"]) == ("far", [32, 32], None)
+    assert len(canvas["strip"]) == 2
+    back, canvas, _, _, _, _, menu, seed, psi = do.edit(other, event("undo"))
+    assert (menu["value"], seed, psi) == ("tiny", 3, 0.7)
+    assert (canvas["marks"]["size"], canvas["marks"]["pending"]) == ([64, 64], [50, 60])
+    assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
+    expected = to_picture(own.render(session.latent)).astype(int)
+    assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
+    assert do.edit(other, event("back", index=0))[0].model == "tiny"
+    assert torch.equal(do.edit(back, event("redo"))[0].latent, other.latent)
+
+
+def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network, warned, monkeypatch):
+    *_, (_, other, *_) = do.choose(drawn(do), "far", 4, 0.5)
+    gone = lambda name, _: (_ for _ in ()).throw(FileNotFoundError(f"no such file: {name}"))  # noqa: E731
+    monkeypatch.setattr(network._models, "load", gone)
+    same, canvas, *_ = do.edit(other, event("undo"))
+    assert (same, canvas["answered"], warned) == (other, 7, ["no such file: tiny"])
+
+
+def test_the_controls_follow_the_picture_and_nothing_else(do):
+    skip = gr.skip()
+    first = drawn(do)
+    *_, (second, *_) = do.draw(clicked(do, first, (5, 6)), 8, 0.4)
+    named = lambda session, kind, **data: list(do.edit(session, event(kind, **data))[-3:])  # noqa: E731
+    assert named(second, "click", at=[1, 1]) == [skip] * 3, "what the user has typed stays"
+    assert named(second, "undo") == [skip, 3, 0.7]
+    assert named(second.undo(), "redo") == [skip, 8, 0.4]
+    assert named(second, "back", index=0) == [skip, 3, 0.7]
+    assert named(second.undo(), "undo") == [skip] * 3
+    *_, (menu, seed, psi, example, *_) = do.example(second, (Start(5),), event("pick", index=0), 0.7, *SETTINGS)
+    assert (menu, seed, psi, example.seed) == (skip, 5, 0.7, 5)
+    own = first.redrawn(replace(second, photo=object(), seed=0))
+    assert named(own.undo(), "redo") == [skip] * 3, "a picture of one's own has no seed"
+    assert named(own, "undo") == [skip, 3, 0.7]
+
+
+def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
+    dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
+    pull = event("live", **{"from": [1, 1], "at": [9, 9], "gesture": 1})
+    assert list(do.dragging.drag(dragging, *SETTINGS)) == []
+    assert list(do.dragging.live(dragging, pull, SimpleNamespace(session_hash="a"), *SETTINGS)) == []
+    assert list(do.example(dragging, (Start(1),), event("pick", index=0), 0.7, *SETTINGS)) == []
+    assert list(do.open_session(dragging, str(tmp_path / "a.draggan"))) == []
+    assert list(do.choose(dragging, "far", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
+    [(menu, *rest)] = do.open_file(dragging, "mine.pkl", 1, 0.7)
+    assert (menu["value"], rest) == ("tiny", 6 * [gr.skip()])
+    assert len(warned) == 6
+
+
+def test_after_what_failed_there_is_nothing_to_stop(do, tmp_path):
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0].keep(b"")
+    (tmp_path / "bad.draggan").write_bytes(b"nonsense")
+    answers = []
+    with pytest.raises(gr.Error, match=r"bad\.draggan is not a session"):
+        iter_all(do.open_session(session, str(tmp_path / "bad.draggan")), answers)
+    after = answers[-1][SESSION]
+    assert after is session
+    assert list(do.stop(after)) == [7 * (gr.skip(),)]
+    [(_, stopped, *_)] = do.stop(replace(session, phase="loading"))
+    assert len(stopped.shots) == len(session.shots), "no step was taken: there is no picture more"
 
 
 @pytest.mark.parametrize(("name", "message"), [("broken", r"(?s)status 404.*by hand"), ("other", "no model 'other'")])
@@ -380,7 +443,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(handles, least, do, network, mon
     sessions = [clicked(do, do.start("tiny", seed, 1.0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.dragging.drag(session, *SETTINGS)) for session in sessions]
-        drags.append(tabs.submit(lambda: [do.draw(sessions[0], seed, 0.7) for seed in range(10)]))
+        drags.append(tabs.submit(lambda: [list(do.draw(sessions[0], seed, 0.7)) for seed in range(10)]))
         assert all(drag.result() for drag in drags)
     assert least <= max(overtaken) <= 5, "each of the 5 others may have one turn before"
 
@@ -403,11 +466,9 @@ def test_models_are_loaded_beside_the_worker(do, network):
 def test_without_a_picture_everything_says_so(do, network, warned):
     keep, starts = Keep(network), Starts(network)
     for call in (
-        lambda: do.draw(None, 1, 0.7),
-        lambda: do.style(None, 1, 0.7, 6),
+        lambda: list(do.draw(None, 1, 0.7)),
+        lambda: list(do.style(None, 1, 0.7, 6)),
         lambda: do.look(None, event("look", original=False)),
-        lambda: list(do.dragging.drag(None, *SETTINGS)),
-        lambda: list(do.choose(None, "far", 1, 0.7)),
         lambda: keep.picture(None, False),
         lambda: keep.both(None, False),
         lambda: keep.latent(None),
@@ -416,9 +477,11 @@ def test_without_a_picture_everything_says_so(do, network, warned):
     ):
         with pytest.raises(gr.Error, match="no picture in this tab: wait for the first one, or reload the page"):
             call()
-    session, canvas, *_ = do.edit(None, click(1, 2))
-    assert (session, canvas["answered"]) == (None, 7)
-    assert "reload the page" in warned[0]
+    assert do.edit(None, click(1, 2))[1]["answered"] == 7
+    assert list(do.dragging.drag(None, *SETTINGS)) == []
+    assert list(do.open_file(None, "mine.pkl", 1, 0.7)) == []
+    assert len(warned) == 3
+    assert all("reload the page" in said for said in warned)
     assert list(do.stop(None)) == [7 * (gr.skip(),)]
 
 
@@ -471,8 +534,10 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     session = drawn(do)
     assert do.edit(session, click(900, 1))[0] is session
     assert "outside the picture" in warned[0]
+    answers = []
     with pytest.raises(gr.Error, match="seed -1"):
-        do.draw(session, -1, 0.7)
+        iter_all(do.draw(session, -1, 0.7), answers)
+    assert answers[-1][0] is session
     running = do.dragging.drag(session, *SETTINGS)
     kept, canvas, *_ = next(running)
     assert kept is session
@@ -543,7 +608,7 @@ def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     session = do.edit(session, event("mask", png=png_of(painted)))[0]
     after = list(do.dragging.drag(session, *SETTINGS))[-1][0]
-    undone, canvas, *_, undo, redo = do.edit(after, event("undo"))
+    undone, canvas, _, _, undo, redo, *_ = do.edit(after, event("undo"))
     assert torch.equal(undone.latent, session.latent)
     assert (undo["interactive"], redo["interactive"]) == (True, True)
     expected = to_picture(generator.render(session.latent)).astype(int)

@@ -1,7 +1,11 @@
 """A picture of one's own on the page, without a browser."""
 
 import base64
+import gc
 import io
+import threading
+import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -13,17 +17,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from draggan.delta import Delta
 from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.invert import psnr
-from draggan.picture import Picture, cut, whole_crop
+from draggan.photo import Photo
+from draggan.picture import Crop, Picture, cut, whole_crop
 from draggan.render import to_picture
 from draggan.web.aims import Aim, Aims
+from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Framing, Own
+from draggan.web.presence import Places
+from draggan.web.starts import Start
 from tests.networks import tiny_generator
-from tests.shelf import Shelf
+from tests.shelf import Nowhere, Shelf
 
 SIZE = (64, 64)
 TAB = SimpleNamespace(session_hash="a")  # of a request
@@ -41,6 +50,11 @@ def photo(tmp_path):
     noise = np.random.RandomState(0).randint(0, 256, (9, 12, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((120, 90), Image.Resampling.BICUBIC).save(path)
     return path
+
+
+def framed(own, session, path):
+    """A picture that was sent. -> framing, session, canvas, buttons .."""
+    return list(own.upload(session, None, str(path)))[-1]
 
 
 MOVES = st.tuples(st.floats(-99, 99), st.floats(-99, 99), st.floats(0.2, 5), st.floats(-360, 360))
@@ -73,7 +87,7 @@ def test_what_lies_under_the_pointer_moves_with_it():
 def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
     pixels = np.asarray(Image.open(photo))
-    framing, canvas, group, use = own.upload(session, str(photo))
+    framing, session, canvas, *_, group, use = framed(own, session, photo)
     assert not photo.exists(), "what was sent is deleted as soon as it is read"
     assert (group["visible"], use["visible"]) == (True, False)
     assert canvas["marks"]["phase"] == "framing"
@@ -102,7 +116,7 @@ def test_models_of_faces_begin_with_the_face(network, tmp_path, model):
     pixels = skimage.data.astronaut()
     Image.fromarray(pixels).save(tmp_path / "her.png")
     session = network.draw(model, 3, 0.7)
-    framing, *_ = Own(network).upload(session, str(tmp_path / "her.png"))
+    framing, *_ = framed(Own(network), session, tmp_path / "her.png")
     assert framing.crop == (find_face(Picture(pixels)) if model != "tiny" else whole_crop((512, 512), SIZE))
 
 
@@ -110,7 +124,7 @@ def test_lpips_is_said_where_it_can_be_measured(network, photo, monkeypatch):
     measured = []
     monkeypatch.setattr("draggan.web.own.lpips", lambda image, wanted: measured.append((image, wanted)) or 0.0625)
     own, session = Own(network), network.draw("tiny", 3, 0.7)
-    framing, *_ = own.upload(session, str(photo))
+    framing, session, *_ = framed(own, session, photo)
     *_, (_, edited, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
     [(image, wanted)] = measured
     assert np.array_equal(to_picture(image), network.picture(edited))
@@ -122,22 +136,29 @@ def unpacked(update):
     return update["file"]["name"], base64.b64decode(update["file"]["url"].partition(",")[2])
 
 
+def said(answer):
+    """What an answer of a reconstruction says; empty where it only waits."""
+    canvas = answer[2]
+    return canvas["marks"]["status"]["text"] if "marks" in canvas else ""
+
+
 @pytest.mark.parametrize("stage", ["Reconstructing", "Bringing back details"])
 def test_what_there_is_so_far_can_be_used(network, photo, stage):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
-    framing, *_ = own.upload(session, str(photo))
+    framing, session, *_ = framed(own, session, photo)
     own.use(TAB)  # nothing runs yet
     running = own.reconstruct(session, framing, 40, True, TAB)
-    while stage not in (seen := next(running))[2]["marks"]["status"]["text"]:
-        pass
+    for seen in running:
+        if "step" in said(seen) and stage in said(seen):
+            break
     *_, group, use = seen
     canvas = seen[2]
     assert (group["visible"], use["visible"]) == (False, True)
     assert canvas["marks"]["status"]["values"]["step"] < canvas["marks"]["status"]["values"]["steps"]
     own.use(OTHER)
-    assert "step" in next(running)[2]["marks"]["status"]["text"], "another tab's button is another's"
+    assert "step" in next(filter(said, running))[2]["marks"]["status"]["text"], "another tab's button is another's"
     own.use(TAB)
-    left, used, canvas, *_, group, use = next(running)
+    left, used, canvas, *_, group, use = next(filter(said, running))
     assert next(running, None) is None
     assert left is None
     assert (group["visible"], use["visible"]) == (False, False)
@@ -147,18 +168,79 @@ def test_what_there_is_so_far_can_be_used(network, photo, stage):
     assert np.array_equal(used.photo.shown, to_picture(cut(framing.picture, framing.crop, session.image_size)))
 
 
-def test_after_stop_the_picture_can_be_framed_again(network, photo):
+def test_after_stop_the_picture_can_be_placedagain(network, photo):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
-    framing, *_ = own.upload(session, str(photo))
-    _, busy, *_ = next(own.reconstruct(session, framing, 40, True, TAB))
+    session = session.click(Point(5, 6)).with_mask(np.eye(64) > 0)
+    framing, placed, *_ = framed(own, session, photo)
+    _, busy, *_ = next(own.reconstruct(placed, framing, 40, True, TAB))
     assert busy.busy
     before, canvas, *_, group, use = own.stopped(busy, framing)
     assert not before.busy
     assert before.latent is session.latent
     assert canvas["marks"]["phase"] == "framing"
+    assert canvas["marks"]["pending"] is None, "points lie on the picture of before"
     assert (group["visible"], use["visible"]) == (True, False)
-    *_, group, use = own.stopped(busy, None)
+    _, back, canvas, *_, group, use = own.cancel(before)
+    assert (canvas["marks"]["phase"], canvas["marks"]["pending"]) == ("ready", [5, 6])
+    assert canvas["paint"]["png"], "while a picture is seen beside another, the browser keeps no mask"
     assert (group["visible"], use["visible"]) == (False, False)
+    assert not back.framing
+
+
+def test_a_reconstruction_that_was_refused_stops_nothing(network, photo):
+    own, session = Own(network), replace(network.draw("tiny", 3, 0.7), phase="dragging")
+    framing, *_ = framed(own, replace(session, phase="ready"), photo)
+    with pytest.raises(gr.Error, match="something is running"):
+        list(own.reconstruct(session, framing, 40, True, TAB))
+    assert own.stopped(session, framing) == 8 * (gr.skip(),)
+
+
+def test_a_reconstruction_is_busy_and_can_be_stopped_before_it_has_a_start(network, photo):
+    own = Own(network)
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+    go = threading.Event()
+    network._turns.submit(go.wait)
+    running = own.reconstruct(session, framing, 40, True, TAB)
+    answer = next(running)
+    assert answer[1].busy
+    assert said(answer) == "Reconstructing: looking for a start ..."
+    assert answer[2]["marks"]["view"] == answer[2]["image"]["view"]
+    *_, stop, _, _, group, use = answer
+    assert (stop["interactive"], group["visible"], use["visible"]) == (True, False, False)
+    assert not said(next(running)), "whoever stops it need not wait for the first step"
+    running.close()
+    go.set()
+
+
+def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypatch):
+    warned = []
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    own, do = Own(network), Handlers(network, Places(10), Nowhere())
+    _, session, _, drag, stop, undo, *_ = framed(own, network.draw("tiny", 3, 0.7).click(Point(1, 2)), photo)
+    assert not any(button["interactive"] for button in (drag, stop, undo))
+    assert list(do.dragging.drag(session)) == []
+    assert list(do.example(session, (Start(1),), SimpleNamespace(index=0), 0.7)) == []
+    assert list(do.choose(session, "other", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
+    _, edited, *_ = do.edit(session, SimpleNamespace(kind="undo", number=3))
+    assert edited == gr.update(answered=3)
+    assert len(warned) == 4
+    assert all("press Reconstruct or Cancel" in said for said in warned)
+    with pytest.raises(gr.Error, match="press Reconstruct or Cancel"):
+        list(do.draw(session, 1, 0.7))
+
+
+def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_path, photo):
+    own = Own(network)
+    Image.open(photo).save(tmp_path / "other.png")
+    Image.open(photo).save(tmp_path / "third.png")
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+    other, again, canvas, *_ = list(own.upload(session, framing, str(tmp_path / "other.png")))[-1]
+    assert other is not framing
+    assert again.framing
+    assert canvas["marks"]["phase"] == "framing"
+    with pytest.raises(gr.Error, match="something is running"):
+        list(own.upload(replace(again, phase="loading"), other, str(tmp_path / "third.png")))
+    assert not (tmp_path / "third.png").exists()
 
 
 def test_what_cannot_be_done_is_told(network, tmp_path):
@@ -166,7 +248,7 @@ def test_what_cannot_be_done_is_told(network, tmp_path):
     empty = tmp_path / "empty.png"
     empty.touch()
     with pytest.raises(gr.Error, match=r"empty\.png is empty"):
-        own.upload(session, str(empty))
+        framed(own, session, empty)
     assert not empty.exists()
     shown = []
     with pytest.raises(gr.Error, match="no picture to reconstruct"):
@@ -186,3 +268,17 @@ def test_aims_belong_to_a_tab_and_a_pull():
     aims.forget("a")
     assert aims.get("a", 2) is None
     assert aims.get("b", 1).done
+
+
+def test_a_model_that_is_put_away_is_not_kept_by_a_picture_that_changed_it():
+    shelf = Shelf(tiny_generator(64))
+    network = Network(shelf, "cpu")
+    session = network.draw("tiny", 3, 0.7)
+    photo = Photo(Crop(9, 9, 9), np.zeros((*SIZE, 3), dtype=np.uint8), Delta({}))
+    edited = replace(session, photo=photo)
+    assert network.generator_of(edited) is network.generator_of(edited)
+    gone = weakref.ref(shelf.generator)
+    shelf.generator = tiny_generator(64)
+    gc.collect()
+    assert gone() is None
+    network.picture(edited)

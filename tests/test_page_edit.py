@@ -171,6 +171,36 @@ def test_a_new_picture_can_be_undone(tab):
     until(tab, lambda: tab.frame() == drawn and tab.points() == pair and tab.painted() == painted)
 
 
+def test_the_seed_is_that_of_the_picture_after_undo_and_going_back(tab):
+    seed = tab.page.get_by_label("Seed").first
+    tab.draw(5)
+    tab.page.click("#undo")
+    expect(seed).to_have_value("6")
+    tab.page.click("#redo")
+    expect(seed).to_have_value("5")
+    tab.page.locator("#canvas .strip button").first.click()
+    expect(seed).to_have_value("6")
+
+
+def test_what_is_refused_during_a_drag_does_not_stop_it(tab):
+    tab.in_small_steps()
+    expect(tab.page.locator("#gallery button")).to_have_count(4, timeout=20_000)
+    tab.pair((111, 170), (190, 100))
+    tab.page.evaluate(
+        "() => { window.said = []; const line = document.querySelector('#canvas .status');"
+        " new MutationObserver(() => window.said.push(line.textContent)).observe(line, { childList: true }); }"
+    )
+    tab.page.click("#drag")
+    tab.wait_steps(1)
+    tab.page.locator("#gallery button").nth(1).click()
+    expect(tab.page.get_by_text("something is running")).to_be_visible(timeout=20_000)
+    tab.wait_steps(tab.steps() + 3)
+    assert not [said for said in tab.page.evaluate("window.said") if "Stopped" in said]
+    tab.stop()
+    expect(tab.page.locator("#canvas .strip button")).to_have_count(2)
+    assert len(tab.points()) == 2
+
+
 def test_an_example_drags_itself(tab):
     pictures = tab.page.locator("#gallery button")
     expect(pictures).to_have_count(4, timeout=20_000)

@@ -14,6 +14,7 @@ from tests.closed_proxy import ClosedProxy
 from tests.file_server import FileServer, Reply
 from tests.foreign_files import write_nvidia_tensorflow
 from tests.networks import random_tensors, tiny_config
+from tests.test_page_canvas import until
 
 CAT, HORSE = "/stylegan2-cat-config-f.pkl", "/stylegan2-horse-config-f.pkl"  # each test has a model of its own
 SLOW, SLOWER = Reply(pace=0.02), Reply(pace=0.1)  # seconds a block of 8 kB
@@ -68,7 +69,8 @@ def send(tab: Tab, path: Path) -> None:
 def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, folder, network):
     mirror.add(CAT, network, SLOW)
     tab.pair((100, 100), (120, 100))
-    before = tab.frame()
+    tab.paint((60, 60), (200, 60))
+    before, pair, painted = tab.frame(), tab.points(), tab.painted()
     choose(tab, "stylegan2-cat")
     expect(tab.status).to_contain_text(re.compile(r"Downloading stylegan2-cat: \d+ % / "), timeout=20_000)
     bar = tab.page.get_by_role("progressbar", name="Progress")
@@ -83,6 +85,13 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     assert (folder / CAT[1:]).read_bytes() == network
     assert proxy.asked == []
     drawn = tab.frame()
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == before and tab.points() == pair and tab.painted() == painted)
+    expect(model(tab)).to_have_value(re.compile("plush-256"))
+    tab.page.click("#redo")
+    until(tab, lambda: tab.frame() == drawn and tab.points() == [] and tab.painted() == 0)
+    expect(model(tab)).to_have_value(re.compile("stylegan2-cat: cats"))
+    expect(tab.page.locator("#canvas .strip button")).to_have_count(2)
     tab.pair((100, 100), (120, 100))
     tab.drag_to_its_end()
     assert tab.frame() != drawn

@@ -96,6 +96,31 @@ def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, ph
     tab.pair((111, 170), (150, 150))
 
 
+def test_a_picture_that_is_framed_lies_under_no_mask_and_gives_way_to_nothing(tab, photo):
+    tab.pair((111, 170), (150, 150))
+    tab.paint((60, 60), (200, 60))
+    before = (tab.frame(), tab.points(), tab.painted())
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    mask = tab.page.locator("#canvas canvas.mask")
+    expect(mask).to_be_hidden()
+    for button in ("#drag", "#undo", "#stop"):
+        expect(tab.page.locator(button)).to_be_disabled()
+    framed = tab.frame()
+    tab.page.click("#draw")
+    expect(tab.page.get_by_text("your picture is being framed")).to_be_visible(timeout=20_000)
+    assert tab.frame() == framed
+    expect(tab.status).to_contain_text("Move your picture")
+    tab.page.click("#reconstruct")
+    expect(tab.status).to_have_text("Reconstructing: looking for a start ...", timeout=2_000)
+    tab.page.click("#stop")
+    expect(tab.status).to_contain_text("Move your picture", timeout=4_000)
+    tab.page.click("#cancel")
+    until(tab, lambda: (tab.frame(), tab.points(), tab.painted()) == before)
+    expect(mask).to_be_visible()
+    expect(tab.page.locator("#drag")).to_be_enabled()
+
+
 def test_what_there_is_so_far_is_used_and_dragged(tab, photo):
     before = tab.frame()
     upload(tab, photo)

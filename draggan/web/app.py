@@ -186,7 +186,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
         reading = saved.upload(do.open_session, [state, saved], all_of_it, **alone)
         framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing, use]
-        photo.upload(own.upload, [state, photo], [framed, view, framing, use], **alone)
+        photo.upload(own.upload, [state, framed, photo], [framed, *left], **alone)
         view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
         cancel.click(own.cancel, state, [framed, *left], **alone)
         inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)
@@ -197,11 +197,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
         examples.click(start.examples, None, [offered, gallery], **alone)
         seeds.click(start.seeds, [state, psi], [offered, gallery], **alone)
-        starting = gallery.pick(do.example, [state, offered, psi, *controls], [seed, menu, *shown], **alone)
+        starting = gallery.pick(do.example, [state, offered, psi, *controls], [menu, seed, psi, *shown], **alone)
 
         pulled = view.live(do.dragging.live, [state, *controls], shown, **quiet, trigger_mode="once")
         view.aim(do.dragging.aim, **quiet, trigger_mode="multiple", queue=False)
-        view.edit(do.edit, state, shown, **quiet, trigger_mode="multiple")
+        view.edit(do.edit, state, [*shown, menu, seed, psi], **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         running = drag.click(do.dragging.drag, [state, *controls], shown, **alone)
         stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting, inverting], queue=False)

@@ -159,6 +159,7 @@ function show() {
   if (layer.width !== width || layer.height !== height) [layer.width, layer.height] = [width, height];
   if (!grip && !(draft?.handle && pending)) draft = null;
   if (selected && selected.index >= handles.length) selected = null;
+  layer.hidden = view === 'own'; // the picture that is framed
   stage.classList.toggle('busy', busy() && !live);
   element.dataset.phase = phase;
   bar.hidden = task.progress == null;

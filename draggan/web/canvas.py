@@ -63,13 +63,14 @@ def update(
     is another one than the browser has; strip: whether the pictures to go back to are others. answered: the
     number of the edit that this is the answer to.
     """
-    changes: dict[str, Any] = {"marks": marks(session, status) | {"progress": progress}}
+    lying = marks(session, status)
+    changes: dict[str, Any] = {"marks": lying | {"progress": progress}}
     if strip:
         changes["strip"] = [data_url("image/jpeg", shot.thumbnail) for shot in session.shots]
     if repaint:
         changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
     if image is not None:
-        changes["image"] = _shown(session.latent, image)
+        changes["image"] = {"url": data_url("image/jpeg", image), "view": lying["view"]}
     if answered is not None:
         changes["answered"] = answered
     return gr.update(**changes)
@@ -83,23 +84,10 @@ def picture(session: Session, image: bytes, original: bytes | None = None) -> di
     return gr.update(**changes)
 
 
-def framing(session: Session, image: bytes, answered: int | None = None) -> dict[str, Any]:
-    """A picture of one's own that is moved, enlarged and turned (JPEG), in place of a session's."""
-    said = Said(
-        "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct."
-    )
-    bare = marks(replace(session, pairs=(), pending=None), said) | {"phase": "framing", "view": "own"}
-    changes: dict[str, Any] = {"marks": bare, "image": {"url": data_url("image/jpeg", image), "view": "own"}}
-    if answered is not None:
-        changes["answered"] = answered
-    return gr.update(**changes)
-
-
 def beside(session: Session, image: bytes, shape: tuple[int, ...], status: Said) -> dict[str, Any]:
-    """Two pictures beside each other (JPEG) of shape (H, W, 3), in place of a session's while something runs."""
-    bare = marks(replace(session, pairs=(), pending=None), status)
-    bare |= {"view": "own", "size": [shape[1], shape[0]], "picture": -1}
-    return gr.update(marks=bare, image={"url": data_url("image/jpeg", image), "view": "own"})
+    """Pictures beside each other (JPEG) of shape (H, W, 3), in place of the one that is framed."""
+    lying = marks(session, status) | {"size": [shape[1], shape[0]], "picture": -1}
+    return gr.update(marks=lying, image={"url": data_url("image/jpeg", image), "view": lying["view"]})
 
 
 def safe(kept: str) -> dict[str, Any]:
@@ -123,20 +111,22 @@ def task(status: Said | None, progress: float | None = None) -> dict[str, Any]:
 
 
 def marks(session: Session | None, status: Said) -> dict[str, Any]:
-    """What lies over the picture, as JSON."""
+    """What lies over the picture, as JSON: over one that is framed neither points nor a mask."""
     if session is None:
         size = {"size": [1, 1], "view": None, "start": None, "steps": 0, "loss": 0}
         return {**size, "handles": [], "targets": [], "pending": None, "phase": "waiting", "status": asdict(status)}
     height, width = session.image_size
+    if session.framing:
+        session = replace(session, pairs=(), pending=None)
     return {
         "picture": session.number,
         "size": [width, height],
         "handles": [_xy(point) for point in session.handles],
         "targets": [_xy(pair.target) for pair in session.pairs],
         "pending": session.pending and _xy(session.pending),
-        "view": _view(session.latent),
+        "view": "own" if session.framing else _view(session.latent),
         "start": _view(session.start),
-        "phase": session.phase,
+        "phase": "framing" if session.framing and not session.busy else session.phase,
         "steps": session.steps,
         "loss": session.loss,
         "status": asdict(status),

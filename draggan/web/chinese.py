@@ -59,6 +59,8 @@ CHINESE = {
     "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct.": (
         "拖动移动图片，滚轮缩放，Shift 加滚轮旋转；然后按“重建”。"
     ),
+    "Reading your picture ...": "正在读取您的图片……",
+    "Reconstructing: looking for a start ...": "正在重建：寻找起点……",
     "Reconstructing, step {step} of {steps}: {near} dB": "正在重建，第 {step} 步，共 {steps} 步：{near} dB",
     "Bringing back details, step {step} of {steps}: {near} dB": (
         "正在恢复细节，第 {step} 步，共 {steps} 步：{near} dB"
@@ -197,6 +199,7 @@ CHINESE = {
         "按“继续”再试。"
     ),
     "Drawing frame {number} of {all} ...": "正在绘制第 {number} 帧，共 {all} 帧……",
+    "Drawing ...": "正在绘制……",
     "Loading {model} ...": "正在载入 {model}……",
     "Preparing {model}, once ...": "正在为首次拖动准备 {model}……",
     "Waiting for {model}{note}": "等待 {model}{note}",

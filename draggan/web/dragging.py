@@ -18,15 +18,14 @@ from draggan.render import encode, leaving, thumbnail
 from draggan.session import Session
 from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
-from draggan.web.answers import kept, must_be_free, shown
-from draggan.web.network import Network
+from draggan.web.answers import free, kept, shown
+from draggan.web.network import STOP_SECONDS, Network
 from draggan.web.presence import Drags
 from draggan.web.telling import tell
 
 FRAME_SECONDS = 1 / 15  # between two answers of a drag
 SLOW = 0.2  # seconds: of pictures that take longer, coarser previews are shown
 COARSEST = 128  # pixels along the longer side of a preview
-STOP_SECONDS = 0.2  # in which a drag that waits notices that it is stopped
 AIM_STEPS = 3  # steps towards one place of the pointer, at least
 
 
@@ -45,9 +44,10 @@ class Dragging:
         Whoever stops keeps the last step that was shown; `stop` brings its picture.
         controls: as `settings.chosen` reads them.
         """
+        if not free(session):
+            return
         last = session
         try:
-            must_be_free(session)
             session = session.dragged_by(*settings.chosen(controls))
             yield from self._preparing(session)
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
@@ -70,15 +70,15 @@ class Dragging:
                     if not session.busy:
                         break
         except Exception as error:
-            if last is not None:
-                yield shown(last.stop())
+            yield shown(last.stop())
             tell(error)
 
     def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
         """A drag whose target is where the pointer is, until it is let go: see `aim`."""
+        if not free(session):
+            return
         last, tab = session, str(request.session_hash)
         try:
-            must_be_free(session)
             session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
             yield from self._preparing(session)
             frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
@@ -103,8 +103,7 @@ class Dragging:
                         yield shown(session, frame)
             yield kept(self._network, session.stop())
         except Exception as error:
-            if last is not None:
-                yield shown(last.stop())
+            yield shown(last.stop())
             tell(error)
         finally:
             self._aims.forget(tab)

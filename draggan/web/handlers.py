@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.table import MODELS
 from draggan.web import canvas, settings, words
-from draggan.web.answers import kept, must_be_free, shown
+from draggan.web.answers import free, kept, must_be_free, shortly, shown
 from draggan.web.dragging import Dragging
 from draggan.web.network import Network
 from draggan.web.presence import Places, Tabs
@@ -92,53 +92,60 @@ class Handlers:
 
         -> controls, menu, seed, psi, then what `shown` gives
         """
+        if not free(session):
+            return
         same = [gr.skip()] * (len(settings.NAMES) + 3)
         try:
-            must_be_free(session)
+            yield *same, *_loading(session, path)
             saved = _read(Path(path))
             self._check_model(saved.session.model, (session.model,))
             for coming in self._coming(session, saved.session.model):
                 yield *same, *coming
             yield self._seen(self._opened(saved, (session.model,)))
         except Exception as error:
-            if session is not None:
-                yield *same, *shown(session)
+            yield *same, *shown(session)
             tell(error)
 
     @told
-    def draw(self, session: Session, seed: float, truncation_psi: float) -> tuple:
+    def draw(self, session: Session, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """A new picture of the same model. Undo goes back to the old one."""
         must_be_free(session)
-        return self._drawn(session, session.model, seed, truncation_psi)
+        yield from _meanwhile(session, lambda: self._drawn(session, session.model, seed, truncation_psi))
 
-    def draw_random(self, session: Session, truncation_psi: float) -> tuple:
+    def draw_random(self, session: Session, truncation_psi: float) -> Iterator[tuple]:
         """A picture of a seed that nobody chose. -> seed, then what `shown` gives"""
         seed = random.randrange(2**31)
-        return seed, *self.draw(session, seed, truncation_psi)
+        for drawn, *rest in self.draw(session, seed, truncation_psi):
+            yield seed if drawn.seed == seed else gr.skip(), drawn, *rest
 
     @told
-    def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> tuple:
+    def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> Iterator[tuple]:
         """The colours of another seed: its layers from `moving_layers` on."""
         must_be_free(session)
-        other = self._network.draw(session.model, int(seed), truncation_psi)
-        styled = session.restyled(other.latent, int(moving_layers))
-        return kept(self._network, styled)
+
+        def styled() -> tuple:
+            other = self._network.draw(session.model, int(seed), truncation_psi)
+            new = session.restyled(other.latent, int(moving_layers))
+            return shown(new) if new is session else kept(self._network, new)
+
+        yield from _meanwhile(session, styled)
 
     def choose(self, session: Session, model: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
-        """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old one.
+        """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old picture.
 
-        -> model, then what `shown` gives
+        Undo goes back to it. -> model, then what `shown` gives
         """
+        if not free(session):
+            if session is not None:
+                yield session.model, *6 * [gr.skip()]
+            return
         try:
-            must_be_free(session)
             for coming in self._coming(session, model):
                 yield model, *coming
-            loading = words.Said("Loading {model} ...", {"model": Path(model).name})
-            yield model, *shown(replace(session, phase="loading"), status=loading)
+            yield model, *_loading(session, model)
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
-            if session is not None:
-                yield session.model, *shown(session)
+            yield session.model, *shown(session)
             tell(error)
 
     def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
@@ -154,17 +161,24 @@ class Handlers:
         return gr.update(choices=choices, value=model)
 
     def edit(self, session: Session, event: gr.EventData) -> tuple:
-        """What the user does on the canvas. It is always answered, so that the next edit can be sent."""
+        """What the user does on the canvas. It is always answered, so that the next edit can be sent.
+
+        -> what `shown` gives, then menu, seed, psi
+        """
+        if not free(session):
+            return gr.skip(), gr.update(answered=event.number), *7 * [gr.skip()]
+        frame = None
         try:
-            must_be_free(session)
             edited = canvas.edited(session, event)
+            if edited.model != session.model:
+                frame = self._network.frame(edited)
+                self._network.rehearse(edited.model)
         except EXPECTED as error:
             warn(error)
-            if session is None:
-                return session, gr.update(answered=event.number), *4 * [gr.skip()]
             edited = session
         repaint = event.kind in ("undo", "redo", "back")
-        return shown(edited, answered=event.number, repaint=repaint)
+        answers = shown(edited, frame, answered=event.number, repaint=repaint)
+        return *answers, *self._drawn_from(session, edited)
 
     @told
     def look(self, session: Session, event: gr.EventData) -> dict[str, Any]:
@@ -178,34 +192,33 @@ class Handlers:
     ) -> Iterator[tuple]:
         """A picture of the gallery: drawn, and where it comes with points, dragged.
 
-        controls: truncation psi, then as `drag` takes them. -> seed, model, then what `shown` gives
+        controls: truncation psi, then as `drag` takes them. -> menu, seed, psi, then what `shown` gives
         """
-        start = offered[event.index]
+        if not free(session):
+            return
+        start, before = offered[event.index], session
         psi, *drag = controls
+        model, psi = (EXAMPLE_MODEL, EXAMPLE_PSI) if start.pairs else (session.model, psi)
         try:
-            must_be_free(session)
-            if start.pairs and session.model != EXAMPLE_MODEL:
-                drawn = self._drawn(session, EXAMPLE_MODEL, start.seed, EXAMPLE_PSI)
-            else:
-                drawn = self._drawn(session, session.model, start.seed, EXAMPLE_PSI if start.pairs else psi)
+            for drawn in _meanwhile(before, lambda: self._drawn(before, model, start.seed, psi)):
+                session = drawn[0]
+                yield *self._drawn_from(before, session), *drawn
         except Exception as error:
             tell(error)
-        session = drawn[0]
-        yield start.seed, session.model, *drawn
         for pair in start.pairs:
             session = session.add(pair)
         if start.pairs:
             for dragged in self.dragging.drag(session, *drag):
-                yield start.seed, session.model, *dragged
+                yield *3 * [gr.skip()], *dragged
 
     def stop(self, session: Session) -> Iterator[tuple]:
-        """After Stop or an error: the last step kept, with its picture. -> model, then what `shown` gives"""
-        if session is None:
+        """After Stop: the last step kept, with its picture. -> model, then what `shown` gives"""
+        if session is None or not session.busy:
             yield 7 * (gr.skip(),)
             return
         stopped = session.stop()
         try:
-            yield session.model, *(kept(self._network, stopped) if stopped.phase == "stopped" else shown(stopped))
+            yield session.model, *(kept(self._network, stopped) if session.phase == "dragging" else shown(stopped))
         except EXPECTED as error:  # what failed may be the network itself
             yield session.model, *shown(stopped)
             tell(error)
@@ -237,13 +250,35 @@ class Handlers:
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         fresh = self._network.draw(model, int(seed), truncation_psi)
-        if session is not None and session.model == model:
-            fresh = session.redrawn(fresh)
-        elif session is not None:
-            fresh = replace(fresh, number=session.number + 1)
-        drawn = kept(self._network, fresh)
+        drawn = kept(self._network, session.redrawn(fresh) if session else fresh)
         self._network.rehearse(model)
         return drawn
+
+    def _drawn_from(self, before: Session, after: Session) -> tuple:
+        """What a picture is drawn from, where another one is shown than before. -> menu, seed, psi"""
+        menu = after.model if after.model in available_models() else self.menu(after.model)
+        if after.model == before.model:
+            menu = gr.skip()
+        drawn = [(each.photo is None, each.seed, each.truncation_psi) for each in (before, after)]
+        if after.photo or drawn[0] == drawn[1]:
+            return menu, gr.skip(), gr.skip()
+        return menu, after.seed, after.truncation_psi
+
+
+def _loading(session: Session, file: str) -> tuple:
+    """What `shown` gives while a file is loaded."""
+    status = words.Said("Loading {model} ...", {"model": Path(file).name})
+    return shown(replace(session, phase="loading"), status=status)
+
+
+def _meanwhile(session: Session, work: Callable[[], tuple]) -> Iterator[tuple]:
+    """What `shown` gives while a picture is drawn, then what `work` gives; where that fails, the session as it was."""
+    try:
+        yield shortly(session, words.Said("Drawing ..."))
+        yield work()
+    except Exception:
+        yield shown(session)
+        raise
 
 
 def _read(path: Path) -> Project:

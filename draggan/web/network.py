@@ -6,7 +6,7 @@ beside it, in the thread of the tab that wants one.
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -28,6 +28,7 @@ from draggan.transfer import Progress
 from draggan.web.sent import use
 from draggan.web.turns import Turns
 
+STOP_SECONDS = 0.2  # in which whoever waits for the worker notices that it is stopped
 Step = TypeVar("Step")
 
 
@@ -38,8 +39,7 @@ class Network:
         self._models = models
         self._device = device
         self._turns = Turns()
-        self._changed: WeakKeyDictionary[Delta, Generator] = WeakKeyDictionary()  # each goes with its last session
-        self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()  # likewise
+        self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()  # each goes with its model
         self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise
 
     def run(self, work: Callable, *args: Any) -> Any:
@@ -55,9 +55,14 @@ class Network:
 
         return self.run(run)
 
-    def each(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """What an iterator gives, each on the worker."""
-        while (step := self.run(next, steps, None)) is not None:
+    def each(self, steps: Iterator[Step]) -> Iterator[Step | None]:
+        """What an iterator gives, each on the worker; None as long as one is not there: whoever stops need not wait."""
+        while True:
+            coming = self._turns.submit(next, steps, None)
+            while wait([coming], timeout=STOP_SECONDS).not_done:
+                yield None
+            if (step := coming.result()) is None:
+                return
             yield step
 
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
@@ -80,10 +85,10 @@ class Network:
         generator = self.generator(session.model)
         if session.photo is None or session.photo.delta is None:
             return generator
-        delta = session.photo.delta
-        if delta not in self._changed:
-            self._changed[delta] = changed(generator, delta)
-        return self._changed[delta]
+        delta, forms = session.photo.delta, generator.known(_changed_forms)
+        if delta not in forms:
+            forms[delta] = changed(generator, delta)
+        return forms[delta]
 
     def _dragging(self, session: Session) -> Generator:
         """The model of a session with its drags in the precision that the session asks for."""
@@ -127,6 +132,11 @@ class Network:
         """The one that is under way."""
         known = self._rehearsals.get(self.generator(model))
         return None if known is None or known.done() else known
+
+
+def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
+    """The forms of a model with changed weights: each goes with its last session, all of them with the model."""
+    return WeakKeyDictionary()
 
 
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:

@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 
 import gradio as gr
 import numpy as np
-import torch
 
 from draggan.faces import find_face
 from draggan.geometry import Point
@@ -22,7 +21,7 @@ from draggan.reconstruct import reconstruct
 from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.web import canvas, words
-from draggan.web.answers import must_be_free, shown
+from draggan.web.answers import must_be_idle, shortly, shown
 from draggan.web.network import Network
 from draggan.web.telling import told
 
@@ -58,18 +57,23 @@ class Own:
         self._enough: WeakValueDictionary[str, Event] = WeakValueDictionary()  # by tab; each goes with what runs
 
     @told
-    def upload(self, session: Session, path: str) -> tuple:
-        """A file that the user sends, read and deleted. -> framing, then what `_framed` gives"""
-        must_be_free(session)
+    def upload(self, session: Session, framing: Framing | None, path: str) -> Iterator[tuple]:
+        """A file that the user sends, read and deleted, and framed. -> framing, then what `_left` gives"""
         try:
+            must_be_idle(session)
+            yield framing, *shortly(session, words.Said("Reading your picture ...")), gr.skip(), gr.skip()
             picture = read_picture(Path(path))
+            if picture.notes:
+                gr.Info("; ".join(picture.notes))
+            face = find_face(picture) if shows_faces(session.model) else None
+            sent = Framing(picture, face or whole_crop(picture.size, session.image_size))
+            yield sent, *_framed(replace(session, framing=True), sent)
+        except Exception:
+            if session is not None and not session.busy:
+                yield framing, *shown(session), gr.skip(), gr.skip()
+            raise
         finally:
             Path(path).unlink(missing_ok=True)
-        if picture.notes:
-            gr.Info("; ".join(picture.notes))
-        face = find_face(picture) if shows_faces(session.model) else None
-        framing = Framing(picture, face or whole_crop(picture.size, session.image_size))
-        return framing, *_framed(session, framing)
 
     def frame(self, session: Session, framing: Framing | None, event: gr.EventData) -> tuple:
         """The picture moved, enlarged or turned on the canvas; always answered. -> framing, canvas"""
@@ -77,11 +81,11 @@ class Own:
             return framing, gr.update(answered=event.number)
         right, down, larger, turn = (float(v) for v in (event.right, event.down, event.larger, event.turn))
         moved = framing.moved(right, down, larger, turn, session.image_size)
-        return moved, canvas.framing(session, _cut(session, moved), event.number)
+        return moved, canvas.update(session, words.status(session), _cut(session, moved), answered=event.number)
 
     def cancel(self, session: Session) -> tuple:
         """Back to the picture of before. -> framing, then what `_left` gives"""
-        return None, *_left(shown(session))
+        return None, *_left(shown(replace(session, framing=False), repaint=True))
 
     @told
     def reconstruct(
@@ -91,25 +95,33 @@ class Own:
 
         -> framing, then what `_left` gives
         """
-        must_be_free(session)
+        must_be_idle(session)
         if framing is None:
             raise ValueError("there is no picture to reconstruct: upload one first")
-        wanted = cut(framing.picture, framing.crop, session.image_size)
-        original, generator = to_picture(wanted), self._network.generator(session.model)
         busy = replace(session, phase="loading")
+        wanted = cut(framing.picture, framing.crop, session.image_size)
+        original = to_picture(wanted)
+        beginning = words.Said("Reconstructing: looking for a start ...")
+        yield framing, *_left(_watched(busy, original, beginning))
+        generator = self._network.generator(session.model)
         self._enough[str(request.session_hash)] = enough = Event()
         best, config = None, InversionConfig(steps=int(steps))
         run = reconstruct(generator, wanted, config, self._network.surveys.get(generator), tuning)
-        for best in self._network.each(run):
+        for coming in self._network.each(run):
+            if coming is None:
+                yield 9 * (gr.skip(),)
+                continue
+            best = coming
             if enough.is_set():
                 break
             if best.step.index % EVERY == 0 or best.step.last:
                 image, near = self._network.run(best.image), self._network.run(best.psnr)
-                yield framing, *_watched(busy, original, image, words.reconstructing(best.step, near))
+                both, said = side_by_side(original, to_picture(image)), words.reconstructing(best.step, near)
+                yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
         assert best is not None, "a reconstruction yields at least one step"
         self._network.surveys[generator] = best.found.survey
         photo = Photo(framing.crop, original, best.delta(), framing.picture)
-        session = session.redrawn(photo_session(generator, session.model, best.latent, photo))
+        session = replace(session, framing=False).redrawn(photo_session(generator, session.model, best.latent, photo))
         picture = self._network.picture(session)
         made = to_tensor(picture)
         said = words.reconstructed(psnr(made, wanted), self._network.run(lpips, made, wanted))
@@ -123,13 +135,9 @@ class Own:
 
     def stopped(self, session: Session | None, framing: Framing | None) -> tuple:
         """After Stop or an error in a reconstruction: back to the framing. -> what `_left` gives"""
-        if session is None:
+        if session is None or not session.framing or framing is None:
             return 8 * (gr.skip(),)
-        stopped, view, *buttons = shown(session.stop())
-        if framing is None:
-            return _left((stopped, view, *buttons))
-        view, *groups = _framed(stopped, framing)
-        return stopped, view, *buttons, *groups
+        return _framed(session.stop(), framing)
 
 
 def _cut(session: Session, framing: Framing) -> bytes:
@@ -143,16 +151,14 @@ def _cut(session: Session, framing: Framing) -> bytes:
 
 
 def _framed(session: Session, framing: Framing) -> tuple:
-    """-> canvas, the group of buttons for framing, and the button for what runs"""
-    return canvas.framing(session, _cut(session, framing)), gr.update(visible=True), gr.update(visible=False)
+    """The picture in its frame. -> what `_left` gives"""
+    return *shown(session, _cut(session, framing)), gr.update(visible=True), gr.update(visible=False)
 
 
-def _watched(busy: Session, original: np.ndarray, image: torch.Tensor, said: words.Said) -> tuple:
-    """The picture wanted beside the one that there is by now. -> what `_left` gives"""
-    both = side_by_side(original, to_picture(image))
+def _watched(busy: Session, pictures: np.ndarray, said: words.Said) -> tuple:
+    """The picture wanted, and beside it the one that there is by now. -> what `shown` gives"""
     session, _, *buttons = shown(busy)
-    view = canvas.beside(busy, encode(both, lossless=False), both.shape, said)
-    return session, view, *buttons, gr.update(visible=False), gr.update(visible=True)
+    return session, canvas.beside(busy, encode(pictures, lossless=False), pictures.shape, said), *buttons
 
 
 def _left(seen: tuple) -> tuple:

@@ -40,6 +40,10 @@ def say(text: str) -> Any:
 
 def status(session: Session, others: int = 0) -> Said:
     """One line about where a session stands and what to do next. others: drags that run beside it."""
+    if session.framing:
+        return Said(
+            "Move your picture, enlarge it with the wheel, turn it with Shift and the wheel; then press Reconstruct."
+        )
     if session.pending is not None:
         return Said("Now click the place where that point should go.")
     if not session.pairs:
