@@ -56,12 +56,6 @@ class ModelSpec:
         """Pixels of the longer side."""
         return max(self.height, self.width)
 
-    @property
-    def label(self) -> str:
-        """One line for a menu."""
-        terms = "" if self.licence.commercial else ", non-commercial use only"
-        return f"{self.name}: {self.shows}, {self.width} x {self.height}, {self.size_mb} MB{terms}"
-
 
 APACHE = "https://www.apache.org/licenses/LICENSE-2.0"
 OURS = Licence("Apache-2.0", APACHE, commercial=True)

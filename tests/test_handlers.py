@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
+from gradio.context import LocalContext
 from PIL import Image
 
 from draggan import metric, models
@@ -28,7 +29,7 @@ from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.presence import Places
 from draggan.web.starts import Start, Starts
-from draggan.web.words import Said, explain, status
+from draggan.web.words import Said, explain, label, status
 from tests.networks import tiny_generator
 from tests.shelf import Nowhere
 
@@ -261,7 +262,7 @@ def test_nothing_else_happens_while_a_drag_runs(do, warned):
 def test_another_model_is_brought_and_shown(do):
     session = clicked(do, drawn(do), (5, 6))
     model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
-    assert set(model) == {"far"}
+    assert model == (gr.skip(), gr.skip(), gr.skip(), "far"), "the menu changes when the model is here"
     sessions, canvases, _, stops, *_ = shown
     assert "Downloading far: 25 % / 4 MB" in spoken(canvases[0])
     assert [c["marks"]["progress"] for c in canvases] == [0.25, 0, None, None]
@@ -349,7 +350,8 @@ def test_a_model_that_does_not_come_leaves_the_old_one(do, name, message):
     shown = []
     with pytest.raises(gr.Error, match=message):
         iter_all(do.choose(session, name, 4, 0.7), shown)
-    assert shown[-1][:2] == ("tiny", session)
+    assert [menu for menu, *_ in shown] == [gr.skip()] * (len(shown) - 1) + ["tiny"]
+    assert shown[-1][1] == session
 
 
 def test_stop_while_a_model_comes_goes_back(do):
@@ -364,7 +366,8 @@ def test_stop_while_a_model_comes_goes_back(do):
 
 def test_a_sent_file_joins_the_menu(do):
     do._network._models.load = lambda name, device: do._network._models.generator
-    *_, (menu, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7)
+    (loading, *_), (menu, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7)
+    assert loading == gr.skip()
     assert menu["value"] == "/tmp/x/mine.pkl"
     assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
     assert session.model == "/tmp/x/mine.pkl"
@@ -538,6 +541,16 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     with pytest.raises(gr.Error, match="seed -1"):
         iter_all(do.draw(session, -1, 0.7), answers)
     assert answers[-1][0] is session
+    for call, name in (
+        (lambda: list(do.draw(session, None, 0.7)), "Seed"),
+        (lambda: list(do.draw(session, 1, None)), "Truncation psi"),
+        (lambda: list(do.style(session, None, 0.7, 6)), "Seed"),
+        (lambda: list(do.style(session, 1, 0.7, None)), "Moving layers"),
+        (lambda: list(do.choose(session, "far", None, 0.7)), "Seed"),
+        (lambda: Starts(do._network).seeds(session, None), "Truncation psi"),
+    ):
+        with pytest.raises(gr.Error, match=f"{name} is empty: give it a value"):
+            call()
     running = do.dragging.drag(session, *SETTINGS)
     kept, canvas, *_ = next(running)
     assert kept is session
@@ -581,7 +594,37 @@ def test_the_status_says_what_to_do_next(do):
     assert "Arrived after 0 steps" in str(
         status(list(do.dragging.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
     )
-    assert "choose a smaller model" in explain(MemoryError())
+    assert "choose a smaller model" in str(explain(MemoryError()))
+    assert str(explain(ValueError("no {brace} is a figure"))) == "no {brace} is a figure"
+
+
+def test_what_nobody_expected_is_told_too(do, warned, capsys):
+    session = drawn(do)
+    with pytest.raises(gr.Error, match=r"nobody expected.*log says more") as told:
+        do.draw(session, [6], 0.7)
+    assert told.value.print_exception
+    session_after, canvas, *_ = do.edit(session, event("move"))
+    assert (session_after, canvas["answered"]) == (session, 7)
+    assert "nobody expected" in warned[0]
+    assert "AttributeError" in capsys.readouterr().err, "the traceback is in the log"
+
+
+def test_errors_and_models_are_said_in_the_language_of_the_browser(do):
+    session, said = drawn(do), CHINESE["{name} is empty: give it a value."].format(name=CHINESE["Seed"])
+    for language, error, shows in (("zh-CN,zh;q=0.9", said, "\u732b"), ("en-US", "Seed is empty", ": cats, ")):
+        LocalContext.request.set(SimpleNamespace(headers={"accept-language": language}))
+        with pytest.raises(gr.Error, match=error):
+            do.draw(session, None, 0.7)
+        labels = {name: label for label, name in do.menu("stylegan2-cat")["choices"]}
+        assert shows in labels["stylegan2-cat"]
+        assert labels["plush-256"].startswith("plush-256")
+    LocalContext.request.set(None)
+
+
+@pytest.mark.parametrize("spec", models.MODELS, ids=lambda spec: spec.name)
+def test_the_menu_says_what_may_not_be_used_commercially(spec):
+    assert ("non-commercial" in str(label(spec))) == (not spec.licence.commercial)
+    assert {label(spec).text, spec.shows} <= set(CHINESE)
 
 
 def test_points_are_set_moved_and_removed_on_the_canvas(do, warned):

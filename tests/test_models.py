@@ -102,7 +102,6 @@ def test_rows(spec):
             assert url.startswith("https://")
             assert url.endswith(f"/{source.filename}")
     assert spec.lr == (2e-3 if any(word in spec.name for word in ("ffhq", "afhqcat", "car", "plush")) else 1e-3)
-    assert ("non-commercial" in spec.label) == (not spec.licence.commercial)
     if "NVIDIA" in spec.licence.name or "nvidia" in "".join(spec.urls):
         assert not spec.licence.commercial
         assert "non-commercial" in spec.licence.name

@@ -81,6 +81,14 @@ def test_nothing_to_drag_is_told(tab):
     expect(tab.page.locator("#drag")).to_be_enabled()
 
 
+def test_an_empty_seed_is_told(tab):
+    seed = tab.page.get_by_label("Seed").first
+    seed.fill("")
+    seed.blur()
+    tab.page.click("#draw")
+    expect(tab.page.get_by_text("Seed is empty: give it a value")).to_be_visible(timeout=20_000)
+
+
 def test_a_painted_mask_holds_the_rest(tab):
     tab.pair((111, 170), (135, 160))
     tab.paint((90, 60), (160, 60))

@@ -1,5 +1,6 @@
 """The page for a browser that prefers Chinese."""
 
+import ast
 import re
 import string
 from pathlib import Path
@@ -24,6 +25,19 @@ def test_a_translation_has_the_same_figures(english):
     assert re.search("[\u4e00-\u9fff]", CHINESE[english])
 
 
+def test_errors_without_figures_are_translated():
+    raised = [
+        node.args[0].value
+        for path in (*WEB.glob("*.py"), WEB.parent / "session.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "ValueError"
+        and isinstance(node.args[0], ast.Constant)
+    ]
+    assert len(raised) > 4
+    assert set(raised) <= set(CHINESE)
+
+
 def test_everything_on_the_page_is_in_chinese(browser, address):
     context = browser.new_context(locale="zh-CN", viewport=WINDOW)
     tab = Tab(context, address)
@@ -32,6 +46,10 @@ def test_everything_on_the_page_is_in_chinese(browser, address):
         tab.page.get_by_text(CHINESE[closed], exact=True).click()
     tab.page.get_by_label("draggan", exact=True).check()
     expect(tab.page.locator("#gallery button")).to_have_count(4, timeout=20_000)
+    expect(tab.page.get_by_label(CHINESE["Model"])).to_have_value(re.compile(CHINESE["plush animal heads"]))
+    tab.page.click("#drag")
+    nothing = CHINESE["there is nothing to drag yet: click a point of the picture, then where it should go"]
+    expect(tab.page.get_by_text(nothing)).to_be_visible(timeout=20_000)
     tab.click(111, 170)
     expect(tab.status).to_have_text(CHINESE["Now click the place where that point should go."])
     tab.click(190, 120)

@@ -163,7 +163,11 @@ def test_a_file_that_is_no_model_is_refused(tab, tmp_path):
     kept = (tab.frame(), tab.points(), tab.status.inner_text())
     (tmp_path / "holiday.pkl").write_bytes(b"not a network" * 1000)
     send(tab, tmp_path / "holiday.pkl")
-    expect(tab.page.get_by_text("holiday.pkl").last).to_be_visible(timeout=30_000)
+    toast = tab.page.locator(".toast-message-text")
+    expect(toast).to_contain_text("holiday.pkl", timeout=30_000)
+    tab.page.wait_for_timeout(1000)
+    expect(toast).to_have_count(1)
+    assert "/" not in toast.inner_text(), "no folder of the server"
     expect(model(tab)).to_have_value(re.compile("plush-256"))
     expect(tab.page.locator("#stop")).to_be_disabled()
     assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept

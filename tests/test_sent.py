@@ -10,7 +10,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from draggan.web import app
-from draggan.web.sent import FOLDER, kept_while_serving, use
+from draggan.web.sent import FOLDER, as_sent, kept_while_serving, use
 from tests.browser import serving
 from tests.shelf import serve
 
@@ -21,6 +21,12 @@ def send(address, name, content=b"a picture of somebody"):
         answer = http.post("gradio_api/upload", files={"files": (name, content)})
     assert answer.status_code == 200
     return Path(answer.json()[0])
+
+
+def test_what_users_sent_has_the_name_that_they_know(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    sent, own = tmp_path / "2bd595" / "my own.pkl", Path("models", "cat.pkl")
+    assert as_sent(f"{sent} is no network, {own} is") == f"my own.pkl is no network, {own} is"
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -207,4 +207,52 @@ CHINESE = {
     "Downloading {model}: {come}{note}. Stop keeps what has come.": (
         "正在下载 {model}：{come}{note}。按“停止”会保留已下载的部分。"
     ),
+    # models
+    "{name}: {shows}, {width} x {height}, {size} MB": "{name}：{shows}，{width} x {height}，约 {size} MB",
+    "{name}: {shows}, {width} x {height}, {size} MB, non-commercial use only": (
+        "{name}：{shows}，{width} x {height}，约 {size} MB，仅限非商业用途"
+    ),
+    "plush animal heads": "毛绒动物头像",
+    "faces": "人脸",
+    "faces in paintings and sculptures": "绘画和雕塑中的人脸",
+    "people from head to foot": "全身人像",
+    "cats": "猫",
+    "churches": "教堂",
+    "horses": "马",
+    "cars, between black bars (512 x 384)": "汽车，上下有黑边（512 x 384）",
+    "heads of cats": "猫的头像",
+    "heads of dogs": "狗的头像",
+    "heads of foxes and big cats": "狐狸和大型猫科动物的头像",
+    "breast tissue under the microscope": "显微镜下的乳腺组织",
+    "bicycles, in photos from the internet": "网络照片中的自行车",
+    "dogs, in photos from the internet": "网络照片中的狗",
+    "elephants, in photos from the internet": "网络照片中的大象",
+    "giraffes, in photos from the internet": "网络照片中的长颈鹿",
+    "horses, in photos from the internet": "网络照片中的马",
+    "lions, in photos from the internet": "网络照片中的狮子",
+    "parrots, in photos from the internet": "网络照片中的鹦鹉",
+    # errors
+    "That did not work, for a reason that nobody expected. Nothing is lost; the server's log says more.": (
+        "操作没有成功，原因出乎意料。没有丢失任何内容；详情见服务器日志。"
+    ),
+    "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.": (
+        "内存不足。没有丢失任何内容：请选择较小的模型，或用 --device cpu 重新启动。"
+    ),
+    "{name} is empty: give it a value.": "“{name}”为空：请填写。",
+    "{name} is empty: give it a value, or press Reset settings.": "“{name}”为空：请填写，或按“恢复默认设置”。",
+    "there is no picture in this tab: wait for the first one, or reload the page": (
+        "此页还没有图像：请等待第一幅图像，或重新加载页面"
+    ),
+    "something is running: press Stop first": "正在运行：请先按“停止”",
+    "there is nothing to drag yet: click a point of the picture, then where it should go": (
+        "还没有可拖动的点：先点击图像上的一点，再点击它应去的位置"
+    ),
+    "there is no way to show yet: drag the picture first": "还没有可以播放的过程：请先拖动图像",
+    "there is no picture to paste into: upload one under Your picture first": (
+        "没有可以贴回的原图：请先在“您的图片”中上传一张"
+    ),
+    "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
+    "The session was made with the model file {file}: open that file first.": (
+        "此会话使用的模型文件是 {file}：请先打开该文件。"
+    ),
 }

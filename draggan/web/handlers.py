@@ -22,7 +22,7 @@ from draggan.web.dragging import Dragging
 from draggan.web.network import Network
 from draggan.web.presence import Places, Tabs
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
-from draggan.web.telling import EXPECTED, must_be_here, tell, told, warn
+from draggan.web.telling import EXPECTED, given, must_be_here, spoken, tell, told, warn
 
 WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
 ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
@@ -97,7 +97,7 @@ class Handlers:
         same = [gr.skip()] * (len(settings.NAMES) + 3)
         try:
             yield *same, *_loading(session, path)
-            saved = _read(Path(path))
+            saved = load(Path(path))
             self._check_model(saved.session.model, (session.model,))
             for coming in self._coming(session, saved.session.model):
                 yield *same, *coming
@@ -122,10 +122,12 @@ class Handlers:
     def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> Iterator[tuple]:
         """The colours of another seed: its layers from `moving_layers` on."""
         must_be_free(session)
+        seed, truncation_psi = given("Seed", seed), given("Truncation psi", truncation_psi)
+        first = int(given("Moving layers", moving_layers))
 
         def styled() -> tuple:
             other = self._network.draw(session.model, int(seed), truncation_psi)
-            new = session.restyled(other.latent, int(moving_layers))
+            new = session.restyled(other.latent, first)
             return shown(new) if new is session else kept(self._network, new)
 
         yield from _meanwhile(session, styled)
@@ -141,8 +143,8 @@ class Handlers:
             return
         try:
             for coming in self._coming(session, model):
-                yield model, *coming
-            yield model, *_loading(session, model)
+                yield gr.skip(), *coming
+            yield gr.skip(), *_loading(session, model)
             yield model, *self._drawn(session, model, seed, truncation_psi)
         except Exception as error:
             yield session.model, *shown(session)
@@ -151,11 +153,11 @@ class Handlers:
     def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """A model in a file that the user sends. -> menu, then what `shown` gives"""
         for model, *rest in self.choose(session, path, seed, truncation_psi):
-            yield self.menu(model), *rest
+            yield (self.menu(path) if model == path else model), *rest
 
     def menu(self, model: str) -> dict[str, Any]:
         """The menu with a model chosen, also one that the table does not have."""
-        choices = [(spec.label, spec.name) for spec in MODELS]
+        choices = [(spoken(words.label(spec)), spec.name) for spec in MODELS]
         if model not in available_models():
             choices.append((Path(model).name, model))
         return gr.update(choices=choices, value=model)
@@ -173,7 +175,7 @@ class Handlers:
             if edited.model != session.model:
                 frame = self._network.frame(edited)
                 self._network.rehearse(edited.model)
-        except EXPECTED as error:
+        except Exception as error:
             warn(error)
             edited = session
         repaint = event.kind in ("undo", "redo", "back")
@@ -232,7 +234,8 @@ class Handlers:
     def _check_model(self, model: str, files: tuple[str, ...]) -> None:
         """A session may name a model of the table, or a file that this tab has already, but no other file here."""
         if model not in (*available_models(), *files):
-            raise ValueError(f"the session was made with the model file {Path(model).name}: open that file first")
+            said = "The session was made with the model file {file}: open that file first."
+            raise ValueError(words.Said(said, {"file": Path(model).name}))
 
     def _opened(self, saved: Project, files: tuple[str, ...]) -> Session:
         self._check_model(saved.session.model, files)
@@ -249,7 +252,7 @@ class Handlers:
         return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
-        fresh = self._network.draw(model, int(seed), truncation_psi)
+        fresh = self._network.draw(model, int(given("Seed", seed)), given("Truncation psi", truncation_psi))
         drawn = kept(self._network, session.redrawn(fresh) if session else fresh)
         self._network.rehearse(model)
         return drawn
@@ -279,11 +282,3 @@ def _meanwhile(session: Session, work: Callable[[], tuple]) -> Iterator[tuple]:
     except Exception:
         yield shown(session)
         raise
-
-
-def _read(path: Path) -> Project:
-    """A session in a file, whose errors name it as the user does."""
-    try:
-        return load(path)
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(path), path.name)) from error

@@ -1,6 +1,7 @@
 """What users send, pictures, sessions and models: kept in a folder of this server's own, as long as it is used."""
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -37,3 +38,8 @@ def use(file: str) -> None:
     if path.is_relative_to(get_upload_folder()) and path.exists():
         there = path.stat()
         os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns))  # which sets the time of its last change of state
+
+
+def as_sent(text: str) -> str:
+    """A text in which files that users sent have the names that users know, without the folders of this server."""
+    return re.sub(rf"{re.escape(get_upload_folder())}[\\/]\w+[\\/]", "", text)

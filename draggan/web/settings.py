@@ -9,7 +9,7 @@ from draggan.engine import DragConfig
 from draggan.engines import DEFAULT, ENGINES, PAPER, engine_of
 from draggan.models import step_size
 from draggan.precision import DragPrecision, check_drag_precision
-from draggan.web.words import say
+from draggan.web.words import Said, say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
 ENGINE, STEP, MOST, LAYERS, WEIGHT = 0, 1, 2, 4, 8  # which controls these are
@@ -17,8 +17,8 @@ PAPERS = (STEP, LAYERS, 5, 6, 7)  # those that only the engine of the paper has
 OWN = (MOST, WEIGHT)  # those in which each engine sets out with a value of its own
 SHARED = ("max_steps", "space", "mask_weight", "tolerance")  # settings that every engine has
 NAMES = (
-    "engine", "step size", "max steps", "space", "layers", "block", "r1", "r2", "mask weight", "arrived within",
-    "precision",
+    "Engine", "Step size", "Max steps", "Latent space", "Moving layers", "Feature block", "Handle radius r1",
+    "Search radius r2", "Mask weight (lambda)", "Arrived within", "Precision",
 )  # fmt: skip
 BLOCKS = (32, 64, 128, 256)
 
@@ -82,7 +82,7 @@ def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
     """The engine, its settings, and the precision. Raises ValueError where one is out of range or empty."""
     for name, value in zip(NAMES, shown, strict=True):
         if value is None:
-            raise ValueError(f"{name} is empty: give it a value, or press Reset settings")
+            raise ValueError(Said("{name} is empty: give it a value, or press Reset settings.", {"name": name}))
     engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = shown
     given = {"max_steps": int(max_steps), "space": space, "mask_weight": weight, "tolerance": tolerance or None}
     if engine == PAPER:

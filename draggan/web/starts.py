@@ -15,7 +15,7 @@ from draggan.session import Session
 from draggan.web.canvas import data_url
 from draggan.web.chinese import CHINESE
 from draggan.web.network import Network
-from draggan.web.telling import must_be_here, told
+from draggan.web.telling import given, must_be_here, told
 
 HERE = Path(__file__).parent
 SEEDS = 12  # pictures of a grid
@@ -81,6 +81,7 @@ class Starts:
     def seeds(self, session: Session, truncation_psi: float) -> tuple[tuple[Start, ...], dict[str, Any]]:
         """Pictures of random seeds of the model that is shown. -> what is offered, gallery"""
         must_be_here(session)
+        truncation_psi = given("Truncation psi", truncation_psi)
         starts = tuple(Start(seed, title=str(seed)) for seed in random.sample(range(10**6), SEEDS))
         drawn = (self._network.draw(session.model, start.seed, truncation_psi) for start in starts)
         return starts, _gallery(starts, [self._network.picture(each) for each in drawn])

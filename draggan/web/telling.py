@@ -2,16 +2,22 @@
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import gradio as gr
 import torch
+from gradio.context import LocalContext
 
 from draggan.session import Session
 from draggan.web import words
+from draggan.web.chinese import CHINESE
+from draggan.web.sent import as_sent
+from draggan.web.words import Said
 
 EXPECTED = (ValueError, OSError, ArithmeticError, MemoryError, torch.OutOfMemoryError)
+UNEXPECTED = "That did not work, for a reason that nobody expected. Nothing is lost; the server's log says more."
 
 
 def told(handler: Callable) -> Callable:
@@ -36,20 +42,41 @@ def told(handler: Callable) -> Callable:
 
 def tell(error: Exception) -> NoReturn:
     """Ends a handler with a message."""
-    if isinstance(error, EXPECTED):
-        said = words.explain(error)
-        raise gr.Error(said, duration=10 + len(said) / 15, print_exception=False) from error  # seconds to read it
-    raise error
+    said = _explained(error)
+    seconds = 10 + len(said) / 15  # to read it
+    raise gr.Error(said, duration=seconds, print_exception=not isinstance(error, EXPECTED)) from error
 
 
 def warn(error: Exception) -> None:
     """A message; the handler goes on."""
     if not isinstance(error, EXPECTED):
-        raise error
-    gr.Warning(words.explain(error))
+        traceback.print_exception(error)
+    gr.Warning(_explained(error))
+
+
+def spoken(said: Said) -> str:
+    """Something said, for a place where the browser does not translate it: in the language of who asked for it."""
+    request = LocalContext.request.get(None)
+    if request is None or not request.headers.get("accept-language", "").startswith("zh"):
+        return str(said)
+    values = {name: CHINESE.get(value, value) for name, value in said.values.items()}
+    return str(Said(CHINESE.get(said.text, said.text), values))
+
+
+def _explained(error: Exception) -> str:
+    if not isinstance(error, EXPECTED):
+        return spoken(Said(UNEXPECTED))
+    return as_sent(spoken(words.explain(error)))
 
 
 def must_be_here(session: Session | None) -> None:
     """Raises ValueError where a tab has no picture: before its first one, and after a restart of the server."""
     if session is None:
         raise ValueError("there is no picture in this tab: wait for the first one, or reload the page")
+
+
+def given(name: str, value: Any) -> Any:
+    """What a control of that name shows. Raises ValueError where it is empty."""
+    if value is None:
+        raise ValueError(Said("{name} is empty: give it a value.", {"name": name}))
+    return value

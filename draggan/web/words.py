@@ -10,6 +10,7 @@ from gradio.i18n import I18nData
 from draggan.engine import Stuck
 from draggan.invert import InversionStep
 from draggan.session import Session
+from draggan.table import ModelSpec
 from draggan.transfer import Progress
 from draggan.tuning import TuningStep
 
@@ -106,11 +107,20 @@ def waiting(before: int, most: int) -> Said:
     return Said(text, {"most": most, "before": before - 1})
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException) -> Said:
     """An error in words, with what to do about it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu."
-    return str(error)
+        return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
+    if error.args and isinstance(error.args[0], Said):
+        return error.args[0]
+    return Said(str(error).replace("{", "{{").replace("}", "}}"))
+
+
+def label(spec: ModelSpec) -> Said:
+    """A model of the table, in one line of the menu."""
+    terms = "" if spec.licence.commercial else ", non-commercial use only"
+    values = {"name": spec.name, "shows": spec.shows, "width": spec.width, "height": spec.height, "size": spec.size_mb}
+    return Said("{name}: {shows}, {width} x {height}, {size} MB" + terms, values)
 
 
 def preparing(model: str) -> Said:
