@@ -82,6 +82,96 @@ def test_arrow_keys_move_the_selected_point(tab):
     shows(tab, ("target", 100, 61), ("handle", 60, 60))
 
 
+def test_arrow_keys_lose_no_press_and_what_waits_becomes_one_edit(tab):
+    tab.pair((60, 60), (90, 60))
+    tab.click(90, 60)
+    tab.page.evaluate(
+        """() => {
+          const pressed = { key: 'ArrowRight', bubbles: true };
+          for (let i = 0; i < 20; i += 1) document.activeElement.dispatchEvent(new KeyboardEvent('keydown', pressed));
+        }"""
+    )
+    shows(tab, ("target", 110, 60), ("handle", 60, 60))
+    tab.page.click("#undo")
+    shows(tab, ("target", 91, 60), ("handle", 60, 60))
+    tab.page.click("#undo")
+    shows(tab, ("target", 90, 60), ("handle", 60, 60))
+
+
+def test_points_are_set_by_keys_alone(tab):
+    keys, cross = tab.page.keyboard, tab.page.locator("#canvas .cross").last
+    tab.page.locator("#canvas .in").focus()
+    expect(cross).to_be_hidden()
+    keys.press("Tab")
+    expect(cross).to_be_visible()
+    for key in ("Shift+ArrowLeft", "ArrowUp", "Enter", "Shift+ArrowDown"):
+        keys.press(key)
+    shows(tab, ("handle", 118, 127))
+    keys.press("Enter")
+    shows(tab, ("target", 118, 137), ("handle", 118, 127))
+    keys.press("Enter")  # on the target: selects it
+    expect(tab.page.locator("#canvas .selected")).to_have_count(1)
+    keys.press("ArrowRight")
+    shows(tab, ("target", 119, 137), ("handle", 118, 127))
+    keys.press("Enter")  # lets it go
+    expect(tab.page.locator("#canvas .selected")).to_have_count(0)
+    for key in ("Shift+ArrowRight", "Enter", "Enter"):
+        keys.press(key)
+    shows(tab, ("target", 119, 137), ("handle", 118, 127), ("target", 129, 137), ("handle", 129, 137))
+    tab.click(40, 40)
+    expect(cross).to_be_hidden()
+
+
+def test_points_are_selected_and_removed_in_their_list_by_keys(tab):
+    tab.pair((60, 60), (90, 60))
+    tab.pair((160, 160), (190, 160))
+    keys = tab.page.keyboard
+    tab.page.get_by_role("button", name="Point 2: 30.0 px to go").focus()
+    keys.press("Enter")
+    keys.press("ArrowDown")
+    shows(tab, ("target", 90, 60), ("handle", 60, 60), ("target", 190, 161), ("handle", 160, 160))
+    tab.page.get_by_role("button", name="Remove point 1").focus()
+    keys.press("Enter")
+    shows(tab, ("target", 190, 161), ("handle", 160, 160))
+    expect(tab.page.get_by_role("button", name="Remove point 1")).to_be_focused()
+
+
+def test_a_double_click_removes_one_point(tab):
+    for y in (60, 100, 140):
+        tab.pair((60, y), (90, y))
+    tab.page.get_by_role("button", name="Remove point 1").dblclick(delay=150)
+    tab.page.wait_for_timeout(500)
+    expect(tab.page.locator("#canvas .handle")).to_have_count(2)
+
+
+def drop(tab: Tab, where: str, name: str, content: bytes = b"") -> bool:
+    """Drops a file on a part of the page. -> whether the browser would leave the page for it"""
+    return tab.page.evaluate(
+        """([where, name, content]) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([new Uint8Array(content)], name));
+          const events = ['dragover', 'drop'].map((kind) => new DragEvent(
+            kind, { dataTransfer, bubbles: true, cancelable: true }));
+          return events.map((event) => document.querySelector(where).dispatchEvent(event)).some(Boolean);
+        }""",
+        [where, name, list(content)],
+    )
+
+
+def test_a_dropped_file_does_not_take_the_page_away(tab):
+    tab.pair((100, 100), (140, 90))
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click("#session")
+    tab.page.click("#clear")
+    shows(tab)
+    for where in ("#canvas .stage", "#actions", "body"):
+        assert not drop(tab, where, "notes.txt")
+    expect(tab.status).to_have_text("notes.txt is no picture, no session and no model.")
+    assert not drop(tab, "#model", "edit.draggan", coming.value.path().read_bytes())
+    shows(tab, ("target", 140, 90), ("handle", 100, 100))
+    assert "notes.txt" not in tab.status.inner_text()
+
+
 def test_undo_and_redo_of_points_mask_and_drag(tab):
     tab.in_small_steps()
     expect(tab.page.locator("#undo")).to_be_disabled()
@@ -270,7 +360,14 @@ def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     until(tab, lambda: tab.painted() == 0)
     (tmp_path / "text.png").write_text("no picture")
     tab.page.get_by_label("Mask file").set_input_files(tmp_path / "text.png")
-    expect(tab.status).to_have_text("text.png is not a picture that can be read.")
+    told = re.compile("text.png is not a picture that can be read.")
+    expect(tab.status).to_have_text(told)
+    tab.page.get_by_role("button", name="Clear mask").click()
+    expect(tab.status).not_to_have_text(told)
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "text.png")
+    expect(tab.status).to_have_text(told)
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "black.png")
+    expect(tab.status).not_to_have_text(told)
 
 
 def test_the_picture_comes_first_on_a_narrow_screen(tab):

@@ -12,7 +12,22 @@ from draggan.web.chinese import CHINESE
 from tests.browser import WINDOW, Tab
 
 WEB = Path(__file__).parent.parent / "draggan" / "web"
-SAME = {"auto", "draggan", "kinematics", "lambda", "psi", "GIF", "px", "w_plus", "plus", "Ctrl", "Delete", "Esc", "PNG"}
+SAME = {
+    "auto",
+    "draggan",
+    "kinematics",
+    "lambda",
+    "psi",
+    "GIF",
+    "px",
+    "w_plus",
+    "plus",
+    "Ctrl",
+    "Delete",
+    "Enter",
+    "Esc",
+    "PNG",
+}
 
 
 def names(text):

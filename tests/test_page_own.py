@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from draggan.picture import read_picture, whole_crop
+from draggan.web.own import Framing
 from tests.browser import Tab
 from tests.test_page_canvas import until
 
@@ -77,6 +79,67 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
         tab.page.click("#undo")
         tab.page.wait_for_timeout(300)
     until(tab, lambda: tab.frame() == before)
+
+
+def changes(request):
+    """What a request to the server changes in the frame: right, down, larger, turn. None for other requests."""
+    data = (request.post_data_json or {}).get("event_data") if request.url.endswith("/queue/join?") else None
+    return data and "larger" in data and [data[name] for name in ("right", "down", "larger", "turn")]
+
+
+def test_fingers_frame_a_picture_and_it_stays_under_them(browser, address, photo):
+    context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 844})
+    tab, sent = Tab(context, address), []
+    tab.page.on("request", lambda request: sent.append(changes(request)))
+    touch = context.new_cdp_session(tab.page)
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("with one finger, enlarge and turn it with two", timeout=20_000)
+    framed = tab.frame()
+
+    def fingers(kind, *places):
+        points = [dict(zip("xy", tab.place(*place), strict=True)) for place in places]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    before, after = ((100, 120), (150, 120)), ((80, 90), (150, 160))
+    fingers("touchStart", *before)
+    for part in np.linspace(0.2, 1, 5):
+        fingers("touchMove", *(tuple(np.add(a, np.subtract(b, a) * part)) for a, b in zip(before, after, strict=True)))
+    fingers("touchEnd")
+    until(tab, lambda: tab.frame() != framed)
+    tab.page.wait_for_timeout(1000)
+    assert tab.page.locator("#canvas .stage.zoomed").count() == 0, "what is seen is what is used"
+    picture = read_picture(photo)
+    first = last = Framing(picture, whole_crop(picture.size, (256, 256)))
+    for change in filter(None, sent):
+        last = last.moved(*change, (256, 256))
+    assert last.crop.side < 0.6 * first.crop.side
+    for a, b in zip(before, after, strict=True):
+        assert np.allclose(under(first.crop, a), under(last.crop, b), atol=3)
+    tab.close()
+    context.close()
+
+
+def under(crop, place):
+    """The pixel of the whole picture that a place of the frame shows."""
+    x, y = (np.array(place) - 127.5) * crop.side / 256
+    cos, sin = np.cos(np.radians(crop.angle)), np.sin(np.radians(crop.angle))
+    return crop.x + cos * x - sin * y, crop.y + sin * x + cos * y
+
+
+def test_keys_frame_a_picture(tab, photo):
+    sent = []
+    tab.page.on("request", lambda request: sent.append(changes(request)))
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    stage = tab.page.locator("#canvas .stage")
+    stage.focus()
+    for key in ("+", "ArrowRight", "Shift+ArrowDown", "-"):
+        framed = tab.frame()
+        stage.press(key)
+        until(tab, lambda: tab.frame() != framed)  # noqa: B023
+    moved = [*filter(None, sent)]
+    assert moved == [[0, 0, pytest.approx(1.1), 0], [1, 0, 1, 0], [0, 10, 1, 0], [0, 0, pytest.approx(1 / 1.1), 0]]
+    assert tab.page.locator("#canvas .stage.zoomed").count() == 0
 
 
 def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, photo):

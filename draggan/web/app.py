@@ -35,6 +35,7 @@ FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
+#psi [data-testid="block-info"] { white-space: nowrap }
 #canvas .html-container { padding: 0 !important }
 #actions { flex-wrap: nowrap; gap: 8px }
 #actions button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
@@ -119,9 +120,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                     )
                 with gr.Row():
                     seed = gr.Number(
-                        6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), elem_id="seed", min_width=80
+                        6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), elem_id="seed", min_width=110
                     )
-                    psi = gr.Slider(0, 1, value=0.7, step=0.05, label=say("Truncation psi"), min_width=140)
+                    psi = gr.Slider(
+                        0, 1, value=0.7, step=0.05, label=say("Truncation psi"), elem_id="psi", min_width=180
+                    )
                 with gr.Row():
                     draw = gr.Button(say("New image"), elem_id="draw", min_width=80)
                     random = gr.Button(say("Random"), elem_id="random", min_width=80)
@@ -243,7 +246,7 @@ def serve(page: Page, config: ServerConfig) -> str:
         share=config.share,
         auth=list(config.auth) or None,
         root_path=config.root_path.rstrip("/"),
-        theme=themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace")),
+        theme=_theme(),
         css=CSS,
         footer_links=[],
         i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
@@ -256,6 +259,25 @@ def serve(page: Page, config: ServerConfig) -> str:
         enable_monitoring=False,
     )
     return address
+
+
+def _theme() -> themes.Base:
+    """Gradio's soft theme with darker colours: every text has a contrast of at least 4.5 to what is behind it."""
+    theme = themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace"))
+    return theme.set(
+        background_fill_primary="*neutral_50",  # as it is: `set` forgets it
+        body_text_color_subdued="*neutral_600",
+        block_label_text_color="*primary_700",
+        block_title_text_color="*primary_700",
+        slider_color="*primary_600",
+        checkbox_label_background_fill_selected="*primary_600",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_border_color_selected="*primary_700",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+        button_secondary_background_fill_hover_dark="*primary_600",
+    )
 
 
 def free_port(host: str, port: int) -> int:

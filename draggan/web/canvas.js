@@ -2,6 +2,12 @@
 // props.image is the frame {url, view}, props.marks what lies on it, props.paint a mask that the server brings back.
 // What the user does goes to the server as 'edit' {kind, ...}, with places [x, y] in pixels of the picture, and the
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
+import { STILL, carried, reframed } from './framing.js';
+import { download, give, paintOf, pictureOf } from './files.js';
+import { drawCross, drawGraph, drawPair, shape } from './drawing.js';
+import { film, hintRow, pairRow } from './lists.js';
+import { speaker, translate } from './speech.js';
+
 const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
 const [ring, note, bar, line, size] = ['.ring', '.note', '.progress', '.status', '.size'].map(find);
@@ -17,7 +23,9 @@ let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view
 let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
 let way = []; // [step, pixels to go] of the drag that is shown
-let held = null; // where a picture of one's own was last held
+let held = []; // where the fingers were when a picture of one's own last followed them
+let cross = null; // where the keys are on the picture
+let wrong = null; // what is said of a file in place of a status: {said, status}
 let live = null; // a pull that the picture follows: {gesture, at, sent}
 let gestures = 0;
 const fingers = new Map(); // where each pressed pointer is
@@ -30,22 +38,7 @@ const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
-// What the page says, in the browser's language.
-const words = navigator.language.startsWith('zh') ? props.words : {};
-const say = ({ text, values = {} }) => (words[text] ?? text).replaceAll(/\{(?<name>\w+)\}/gu, (_, name) => values[name]);
-
-function translate() {
-  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const text = texts.currentNode.data.trim();
-    if (text in words) texts.currentNode.data = texts.currentNode.data.replace(text, words[text]);
-  }
-  for (const name of ['title', 'aria-label', 'alt']) {
-    for (const node of element.querySelectorAll(`[${name}]`)) {
-      node.setAttribute(name, say({ text: node.getAttribute(name) }));
-    }
-  }
-}
+const say = speaker(props.words);
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
@@ -57,12 +50,11 @@ function place(event) {
   ];
 }
 
-// The point under the pointer: {index, end}, with index -1 for a handle that waits.
-function hit(event) {
+// The point within a reach of a place: {index, end}, with index -1 for a handle that waits.
+function near([x, y], reach) {
   const { handles, targets, pending, size: [width] } = props.marks;
-  const [x, y] = place(event);
   let best = null;
-  let least = ((REACH[event.pointerType] ?? REACH.mouse) * width) / sheet.getBoundingClientRect().width;
+  let least = (reach * width) / sheet.getBoundingClientRect().width;
   const offer = (index, end, [px, py]) => {
     const away = Math.hypot(px - x, py - y);
     if (away <= least) [best, least] = [{ index, end }, away];
@@ -73,11 +65,31 @@ function hit(event) {
   return best;
 }
 
+// The point under the pointer.
+const hit = (event) => near(place(event), REACH[event.pointerType] ?? REACH.mouse);
+
+// Listens to the page as long as the canvas is on it.
+function heed(kind, act) {
+  const listen = (event) => (element.isConnected ? act(event) : document.removeEventListener(kind, listen));
+  document.addEventListener(kind, listen);
+}
+
 // Edits go one at a time, so that each is made on top of the answer to the one before ------------------------------------
 
 function post(edit) {
-  outbox.push({ ...edit, number: (edits += 1) });
+  wrong = null;
+  const both = outbox.length > 1 && merged(outbox.at(-1), edit);
+  if (both) Object.assign(outbox.at(-1), both);
+  else outbox.push({ ...edit, number: (edits += 1) });
   if (outbox.length === 1) transmit();
+  tell();
+}
+
+// An edit that still waits and the next one, as one where they can be.
+function merged(first, next) {
+  if (first.kind === 'frame' && next.kind === 'frame') return reframed(first, next);
+  const same = first.kind === 'move' && next.kind === 'move' && first.index === next.index && first.end === next.end;
+  return same ? next : null;
 }
 
 function transmit() {
@@ -99,34 +111,6 @@ window.draggan = { async settled() { while (outbox.length > 0) await pause(10); 
 
 // Drawing ------------------------------------------------------------------------------------------------------------
 
-function shape(name, attributes) {
-  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  svg.append(node);
-}
-
-function drawPair([hx, hy], target, unit, kind = '') {
-  if (target) {
-    const [tx, ty] = target;
-    const length = Math.hypot(tx - hx, ty - hy);
-    if (length > 7 * unit) {
-      const [dx, dy] = [(tx - hx) / length, (ty - hy) / length];
-      const [ex, ey] = [tx - dx * 4.5 * unit, ty - dy * 4.5 * unit];
-      const wing = (side) => `${ex - 5 * unit * (dx + side * dy * 0.6)},${ey - 5 * unit * (dy - side * dx * 0.6)}`;
-      const arrow = { x1: hx, y1: hy, x2: ex - dx * 3 * unit, y2: ey - dy * 3 * unit };
-      shape('line', { ...arrow, stroke: 'rgb(0 0 0 / 0.5)', 'stroke-width': 2.8 * unit });
-      shape('line', { ...arrow, stroke: 'white', 'stroke-width': 1.4 * unit });
-      const head = { points: `${ex},${ey} ${wing(1)} ${wing(-1)}`, fill: 'white' };
-      shape('polygon', { ...head, stroke: 'rgb(0 0 0 / 0.5)', 'stroke-width': 0.7 * unit });
-    }
-    const circle = { cx: tx, cy: ty, r: 4 * unit, fill: 'none' };
-    shape('circle', { ...circle, stroke: 'white', 'stroke-width': 3 * unit });
-    shape('circle', { ...circle, stroke: '#f03232', 'stroke-width': 1.8 * unit, class: `${kind}target` });
-  }
-  const dot = { cx: hx, cy: hy, r: 3.4 * unit, fill: '#286eff', stroke: 'white', 'stroke-width': unit };
-  shape('circle', { ...dot, class: `${kind}handle` });
-}
-
 function points() {
   const { size: [width, height], handles, targets, pending } = props.marks;
   const side = Math.max(stage.clientWidth, stage.clientHeight, 256) * zoom.scale;
@@ -138,19 +122,36 @@ function points() {
     const { index, end } = selected;
     const [cx, cy] = moved(index, end, (end === 'handle' ? handles : targets)[index]);
     const halo = { cx, cy, r: 7.5 * unit, fill: 'rgb(255 255 255 / 0.35)', stroke: '#ffd028', class: 'selected' };
-    shape('circle', { ...halo, 'stroke-width': 1.5 * unit });
+    shape(svg, 'circle', { ...halo, 'stroke-width': 1.5 * unit });
   }
-  handles.forEach((handle, i) => drawPair(moved(i, 'handle', handle), moved(i, 'target', targets[i]), unit));
-  if (draft?.handle) drawPair(draft.handle, draft.target, unit, 'new-');
-  if (pending) drawPair(pending, null, unit);
+  handles.forEach((handle, i) => {
+    drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]) }, unit);
+  });
+  if (draft?.handle) drawPair(svg, { ...draft, kind: 'new-' }, unit);
+  if (pending) drawPair(svg, { handle: pending }, unit);
+  if (!selected && !busy()) drawCross(svg, spot(), unit);
+}
+
+// What is going on, and how much of it is done.
+function task() {
+  if (props.task.status) return props.task;
+  const { status, progress } = props.marks;
+  return { status: framing() && touched() ? FINGERS : status, progress };
+}
+
+function tell() {
+  const status = say(task().status);
+  if (wrong?.status !== status) wrong = null;
+  const said = wrong?.said ?? status;
+  if (!stage.classList.contains('alone') && line.textContent !== said) line.textContent = said;
 }
 
 function show() {
-  const { size: [width, height], phase, status, picture, progress, handles, pending, view, start } = props.marks;
-  const task = props.task.status ? props.task : { status, progress };
+  const { size: [width, height], phase, picture, handles, pending, view, start } = props.marks;
+  const { progress } = task();
   stage.style.setProperty('--aspect', width / height);
   if (picture !== drawn) {
-    [drawn, selected] = [picture, null];
+    [drawn, selected, cross] = [picture, null, null];
     layer.width = 0;
   }
   for (const known of [props.image, props.original]) if (known?.view === start) originals.set(start, known.url);
@@ -162,10 +163,11 @@ function show() {
   layer.hidden = view === 'own'; // the picture that is framed
   stage.classList.toggle('busy', busy() && !live);
   element.dataset.phase = phase;
-  bar.hidden = task.progress == null;
-  bar.value = task.progress ?? 0;
-  if (!stage.classList.contains('alone') && line.textContent !== say(task.status)) line.textContent = say(task.status);
+  bar.hidden = progress == null;
+  bar.value = progress ?? 0;
+  tell();
   find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || localStorage.getItem('draggan-seen'));
+  if (framing() && zoom.scale > 1) pan(1, 0, 0); // what is seen is what is used
   points();
   panels();
   if (!busy() && props.image.view !== view && asked !== view) {
@@ -176,31 +178,22 @@ function show() {
 
 // Beside the picture -------------------------------------------------------------------------------------------------
 
-function make(name, attributes = {}, ...content) {
-  const node = Object.assign(document.createElement(name), attributes);
-  node.append(...content);
-  return node;
-}
-
 function panels() {
   const { handles, targets, phase, steps } = props.marks;
   const away = handles.map(([x, y], i) => Math.hypot(targets[i][0] - x, targets[i][1] - y));
-  list.replaceChildren(...away.map((far, index) => {
-    const close = make('button', { type: 'button', title: say({ text: 'Remove' }) }, '×');
-    close.ariaLabel = say({ text: 'Remove point {number}', values: { number: index + 1 } });
-    close.addEventListener('click', (event) => {
-      event.stopPropagation();
-      remove({ index, end: 'target' });
-    });
-    const row = make('li', {}, `${index + 1}`, make('span', { className: 'away' }, `${far.toFixed(1)} px`), close);
-    row.classList.toggle('there', far <= 2);
-    row.classList.toggle('chosen', selected?.index === index);
-    row.addEventListener('click', () => { selected = { index, end: 'target' }; stage.focus({ preventScroll: true }); show(); });
-    return row;
+  const focused = [...list.querySelectorAll('button')].indexOf(document.activeElement);
+  const choosing = (index) => () => {
+    selected = { index, end: 'target' };
+    stage.focus({ preventScroll: true });
+    show();
+  };
+  list.replaceChildren(...away.map((pixels, index) => {
+    const act = { choose: choosing(index), remove: () => remove({ index, end: 'target' }) };
+    return pairRow(say, { number: index + 1, pixels, chosen: selected?.index === index }, act);
   }));
+  if (focused !== -1) (list.querySelectorAll('button')[focused] ?? stage).focus({ preventScroll: true });
   if (handles.length === 0) {
-    const hint = say({ text: 'No points yet. Press on the picture and draw to where it should go.' });
-    list.append(make('li', { className: 'hint' }, hint));
+    list.append(hintRow(say({ text: 'No points yet. Press on the picture and draw to where it should go.' })));
   }
   if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
 }
@@ -212,23 +205,12 @@ function trace(steps, far) {
   if (handles.length > 0 && phase !== 'ready' && !(steps <= way.at(-1)?.[0])) way.push([steps, far, loss]);
   graph.toggleAttribute('hidden', way.length < 2);
   if (way.length < 2) return;
-  const [first, last] = [way[0][0], way.at(-1)[0]];
-  const tops = [1, 2].map((which) => Math.max(...way.map((point) => point[which]), 1e-6));
-  const path = (which) => way.map((point) => [
-    24 + ((point[0] - first) / (last - first)) * 170, 62 - (point[which] / tops[which - 1]) * 54,
-  ].join(' ')).join('L');
-  graph.innerHTML = `<line x1="24" y1="62" x2="196" y2="62"/><path class="loss" d="M${path(2)}"/><path d="M${path(1)}"/>`
-    + `<text x="0" y="12">${tops[0].toFixed(0)} px</text><text x="14" y="65">0</text>`;
+  drawGraph(graph, way);
 }
 
 function films() {
   const kept = props.strip.length > 1 ? props.strip : []; // one alone is the picture that is shown
-  strip.replaceChildren(...kept.map((src, index) => {
-    const title = say({ text: index ? 'Go back to this picture' : 'Go back to the first picture' });
-    const button = make('button', { type: 'button', title, ariaLabel: `${title} (${index + 1})` }, make('img', { src, alt: '' }));
-    button.addEventListener('click', () => send({ kind: 'back', index }));
-    return make('span', { role: 'listitem' }, button);
-  }));
+  strip.replaceChildren(...kept.map((src, index) => film(say, { src, index }, () => send({ kind: 'back', index }))));
   strip.scrollLeft = strip.scrollWidth;
 }
 
@@ -340,11 +322,44 @@ function release(event) {
   points();
 }
 
-function nudge(dx, dy) {
-  const { size: [width, height], handles, targets } = props.marks;
+// Where the selected point is when all that was sent is answered.
+function whereabouts() {
+  const { handles, targets } = props.marks;
   const { index, end } = selected;
-  const [x, y] = (end === 'handle' ? handles : targets)[index];
-  send({ kind: 'move', index, end, at: [limit(x + dx, width), limit(y + dy, height)] }, selected);
+  const sent = outbox.findLast((edit) => edit.kind === 'move' && edit.index === index && edit.end === end);
+  return sent?.at ?? (end === 'handle' ? handles : targets)[index];
+}
+
+// By keys -------------------------------------------------------------------------------------------------------------
+
+// Where the cross is; it begins in the middle.
+const spot = () => cross ?? props.marks.size.map((length) => Math.floor(length / 2));
+const byKeys = () => stage.classList.contains('keys') && !painting();
+stage.addEventListener('focus', () => stage.classList.toggle('keys', stage.matches(':focus-visible')));
+for (const end of ['blur', 'pointerdown']) stage.addEventListener(end, () => stage.classList.remove('keys'));
+
+// Moves what the arrow keys move: the picture that is framed, the selected point, the cross. -> whether there is any.
+function steer(dx, dy) {
+  const { size: [width, height], pending } = props.marks;
+  const moved = ([x, y]) => [limit(x + dx, width), limit(y + dy, height)];
+  if (framing()) reframe({ right: dx, down: dy });
+  else if (busy()) return false;
+  else if (selected) send({ kind: 'move', ...selected, at: moved(whereabouts()) }, selected);
+  else if (byKeys()) {
+    cross = moved(spot());
+    if (pending) draft = { handle: pending, target: cross };
+  } else return false;
+  points();
+  return true;
+}
+
+// Does at the cross what a click does; a point that is selected is let go.
+function enter() {
+  const found = props.marks.pending ? null : near(spot(), REACH.mouse);
+  if (selected) [cross, selected] = [whereabouts(), null];
+  else if (found) selected = found;
+  else send({ kind: 'click', at: spot() });
+  show();
 }
 
 // Mask ---------------------------------------------------------------------------------------------------------------
@@ -384,38 +399,29 @@ function invert() {
   pen.fillRect(0, 0, layer.width, layer.height);
 }
 
-// Each pixel of a picture of the layer's size becomes what `turn` makes of its [red, green, blue, alpha].
-function turned(source, turn) {
-  const copy = Object.assign(document.createElement('canvas'), { width: layer.width, height: layer.height });
-  const context = copy.getContext('2d');
-  context.imageSmoothingEnabled = false;
-  context.drawImage(source, 0, 0, copy.width, copy.height);
-  const pixels = context.getImageData(0, 0, copy.width, copy.height);
-  for (let i = 0; i < pixels.data.length; i += 4) pixels.data.set(turn(pixels.data.slice(i, i + 4)), i);
-  context.putImageData(pixels, 0, 0);
-  return copy;
-}
-
 async function loadMask() {
   const [chosen] = file.files;
   file.value = '';
   if (!chosen) return;
   try {
-    const source = await createImageBitmap(chosen);
-    const white = ([r, g, b, a]) => (((r + g + b) / 3) * a > 127 * 255 ? [255, 255, 255, 255] : [0, 0, 0, 0]);
-    const mask = turned(source, white);
+    const mask = paintOf(await createImageBitmap(chosen), layer);
     remask(() => {
       pen.clearRect(0, 0, layer.width, layer.height);
       pen.drawImage(mask, 0, 0);
     });
   } catch {
-    line.textContent = say({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
+    complain({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
   }
 }
 
+// Stands in place of the status until something else is done or said.
+function complain(about) {
+  wrong = { said: say(about), status: say(task().status) };
+  tell();
+}
+
 function saveMask() {
-  const mask = turned(layer, ([, , , a]) => (a > 127 ? [255, 255, 255, 255] : [0, 0, 0, 255]));
-  download(mask.toDataURL('image/png'), 'mask.png');
+  download(pictureOf(layer).toDataURL('image/png'), 'mask.png');
 }
 
 function outline() {
@@ -436,61 +442,50 @@ function choose(name) {
   outline();
 }
 
-function download(href, name) {
-  Object.assign(document.createElement('a'), { href, download: name }).click();
-}
-
 // A picture of one's own: moved, enlarged and turned before it is reconstructed ---------------------------------------
 
 const framing = () => props.marks.phase === 'framing';
+const touched = () => matchMedia('(pointer: coarse)').matches;
+const FINGERS = { text: 'Move your picture with one finger, enlarge and turn it with two; then press Reconstruct.' };
 
 function reframe(change) {
-  if (outbox.length > 1) return; // the server is behind: what comes now would only follow later
-  post({ kind: 'frame', right: 0, down: 0, larger: 1, turn: 0, ...change });
+  post({ kind: 'frame', ...STILL, ...change });
 }
 
-stage.addEventListener('pointermove', (event) => {
-  if (!framing() || event.buttons !== 1 || !held) return;
-  const [x, y] = place(event);
-  const [right, down] = [x - held[0], y - held[1]];
-  if (Math.hypot(right, down) < 1 || outbox.length > 1) return;
-  held = [x, y];
-  reframe({ right, down });
-});
-stage.addEventListener('pointerdown', (event) => { held = place(event); });
-stage.addEventListener('wheel', (event) => {
-  if (!framing()) return;
-  event.preventDefault();
-  const by = event.deltaY || event.deltaX; // Shift makes some browsers scroll sideways
-  reframe(event.shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / 600) });
-}, { passive: false });
+// Where the fingers are, in pixels of the picture from its middle.
+function grasp() {
+  const { left, top, width, height } = sheet.getBoundingClientRect();
+  const unit = props.marks.size[0] / width;
+  return [...fingers.values()].map(([x, y]) => [(x - left - width / 2) * unit, (y - top - height / 2) * unit]);
+}
 
-// Files that are dropped or pasted go the way of the button.
+function carry(event) {
+  fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  const now = grasp();
+  reframe(carried(held, now));
+  held = now;
+}
+
+function roll({ deltaX, deltaY, shiftKey, ctrlKey }) {
+  const by = deltaY || deltaX; // Shift makes some browsers scroll sideways
+  reframe(shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / (ctrlKey ? 200 : 600)) }); // Ctrl: fingers on a trackpad
+}
+
 async function receive(event) {
+  const [sent] = (event.dataTransfer ?? event.clipboardData).files;
+  if (!sent) return;
   event.preventDefault();
-  const [picture] = (event.dataTransfer ?? event.clipboardData).files;
-  const field = () => document.querySelector('#own input[type=file]');
-  if (!field()) document.querySelector('#own button').click(); // what is folded up is not there
-  for (let i = 0; i < 40 && !field(); i += 1) await pause(50);
-  const files = new DataTransfer();
-  files.items.add(picture);
-  field().files = files.files;
-  field().dispatchEvent(new Event('change', { bubbles: true }));
+  if (!await give(sent)) complain({ text: '{name} is no picture, no session and no model.', values: { name: sent.name } });
 }
-const brings = ({ files }) => files[0]?.type.startsWith('image/');
-
-stage.addEventListener('dragover', (event) => event.preventDefault());
-stage.addEventListener('drop', (event) => { if (brings(event.dataTransfer)) receive(event); });
-function onPaste(event) {
-  if (!element.isConnected) document.removeEventListener('paste', onPaste);
-  else if (brings(event.clipboardData)) receive(event);
-}
-document.addEventListener('paste', onPaste);
+heed('dragover', (event) => { if (event.dataTransfer.types.includes('Files')) event.preventDefault(); });
+heed('drop', receive);
+heed('paste', receive);
 
 // Pointer ------------------------------------------------------------------------------------------------------------
 
 stage.addEventListener('pointerdown', (event) => {
   fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  held = grasp();
   stage.setPointerCapture(event.pointerId);
   if (fingers.size > 1) cancel();
   if (busy() || event.button !== 0 || !event.isPrimary) return;
@@ -505,6 +500,11 @@ stage.addEventListener('pointerdown', (event) => {
 });
 stage.addEventListener('pointermove', (event) => {
   pointer = [event.clientX, event.clientY];
+  if (framing()) {
+    outline();
+    if (fingers.has(event.pointerId) && event.buttons === 1) carry(event);
+    return;
+  }
   if (fingers.size > 1) {
     if (fingers.has(event.pointerId)) pinch(event);
     return;
@@ -533,6 +533,7 @@ stage.addEventListener('pointermove', (event) => {
 });
 stage.addEventListener('pointerup', (event) => {
   fingers.delete(event.pointerId);
+  held = grasp();
   if (live) {
     letGo(event);
     grip = null;
@@ -548,9 +549,10 @@ function cancel() {
   stroke = grip = draft = null;
   points();
 }
-stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); cancel(); });
+stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); held = grasp(); cancel(); });
 stage.addEventListener('wheel', (event) => {
-  if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), ...onStage(event.clientX, event.clientY));
+  if (framing()) roll(event);
+  else if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), ...onStage(event.clientX, event.clientY));
   else if (zoom.scale > 1) pan(zoom.scale, zoom.x - event.deltaX, zoom.y - event.deltaY);
   else return;
   event.preventDefault();
@@ -578,7 +580,9 @@ find('.unmask').addEventListener('click', () => remask(() => pen.clearRect(0, 0,
 find('.load').addEventListener('click', () => file.click());
 file.addEventListener('change', loadMask);
 find('.keep').addEventListener('click', saveMask);
-for (const [which, act] of [['.in', () => magnify(1.5)], ['.out', () => magnify(1 / 1.5)], ['.fit', () => pan(1, 0, 0)]]) {
+// Once larger, or with -1 smaller: the picture that is framed, or else what is seen.
+const enlarge = (times) => (framing() ? reframe({ larger: 1.1 ** times }) : magnify(1.5 ** times));
+for (const [which, act] of [['.in', () => enlarge(1)], ['.out', () => enlarge(-1)], ['.fit', () => pan(1, 0, 0)]]) {
   find(which).addEventListener('click', act);
 }
 comparer.addEventListener('pointerdown', () => compare(true));
@@ -588,11 +592,9 @@ for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup'
 comparer.addEventListener('keydown', ({ key }) => { if (key === ' ' || key === 'Enter') compare(true); });
 
 // Buttons of the page that are edits.
-function onClick({ target }) {
-  if (!element.isConnected) document.removeEventListener('click', onClick);
-  else if (target.closest?.('#undo, #redo, #reset, #clear')) post({ kind: target.closest('button').id });
-}
-document.addEventListener('click', onClick);
+heed('click', ({ target }) => {
+  if (target.closest?.('#undo, #redo, #reset, #clear')) post({ kind: target.closest('button').id });
+});
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const KEYS = {
@@ -606,33 +608,29 @@ const KEYS = {
   '[': () => { size.value -= 2; },
   ']': () => { size.value = Number(size.value) + 2; },
   c: () => compare(true),
-  '+': () => magnify(1.5),
-  '-': () => magnify(1 / 1.5),
+  '+': () => enlarge(1),
+  '-': () => enlarge(-1),
   0: () => pan(1, 0, 0),
 };
 
-function onKey(event) {
-  if (!element.isConnected) {
-    document.removeEventListener('keydown', onKey);
-    return;
-  }
+heed('keydown', (event) => {
   const { target, key } = event;
   if (target.closest?.('input:not([type=range]), textarea, select, [contenteditable=true]')) return;
   if (event.ctrlKey || event.metaKey) {
     if (event.altKey || !['z', 'y'].includes(key.toLowerCase())) return;
     press(event.shiftKey || key.toLowerCase() === 'y' ? 'redo' : 'undo');
-  } else if (key in ARROWS && target === stage && selected && !busy()) {
+  } else if (key in ARROWS && target === stage) {
     const by = event.shiftKey ? 10 : 1;
-    nudge(...ARROWS[key].map((step) => step * by));
-  } else if (key in KEYS && !event.altKey) {
+    if (!steer(...ARROWS[key].map((step) => step * by))) return;
+  } else if (key === 'Enter' && target === stage && byKeys() && !busy()) enter();
+  else if (key in KEYS && !event.altKey) {
     if (key === ' ' && (event.repeat || target.closest?.('button, summary, [role=button]'))) return;
     KEYS[key]();
     outline();
     points();
   } else return;
   event.preventDefault();
-}
-document.addEventListener('keydown', onKey);
+});
 document.addEventListener('keyup', ({ key }) => { if (key === 'c') compare(false); });
 window.addEventListener('blur', () => compare(false));
 
@@ -692,7 +690,7 @@ watch('paint', () => {
 });
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
-translate();
+translate(element, say);
 new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
 show();
 films();

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import re
 import time
 import zlib
 from dataclasses import asdict, replace
@@ -32,7 +33,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=(HERE / "canvas.js").read_text("utf-8"),
+        js_on_load=_joined("speech.js", "framing.js", "files.js", "drawing.js", "lists.js", "canvas.js"),
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
@@ -202,6 +203,12 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     except (binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ValueError(f"the mask cannot be read: {error}") from error
     return painted if painted.any() else None
+
+
+def _joined(*names: str) -> str:
+    """Modules as one script, each after those that it imports."""
+    modules = (HERE.joinpath(name).read_text("utf-8") for name in names)
+    return re.sub(r"^import .*\n|^export ", "", "".join(modules), flags=re.MULTILINE)
 
 
 def _shown(latent: Tensor, image: bytes) -> dict[str, Any]:

@@ -61,6 +61,9 @@ CHINESE = {
     ),
     "Reading your picture ...": "正在读取您的图片……",
     "Reconstructing: looking for a start ...": "正在重建：寻找起点……",
+    "Move your picture with one finger, enlarge and turn it with two; then press Reconstruct.": (
+        "单指移动图片，双指缩放和旋转；然后按“重建”。"
+    ),
     "Reconstructing, step {step} of {steps}: {near} dB": "正在重建，第 {step} 步，共 {steps} 步：{near} dB",
     "Bringing back details, step {step} of {steps}: {near} dB": (
         "正在恢复细节，第 {step} 步，共 {steps} 步：{near} dB"
@@ -119,9 +122,11 @@ CHINESE = {
     "Fit": "适合窗口",
     "Larger (key +, or Ctrl and the wheel)": "放大（+ 键，或 Ctrl 加滚轮）",
     "Zoom in": "放大",
-    "The picture. Click a handle, then its target. Arrow keys move the selected point, Delete removes it, Space drags "
-    "and stops, Escape drops a handle that waits.": (
-        "图像。先点控制点，再点目标点。方向键移动选中的点，Delete 删除，空格键开始或停止拖动，Esc 取消未完成的控制点。"
+    "The picture. Click a handle, then its target, or go there with the arrow keys and press Enter. Enter on a point "
+    "selects it: then the arrow keys move it, Delete removes it. Space drags and stops, Escape drops a handle that "
+    "waits.": (
+        "图像。先点控制点，再点目标点；也可用方向键移到该处并按 Enter。在点上按 Enter 选中它：方向键移动，Delete 删除。"
+        "空格键开始或停止拖动，Esc 取消未完成的控制点。"
     ),
     "The picture being edited": "正在编辑的图像",
     "as drawn": "原图",
@@ -148,8 +153,10 @@ CHINESE = {
     "Go back to the first picture": "回到第一幅图像",
     "Remove": "删除",
     "Remove point {number}": "删除第 {number} 个点",
+    "Point {number}: {far} to go": "第 {number} 个点：还差 {far}",
     "No points yet. Press on the picture and draw to where it should go.": "还没有控制点。按住图像，拖到它应去的地方。",
     "{name} is not a picture that can be read.": "{name} 不是可读取的图像。",
+    "{name} is no picture, no session and no model.": "{name} 不是图像、会话或模型。",
     # examples
     "Turn the head": "转头",
     "Longer ears": "长耳朵",
