@@ -1,5 +1,6 @@
 """The generators in memory: each loaded once, the most recently used kept. Knows nothing of pages."""
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from draggan import models
+from draggan.download import hash_file
 from draggan.precision import Precision
 from draggan.stylegan2.generator import Generator
 from draggan.transfer import Progress
@@ -34,6 +36,11 @@ class ModelCache:
         if str(name_or_path) in models.available_models():
             yield from models.download(str(name_or_path), self._folder)
 
+    def sha256(self, name_or_path: str | Path) -> str:
+        """The SHA-256 of a model's file; empty where that is not here."""
+        path = models.find(name_or_path, self._folder)
+        return _sha256(path, path.stat().st_mtime_ns) if path.exists() else ""
+
     def load(self, name_or_path: str | Path, device: str = "auto") -> Generator:
         """As `models.load`. A file that has changed since it was loaded is loaded again."""
         target = str(models.pick_device(device))
@@ -55,3 +62,9 @@ class ModelCache:
                     self._models.pop(key, None)  # the next call tries again
                 future.set_exception(error)
         return future.result()
+
+
+@functools.lru_cache
+def _sha256(path: Path, changed: int) -> str:
+    """Of a file that was last changed then: it is worked out once."""
+    return hash_file(path)

@@ -3,8 +3,10 @@
 The generator that is changed is never touched, and shares with the new one all weights that stay as they are.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,6 +24,14 @@ class Delta:
     def nbytes(self) -> int:
         """Bytes of it, in memory and nearly so in a file."""
         return sum(change.nbytes for change in self.changes.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 by which it is known."""
+        digest = hashlib.sha256()
+        for name, change in sorted(self.changes.items()):
+            digest.update(name.encode() + change.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def check(delta: Delta, generator: Generator) -> None:

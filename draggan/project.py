@@ -8,7 +8,6 @@ Nothing in such a file is ever run. Whatever does not fit together is refused.
 
 import json
 import math
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from draggan.delta import check
+from draggan.delta import Delta, check
 from draggan.engine import DragState
 from draggan.film import Film
 from draggan.geometry import Point
@@ -45,14 +44,6 @@ class Project:
 def pack(project: Project) -> bytes:
     """The file's bytes. Raises ValueError while something runs."""
     return safetensors.torch.save(_tensors(project))
-
-
-def unpack(raw: bytes) -> Project:
-    """Reads what `pack` wrote. Raises ValueError for anything else."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "session.draggan"
-        path.write_bytes(raw)
-        return load(path)
 
 
 def save(path: Path, project: Project) -> None:
@@ -92,12 +83,24 @@ def load(path: Path) -> Project:
         return Project(Reader(tensors).session(document), text_of(document["model_sha256"], "model_sha256"))
 
 
+def pack_delta(delta: Delta) -> bytes:
+    """A delta as a safetensors file of its own."""
+    return safetensors.torch.save({name: change.contiguous() for name, change in delta.changes.items()})
+
+
+def load_delta(path: Path) -> Delta:
+    """Reads what `pack_delta` made. Raises as `load` does; whether it fits a generator, `check_fits` tells."""
+    with refusing(path, "a delta"):
+        return Delta(safetensors.torch.load(path.read_bytes()))
+
+
 def check_fits(project: Project, generator: Generator) -> None:
     """Raises ValueError unless the session belongs to such a generator."""
     session = project.session
     wanted = (1, generator.num_ws, generator.config.w_dim)
     if session.image_size != generator.image_size or tuple(session.latent.shape) != wanted:
-        raise ValueError(f"the session was made with another model than {session.model} is here: find its own file")
+        name = Path(session.model).name
+        raise ValueError(f"the session was made with another model than {name} is here: find its own file")
     if session.photo and session.photo.delta:
         check(session.photo.delta, generator)
 

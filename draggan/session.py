@@ -226,6 +226,12 @@ class Session:
             return self
         return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
 
+    def of_model(self, model: str) -> "Session":
+        """With its model under another name or path, throughout its history."""
+        past, future = (tuple(replace(s, model=model) for s in of) for of in (self.past, self.future))
+        shots = tuple(replace(shot, session=replace(shot.session, model=model)) for shot in self.shots)
+        return replace(self, model=model, past=past, future=future, shots=shots)
+
     def dragged_by(self, engine: str, config: Any, precision: DragPrecision = "auto") -> "Session":
         """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
         told = replace(self, engine=engine, config=config, precision=precision)

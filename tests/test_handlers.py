@@ -30,12 +30,13 @@ from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.presence import Places
 from draggan.web.starts import Start, Starts
+from draggan.web.telling import explained, tell
 from draggan.web.words import Said, explain, label, status
 from tests.networks import tiny_generator
 from tests.shelf import Nowhere
 
 SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
-SESSION = len(SETTINGS) + 3  # which of what `start` gives
+SESSION = 3  # which of what `start` gives
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +71,12 @@ class Shelf:
             yield Progress("connecting")
             raise DownloadError(["broken.pkl"], Path("models"), [("http://127.0.0.1/broken", "status 404")])
 
+    def sha256(self, name):
+        return "" if name == "tiny" else Path(name).name  # files of one name are the same
+
     def load(self, name, device):
         assert device == "cpu"
-        if name not in ("tiny", "far"):
+        if name not in ("tiny", "far") and not name.endswith(".pkl"):
             raise ValueError(f"no model {name!r}")
         return self.generator
 
@@ -312,7 +316,7 @@ def test_the_controls_follow_the_picture_and_nothing_else(do):
     assert named(second.undo(), "redo") == [skip, 8, 0.4]
     assert named(second, "back", index=0) == [skip, 3, 0.7]
     assert named(second.undo(), "undo") == [skip] * 3
-    *_, (menu, seed, psi, example, *_) = do.example(second, (Start(5),), event("pick", index=0), 0.7, *SETTINGS)
+    *_, (menu, seed, psi, _, example, *_) = do.example(second, (Start(5),), event("pick", index=0), 0.7, *SETTINGS)
     assert (menu, seed, psi, example.seed) == (skip, 5, 0.7, 5)
     own = first.redrawn(replace(second, photo=object(), seed=0))
     assert named(own.undo(), "redo") == [skip] * 3, "a picture of one's own has no seed"
@@ -327,7 +331,7 @@ def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
     assert list(do.example(dragging, (Start(1),), event("pick", index=0), 0.7, *SETTINGS)) == []
     assert list(do.open_session(dragging, str(tmp_path / "a.draggan"))) == []
     assert list(do.choose(dragging, "far", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
-    assert list(do.open_file(dragging, "mine.pkl", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
+    assert list(do.open_file(dragging, "mine.pkl", 1, 0.7, ["kept"], 1)) == [("tiny", *8 * [gr.skip()])]
     assert len(warned) == 6
 
 
@@ -337,7 +341,7 @@ def test_after_what_failed_there_is_nothing_to_stop(do, tmp_path):
     answers = []
     with pytest.raises(gr.Error, match=r"bad\.draggan is not a session"):
         iter_all(do.open_session(session, str(tmp_path / "bad.draggan")), answers)
-    after = answers[-1][SESSION]
+    after = answers[-1][len(SETTINGS) + SESSION]
     assert after is session
     assert list(do.stop(after)) == [7 * (gr.skip(),)]
     [(_, stopped, *_)] = do.stop(replace(session, phase="loading"))
@@ -365,12 +369,76 @@ def test_stop_while_a_model_comes_goes_back(do):
 
 
 def test_a_sent_file_joins_the_menu(do):
-    do._network._models.load = lambda name, device: do._network._models.generator
-    (loading, *_), (menu, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7)
+    (loading, *_), (menu, _, _, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7, None, 0)
     assert loading == gr.skip()
     assert menu["value"] == "/tmp/x/mine.pkl"
     assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
     assert session.model == "/tmp/x/mine.pkl"
+
+
+def with_file(do, path):
+    """A session with a model file, and points and a history."""
+    *_, (_, _, _, session, *_) = do.open_file(drawn(do), path, 4, 0.7, None, 0)
+    return list(do.dragging.drag(clicked(do, session, (5, 6), (40, 30)), *SETTINGS))[-1][0]
+
+
+def test_a_session_opens_where_its_model_file_is_the_one_that_the_tab_has(do, network, tmp_path):
+    kept, path = Keep(network).session(with_file(do, "/tmp/x/mine.pkl")), tmp_path / "edit.draggan"
+    path.write_bytes(base64.b64decode(kept["file"]["url"].partition(",")[2]))
+    *_, (_, _, _, other, *_) = do.open_file(drawn(do), "/srv/y/mine.pkl", 4, 0.7, None, 0)
+    *_, (*_, session, _, _, _, _, _) = do.open_session(other, str(path))
+    every = (session, *session.past, *(shot.session for shot in session.shots))
+    assert {each.model for each in every} == {"/srv/y/mine.pkl"}
+    assert session.past
+    *_, (_, _, _, another, *_) = do.open_file(drawn(do), "/srv/y/another.pkl", 4, 0.7, None, 0)
+    with pytest.raises(gr.Error, match=r"^'the session was made with the model file mine.pkl: open that file first'$"):
+        list(do.open_session(another, str(path)))
+
+
+def test_a_session_opens_where_its_model_file_was_sent_here_and_names_no_other_file(do, network, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "sent"))
+    mine, others = tmp_path / "sent" / "hash" / "mine.pkl", tmp_path / "others.pkl"
+    mine.parent.mkdir(parents=True)
+    for file in (mine, others):
+        file.touch()
+    for model, message in (
+        (str(mine), None),
+        (str(others), "the session was made with the model file others.pkl: open that file first"),
+        (f"{tmp_path}/sent/../others.pkl", "the session was made with the model file others.pkl: open that file first"),
+        (str(mine.with_name("gone.pkl")), "the session was made with the model file gone.pkl: open that file first"),
+    ):
+        kept = Keep(network).safe(with_file(do, model), event("safe", details=None))["kept"]
+        path = tmp_path / "kept.draggan"
+        path.write_bytes(base64.b64decode(kept["session"]))
+        session, canvas = do.start("tiny", 3, 0.7, [str(path)], 1)[SESSION : SESSION + 2]
+        assert not path.exists(), "what a browser sends back is not left here"
+        assert session.model == ("tiny" if message else model)
+        assert (canvas["refused"] and canvas["refused"]["values"]["why"]) == (message or False)
+
+
+def test_what_could_not_be_sent_is_told(do):
+    _, canvas = do.start("tiny", 3, 0.7, None, 2)[SESSION : SESSION + 2]
+    assert "could not be sent: reload the page" in canvas["refused"]["values"]["why"]
+    assert canvas["refused"]["text"] in CHINESE
+
+
+def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, network, tmp_path):
+    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    *_, (dragging, *_) = (next(running) for _ in range(2))
+    path = tmp_path / "kept.draggan"
+    path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
+    session = do.start("tiny", 3, 0.7, [str(path)], 1)[SESSION]
+    assert (session.phase, session.steps) == ("stopped", dragging.steps)
+    after, kept = (list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
+    assert torch.equal(after, kept)
+
+
+def test_an_error_tells_no_user_where_files_lie_on_the_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    error = FileNotFoundError(f"no such file: {tmp_path}/0123abc/my own model.pkl")
+    assert explained(error) == "no such file: my own model.pkl"
+    with pytest.raises(gr.Error, match=r"^'no such file: mine.pkl'$"):
+        tell(FileNotFoundError(f"no such file: {tmp_path}/0123abc/mine.pkl"))
 
 
 def test_whoever_stops_gets_the_picture_of_the_last_step(do, network, generator, monkeypatch):

@@ -23,6 +23,7 @@ from draggan.geometry import Point
 from draggan.invert import psnr
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture, cut, whole_crop
+from draggan.project import load_delta
 from draggan.render import to_picture
 from draggan.web.aims import Aim, Aims
 from draggan.web.handlers import Handlers
@@ -109,6 +110,20 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(raw))), pixels), "nothing was edited"
     with pytest.raises(gr.Error, match="no picture to paste into"):
         keep.pasted(session)
+
+
+def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path):
+    own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
+    framing, session, *_ = framed(own, session, photo)
+    *_, (_, edited, *_) = own.reconstruct(session, framing, 10, True, TAB)
+    assert keep.safe(session, SimpleNamespace(details=None))["kept"]["name"] is None
+    first = keep.safe(edited, SimpleNamespace(details=None))["kept"]
+    (tmp_path / "details").write_bytes(base64.b64decode(first["details"]))
+    delta = load_delta(tmp_path / "details")
+    assert delta.digest == first["name"]
+    assert all(torch.equal(delta.changes[name], change) for name, change in edited.photo.delta.changes.items())
+    again = keep.safe(edited, SimpleNamespace(details=first["name"]))["kept"]
+    assert again == first | {"details": None}
 
 
 @pytest.mark.parametrize("model", ["tiny", "ffhq-tiny.pkl"])

@@ -1,10 +1,24 @@
 """What is not lost: sessions as files, a page that is loaded again, a server that is killed and started again."""
 
+import numpy as np
 import pytest
+import torch
 from playwright.sync_api import expect
 
+from draggan.delta import Delta
+from draggan.geometry import DragPair, Point
+from draggan.photo import Photo
+from draggan.picture import Crop
+from draggan.project import Project, save
+from draggan.session import photo_session
+from draggan.stylegan2 import checkpoint
 from tests.browser import WINDOW, Tab, serving
+from tests.networks import random_tensors, tiny_config
 from tests.test_page_canvas import until
+from tests.test_page_models import send
+
+NO_DETAILS = "IDBFactory.prototype.open = () => { throw new Error('full'); }"
+NO_SESSION = "Storage.prototype.setItem = (key) => { if (key === 'draggan') throw new Error('full'); }"
 
 
 def kept(tab):
@@ -69,6 +83,177 @@ def test_a_page_that_is_loaded_again_goes_on(browser, address):
     other.goto(tab.page.url)
     expect(other.locator("#canvas .status")).to_contain_text("Click a point", timeout=20_000)
     context.close()
+
+
+@pytest.fixture(scope="module")
+def detailed(plush, tmp_path_factory):
+    """A session of a picture of one's own with details."""
+    height, width = plush.image_size
+    rng = torch.Generator().manual_seed(0)
+    shapes = plush.config.tensor_shapes()
+    names = [name for name in shapes if name.startswith("synthesis.b128.conv") and name.endswith(".weight")]
+    delta = Delta({name: (0.05 * torch.randn(shapes[name], generator=rng)).half() for name in names})
+    shown = np.zeros((height, width, 3), dtype=np.uint8)
+    photo = Photo(Crop(width / 2, height / 2, width, 0), shown, delta)
+    session = photo_session(plush, "plush-256", plush.latent(3, 0.7), photo)
+    session = session.add(DragPair(Point(111, 170), Point(150, 150)))
+    path = tmp_path_factory.mktemp("details") / "own.draggan"
+    save(path, Project(session, ""))
+    return path
+
+
+def opened(tab, path):
+    """-> the picture and the points of a session in a file"""
+    before = tab.frame()
+    tab.page.locator("input[type=file][accept='.draggan']").set_input_files(path)
+    until(tab, lambda: tab.frame() != before and len(tab.points()) == 2)
+    return tab.frame(), tab.points()
+
+
+def test_the_details_of_a_picture_of_ones_own_come_back(browser, address, detailed):
+    tab = Tab(browser, address)
+    frame, points = opened(tab, detailed)
+    tab.page.wait_for_function("sessionStorage.getItem('draggan-details') !== null", timeout=20_000)
+    for _ in range(2):  # what is read at a start is kept as well
+        tab.page.reload()
+        until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
+        tab.page.wait_for_timeout(2500)
+    expect(tab.page.locator("#canvas .unkept")).to_be_hidden()
+    tab.close()
+
+
+def test_details_that_no_tab_has_used_for_a_week_are_put_away(browser, address, detailed):
+    context = browser.new_context(viewport=WINDOW)
+    tab = Tab(context, address)
+    opened(tab, detailed)
+    tab.page.wait_for_function("sessionStorage.getItem('draggan-details') !== null", timeout=20_000)
+    there = """() => new Promise((done) => { indexedDB.open('draggan', 1).onsuccess = ({ target: { result } }) => {
+        result.transaction('details').objectStore('details').getAllKeys().onsuccess = (e) => {
+            result.close(); done(e.target.result.length); }; }; })"""
+    used = "ms => localStorage.setItem('draggan-used-' + sessionStorage.getItem('draggan-details'), Date.now() - ms)"
+    day = 24 * 3600 * 1000
+    for age, left in ((6 * day, 1), (8 * day, 0)):
+        tab.page.evaluate(used, age)
+        other = Tab(context, address)
+        until(other, lambda: other.page.evaluate(there) == left)  # noqa: B023
+        other.close()
+    context.close()
+
+
+def test_details_that_cannot_be_kept_are_not_promised(browser, address, detailed):
+    context = browser.new_context(viewport=WINDOW)
+    context.add_init_script(NO_DETAILS)
+    tab = Tab(context, address)
+    frame, points = opened(tab, detailed)
+    expect(tab.page.locator("#canvas .unkept")).to_contain_text("cannot keep the details", timeout=20_000)
+    tab.page.reload()
+    expect(tab.page.get_by_text("the browser has lost the details of your picture")).to_be_visible(timeout=20_000)
+    until(tab, lambda: tab.points() == points)
+    assert tab.frame() != frame
+    tab.page.route("**/app_id", lambda route: route.abort())
+    expect(tab.status).to_contain_text("The server does not answer. Your picture, points and mask", timeout=20_000)
+    context.close()
+
+
+def test_what_cannot_be_kept_is_not_promised(browser, address, detailed):
+    context = browser.new_context(viewport=WINDOW)
+    context.add_init_script(NO_SESSION)
+    tab = Tab(context, address)
+    expect(tab.page.locator("#canvas .unkept")).to_contain_text("cannot keep this picture", timeout=20_000)
+    tab.page.route("**/app_id", lambda route: route.abort())
+    expect(tab.status).to_contain_text("Your picture is not kept here", timeout=20_000)
+    context.close()
+
+
+def test_a_drag_that_runs_is_kept(browser, address):
+    context = browser.new_context(viewport=WINDOW)
+    tab = Tab(context, address)
+    tab.in_small_steps()
+    tab.pair((111, 170), (30, 30))
+    tab.page.wait_for_timeout(2500)
+    before = kept(tab)
+    tab.page.click("#drag")
+    for _ in range(2):
+        tab.page.wait_for_function("old => sessionStorage.getItem('draggan') !== old", arg=before, timeout=20_000)
+        before = kept(tab)
+    assert tab.page.locator("#stop").is_enabled(), "it runs"
+    reached = tab.steps()
+    tab.page.reload()
+    expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
+    assert 0 < tab.steps() <= reached + 1
+    context.close()
+
+
+def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_it_says(browser, address, tmp_path):
+    context = browser.new_context(viewport=WINDOW)
+    tab = Tab(context, address)
+    tab.page.get_by_text("Drag settings").click()
+    tab.pair((111, 170), (113, 168))
+    tab.drag_to_its_end()
+    tab.page.get_by_label("draggan", exact=True).check()
+    most = tab.page.get_by_label("number input for Max steps")
+    most.fill("77")
+    most.blur()
+    tab.page.wait_for_timeout(2500)
+    for _ in range(2):
+        tab.page.reload()
+        expect(tab.page.locator("#canvas .handle")).to_have_count(1, timeout=20_000)
+        tab.page.wait_for_timeout(1000)
+        tab.page.get_by_text("Drag settings").click()
+        expect(most).to_have_value("77")
+        expect(tab.page.get_by_label("draggan", exact=True)).to_be_checked()
+    context.close()
+
+
+def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_path):
+    config = tiny_config(256)
+    checkpoint.write(tmp_path / "mine.safetensors", config, random_tensors(config, 7))
+    with serving(tmp_path, 17962) as address:
+        tab = Tab(browser, address)
+        send(tab, tmp_path / "mine.safetensors")
+        expect(tab.page.get_by_label("Model")).to_have_value("mine.safetensors", timeout=30_000)
+        expect(tab.status).to_contain_text("Click a point", timeout=30_000)
+        tab.pair((111, 170), (150, 150))
+        tab.in_small_steps()
+        tab.page.get_by_text("Drag settings").click()
+        size = tab.page.get_by_label("Step size")
+        size.fill("0.003")
+        frame, points = tab.frame(), tab.points()
+        tab.page.wait_for_timeout(3000)
+        tab.page.reload()
+        until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
+        tab.page.wait_for_timeout(2500)
+        tab.page.get_by_text("Drag settings").click()
+        expect(size).to_have_value("0.003")
+        before = kept(tab)
+        tab.page.evaluate("window.old = true")
+    with serving(tmp_path, 17962):
+        tab.page.wait_for_function("!window.old", timeout=30_000)
+        note = tab.page.locator("#canvas .unkept")
+        expect(note).to_contain_text("made with the model file mine.safetensors: open that file first", timeout=30_000)
+        assert str(tmp_path) not in note.inner_text()
+        tab.page.wait_for_timeout(3000)
+        assert kept(tab) == before
+        send(tab, tmp_path / "mine.safetensors")
+        until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
+        expect(note).to_be_hidden()
+        tab.page.wait_for_function("old => sessionStorage.getItem('draggan') !== old", arg=before, timeout=20_000)
+        tab.page.close()
+
+
+def test_something_new_takes_the_place_of_what_could_not_be_opened(browser, address):
+    tab = Tab(browser, address)
+    tab.page.evaluate("sessionStorage.setItem('draggan', 'nonsense')")
+    tab.page.reload()
+    note = tab.page.locator("#canvas .unkept")
+    expect(note).to_contain_text("could not be opened", timeout=20_000)
+    tab.pair((111, 170), (150, 150))
+    expect(note).to_be_hidden()
+    points = tab.points()
+    tab.page.wait_for_timeout(3000)
+    tab.page.reload()
+    until(tab, lambda: tab.points() == points)
+    tab.close()
 
 
 @pytest.mark.parametrize("garbage", ["nonsense", "AAAA"])

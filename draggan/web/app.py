@@ -3,6 +3,7 @@
 import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -24,13 +25,17 @@ from draggan.web.words import say
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
-KEPT = "(model, seed, psi) => [model, seed, psi, sessionStorage.getItem('draggan')]"  # by the tab, until it is closed
+# The last two inputs become what the browser kept of a session, sent as files, and how many they should be.
+KEPT = "async (...inputs) => [...inputs.slice(0, -2), ...await draggan.kept()]"
+# Likewise, where that waits for a model.
+WAITING = "async (...inputs) => [...(await draggan.settled(), inputs.slice(0, -2)), ...await draggan.waiting()]"
 TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
 IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away, and what was sent and is not used
 CLEAN_SECONDS = 3600  # from one look for that to the next
+STORE = Path(__file__).with_name("store.js")
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
@@ -180,14 +185,15 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(do.stay, **quiet)
         arriving = page.load(do.arrive, None, view, **quiet)
-        kept = gr.Textbox(visible=False)
-        all_of_it = [*controls, menu, seed, psi, *shown]
-        drawing = arriving.success(do.start, [menu, seed, psi, kept], all_of_it, **quiet, js=KEPT)
+        kept = [gr.File(file_count="multiple", visible=False), gr.Number(0, precision=0, visible=False)]
+        all_of_it = [menu, seed, psi, *shown]
+        drawing = arriving.success(do.start, [menu, seed, psi, *kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 
         choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
-        opening = file.upload(do.open_file, [state, file, seed, psi], [menu, *shown], **alone)
-        reading = saved.upload(do.open_session, [state, saved], all_of_it, **alone)
+        waiting: dict[str, Any] = {**alone, "js": WAITING}
+        opening = file.upload(do.open_file, [state, file, seed, psi, *kept], all_of_it, **waiting)
+        reading = saved.upload(do.open_session, [state, saved], [*controls, *all_of_it], **alone)
         framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing, use]
         photo.upload(own.upload, [state, framed, photo], [framed, *left], **alone)
         view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
@@ -200,7 +206,9 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
         examples.click(start.examples, None, [offered, gallery], **alone)
         seeds.click(start.seeds, [state, psi], [offered, gallery], **alone)
-        starting = gallery.pick(do.example, [state, offered, psi, *controls], [menu, seed, psi, *shown], **alone)
+        step = controls[settings.STEP]
+        picked = [menu, seed, psi, step, *shown]
+        starting = gallery.pick(do.example, [state, offered, psi, *controls], picked, **alone)
 
         pulled = view.live(do.dragging.live, [state, *controls], shown, **quiet, trigger_mode="once")
         view.aim(do.dragging.aim, **quiet, trigger_mode="multiple", queue=False)
@@ -220,7 +228,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
 
         remembered = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")
         page.load(settings.remembered, remembered, controls, **quiet)
-        menu.change(step_size, menu, controls[settings.STEP], **quiet)
+        for chosen in (choosing, opening):
+            chosen.success(step_size, menu, step, **quiet)
         gr.on([control.change for control in controls], settings.keep, controls, remembered, **quiet)
         restore.click(settings.defaults, menu, controls, **quiet)
         engine = controls[settings.ENGINE]
@@ -249,6 +258,7 @@ def serve(page: Page, config: ServerConfig) -> str:
         theme=_theme(),
         css=CSS,
         footer_links=[],
+        head=f"<script>(() => {{ {STORE.read_text('utf-8')} }})()</script>",
         i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
         prevent_thread_lock=True,
         quiet=True,

@@ -77,6 +77,7 @@ function heed(kind, act) {
 // Edits go one at a time, so that each is made on top of the answer to the one before ------------------------------------
 
 function post(edit) {
+  keeper.began();
   wrong = null;
   const both = outbox.length > 1 && merged(outbox.at(-1), edit);
   if (both) Object.assign(outbox.at(-1), both);
@@ -107,7 +108,7 @@ function settle(number) {
 
 // The server's events wait here for the edits made before them.
 const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
-window.draggan = { async settled() { while (outbox.length > 0) await pause(10); } };
+window.draggan.settled = async () => { while (outbox.length > 0) await pause(10); };
 
 // Drawing ------------------------------------------------------------------------------------------------------------
 
@@ -289,6 +290,7 @@ function pull(event) {
   const { found, from } = grip;
   live = { gesture: (gestures += 1), at: place(event), sent: null };
   const start = found && found.index >= 0 ? { index: found.index } : { from };
+  keeper.began();
   trigger('live', { ...start, at: live.at, gesture: live.gesture });
   const follow = () => {
     if (!live) return;
@@ -594,6 +596,7 @@ comparer.addEventListener('keydown', ({ key }) => { if (key === ' ' || key === '
 // Buttons of the page that are edits.
 heed('click', ({ target }) => {
   if (target.closest?.('#undo, #redo, #reset, #clear')) post({ kind: target.closest('button').id });
+  else if (target.closest?.('#draw, #random, #style, #reconstruct, #gallery button')) keeper.began();
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -636,14 +639,17 @@ window.addEventListener('blur', () => compare(false));
 
 // What outlives the server ---------------------------------------------------------------------------------------------
 
-let later = 0; // when the browser asks for what it keeps
+const unkept = find('.unkept');
+const keeper = window.draggan.keeper({
+  ask: (details) => trigger('safe', { details }),
+  busy,
+  note: (said) => {
+    unkept.hidden = !said;
+    unkept.textContent = said ? say(said) : '';
+  },
+});
+window.draggan.waiting = keeper.waiting;
 let host = null; // which server was last seen
-
-// After a while without a change the browser asks for the session, and keeps it for the case of a new start.
-function keepSoon() {
-  clearTimeout(later);
-  if (!busy()) later = setTimeout(() => trigger('safe'), 1500);
-}
 
 async function meet() {
   if (!element.isConnected) return;
@@ -656,8 +662,7 @@ async function meet() {
     host = id;
   } catch {
     stage.classList.add('alone');
-    const text = 'The server does not answer. Your picture, points and mask are kept here, and come back with it.';
-    line.textContent = say({ text });
+    line.textContent = say(keeper.alone());
   }
   setTimeout(meet, 3000);
 }
@@ -667,14 +672,9 @@ meet();
 
 watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
-watch('marks', keepSoon);
-watch('kept', () => {
-  try {
-    sessionStorage.setItem('draggan', props.kept);
-  } catch {
-    sessionStorage.removeItem('draggan'); // too large
-  }
-});
+watch('marks', () => { if (props.marks.phase !== 'waiting') keeper.soon(); });
+watch('refused', () => keeper.refuse(props.refused));
+watch('kept', () => keeper.keep(props.kept));
 watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;

@@ -43,6 +43,7 @@ def component() -> gr.HTML:
         paint=None,
         original=None,
         kept=None,
+        refused=False,
         task={"status": None, "progress": None},
         words=CHINESE,
         strip=[],
@@ -91,9 +92,15 @@ def beside(session: Session, image: bytes, shape: tuple[int, ...], status: Said)
     return gr.update(marks=lying, image={"url": data_url("image/jpeg", image), "view": lying["view"]})
 
 
-def safe(kept: str) -> dict[str, Any]:
-    """A session for the browser to keep, as `Handlers.start` takes it back."""
-    return gr.update(kept=kept)
+def safe(session: bytes, name: str | None = None, details: bytes | None = None) -> dict[str, Any]:
+    """A session for the browser to keep, as `Handlers.start` takes it back; with what its details are called, where it
+    has some, and the details, where the browser has not had them."""
+    return gr.update(kept={"session": _base64(session), "name": name, "details": details and _base64(details)})
+
+
+def refused(view: dict[str, Any], why: Said | None) -> dict[str, Any]:
+    """What the canvas shows next, and why it is not what the browser kept; None: nothing was kept that could not be."""
+    return view | {"refused": why is not None and asdict(why)}  # None would not reach the browser
 
 
 def note(status: Said) -> dict[str, Any]:
@@ -231,4 +238,8 @@ def _point(xy: list[float]) -> Point:
 
 def data_url(kind: str, raw: bytes) -> str:
     """A file as an address that a browser shows. kind: its media type."""
-    return f"data:{kind};base64,{base64.b64encode(raw).decode()}"
+    return f"data:{kind};base64,{_base64(raw)}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -47,6 +47,18 @@ CHINESE = {
     "The server does not answer. Your picture, points and mask are kept here, and come back with it.": (
         "服务器没有响应。您的图像、控制点和蒙版都保存在这里，连接恢复后会一并恢复。"
     ),
+    "The server does not answer. Your picture, without its details, points and mask are kept here, and come back with "
+    "it.": "服务器没有响应。您的图像（不含细节）、控制点和蒙版保存在这里，连接恢复后会一并恢复。",
+    "The server does not answer. Your picture is not kept here.": "服务器没有响应。您的图像没有保存在这里。",
+    "Your browser cannot keep the details of this picture: press Session to save them.": (
+        "您的浏览器无法保存这幅图像的细节：请按“会话”保存。"
+    ),
+    "Your browser cannot keep this picture: press Session to save it.": (
+        "您的浏览器无法保存这幅图像：请按“会话”保存。"
+    ),
+    "What this tab kept could not be opened: {why}. It is kept until you make something new or open a session.": (
+        "此页保存的内容无法打开：{why}。在您生成新内容或打开会话之前会一直保留。"
+    ),
     "Your picture": "您的图片",
     "Any photo; it stays on this machine, and is deleted with the tab.": "任意照片；只保存在本机，关闭页面后删除。",
     "Upload a picture": "上传图片",
@@ -262,7 +274,7 @@ CHINESE = {
         "没有可以贴回的原图：请先在“您的图片”中上传一张"
     ),
     "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
-    "The session was made with the model file {file}: open that file first.": (
-        "此会话使用的模型文件是 {file}：请先打开该文件。"
+    "the session was made with the model file {file}: open that file first": (
+        "此会话使用的模型文件是 {file}：请先打开该文件"
     ),
 }

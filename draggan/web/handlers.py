@@ -1,7 +1,6 @@
 """What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..)."""
 
 import asyncio
-import base64
 import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from draggan.models import available_models
-from draggan.project import Project, check_fits, load, unpack
+from draggan.models import available_models, step_size
+from draggan.project import Project, check_fits, load, load_delta
 from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.table import MODELS
@@ -21,8 +20,9 @@ from draggan.web.answers import free, kept, must_be_free, shortly, shown
 from draggan.web.dragging import Dragging
 from draggan.web.network import Network
 from draggan.web.presence import Places, Tabs
+from draggan.web.sent import was_sent
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
-from draggan.web.telling import EXPECTED, given, must_be_here, spoken, tell, told, warn
+from draggan.web.telling import EXPECTED, explained, given, must_be_here, spoken, tell, told, warn
 
 WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
 ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
@@ -73,19 +73,21 @@ class Handlers:
             self._tabs.forget(tab)
 
     @told
-    def start(self, model: str, seed: float, truncation_psi: float, stored: str | None = None) -> tuple:
-        """The first picture of a tab, or what its browser kept of one.
+    def start(
+        self, model: str, seed: float, truncation_psi: float, sent: list[str] | None = None, parts: int = 0
+    ) -> tuple:
+        """The first picture of a tab, or what its browser kept of one: as `_back` takes it.
 
-        -> controls, menu, seed, psi, then what `shown` gives
+        -> menu, seed, psi, then what `shown` gives
         """
-        if stored:
+        refused = None
+        if parts:
             try:
-                session = self._opened(unpack(base64.b64decode(stored)), (model,))
-                return self._seen(session)
+                return self._back(sent, parts, model)
             except EXPECTED as error:
-                warn(error)
-        same = [gr.skip()] * len(settings.NAMES)
-        return *same, self.menu(model), seed, truncation_psi, *self._drawn(None, model, seed, truncation_psi)
+                refused = words.refused(explained(error))
+        session, view, *buttons = self._drawn(None, model, seed, truncation_psi)
+        return self.menu(model), seed, truncation_psi, session, canvas.refused(view, refused), *buttons
 
     def open_session(self, session: Session, path: str) -> Iterator[tuple]:
         """A session in a file that the user sends; its model is downloaded where needed.
@@ -97,11 +99,12 @@ class Handlers:
         same = [gr.skip()] * (len(settings.NAMES) + 3)
         try:
             yield *same, *_loading(session, path)
-            saved = load(Path(path))
-            self._check_model(saved.session.model, (session.model,))
+            saved = self._found(load(Path(path)), session.model)
             for coming in self._coming(session, saved.session.model):
                 yield *same, *coming
-            yield self._seen(self._opened(saved, (session.model,)))
+            opened = self._opened(saved)
+            controls = settings.shown(opened.engine, opened.config, opened.precision, opened.model)
+            yield *controls, *self._seen(opened)
         except Exception as error:
             yield *same, *shown(session)
             tell(error)
@@ -150,10 +153,27 @@ class Handlers:
             yield session.model, *shown(session)
             tell(error)
 
-    def open_file(self, session: Session, path: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
-        """A model in a file that the user sends. -> menu, then what `shown` gives"""
+    def open_file(
+        self,
+        session: Session,
+        path: str,
+        seed: float,
+        truncation_psi: float,
+        sent: list[str] | None = None,
+        parts: int = 0,
+    ) -> Iterator[tuple]:
+        """A model in a file that the user sends, and what the browser kept of a session, if that waits for this model.
+
+        -> menu, seed, psi, then what `shown` gives
+        """
+        model = ""
         for model, *rest in self.choose(session, path, seed, truncation_psi):
-            yield (self.menu(path) if model == path else model), *rest
+            yield (self.menu(path) if model == path else model), gr.skip(), gr.skip(), *rest
+        if parts and model == path:
+            try:
+                yield self._back(sent, parts, path)
+            except EXPECTED as error:
+                warn(error)
 
     def menu(self, model: str) -> dict[str, Any]:
         """The menu with a model chosen, also one that the table does not have."""
@@ -194,24 +214,27 @@ class Handlers:
     ) -> Iterator[tuple]:
         """A picture of the gallery: drawn, and where it comes with points, dragged.
 
-        controls: truncation psi, then as `drag` takes them. -> menu, seed, psi, then what `shown` gives
+        controls: truncation psi, then as `drag` takes them. -> menu, seed, psi, step size, then what `shown` gives
         """
         if not free(session):
             return
         start, before = offered[event.index], session
         psi, *drag = controls
         model, psi = (EXAMPLE_MODEL, EXAMPLE_PSI) if start.pairs else (session.model, psi)
+        step = gr.skip()
+        if model != session.model:
+            drag[settings.STEP] = step = step_size(model)
         try:
             for drawn in _meanwhile(before, lambda: self._drawn(before, model, start.seed, psi)):
                 session = drawn[0]
-                yield *self._drawn_from(before, session), *drawn
+                yield *self._drawn_from(before, session), step, *drawn
         except Exception as error:
             tell(error)
         for pair in start.pairs:
             session = session.add(pair)
         if start.pairs:
             for dragged in self.dragging.drag(session, *drag):
-                yield *3 * [gr.skip()], *dragged
+                yield *4 * [gr.skip()], *dragged
 
     def stop(self, session: Session) -> Iterator[tuple]:
         """After Stop: the last step kept, with its picture. -> model, then what `shown` gives"""
@@ -231,25 +254,52 @@ class Handlers:
             status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
             yield shown(replace(session, phase="loading"), status=status, progress=part)
 
-    def _check_model(self, model: str, files: tuple[str, ...]) -> None:
-        """A session may name a model of the table, or a file that this tab has already, but no other file here."""
-        if model not in (*available_models(), *files):
-            said = "The session was made with the model file {file}: open that file first."
-            raise ValueError(words.Said(said, {"file": Path(model).name}))
+    def _found(self, saved: Project, own: str) -> Project:
+        """A session with its model where that is now.
 
-    def _opened(self, saved: Project, files: tuple[str, ...]) -> Session:
-        self._check_model(saved.session.model, files)
+        It may name a model of the table, the tab's `own`, or a file that was sent here, but no other file of this
+        machine; and where it names one that is not here, `own` may be the same.
+        """
+        model = saved.session.model
+        if model in (*available_models(), own) or was_sent(model):
+            return saved
+        if saved.model_sha256 and saved.model_sha256 == self._network.sha256(own):
+            return replace(saved, session=saved.session.of_model(own))
+        said = "the session was made with the model file {file}: open that file first"
+        raise ValueError(words.Said(said, {"file": Path(model).name}))
+
+    def _opened(self, saved: Project) -> Session:
         check_fits(saved, self._network.generator(saved.session.model))
         return saved.session
 
+    def _back(self, sent: list[str] | None, parts: int, own: str) -> tuple:
+        """What a browser kept of a session, in files that it has sent: the session, and its details where it has some.
+
+        parts: how many files that should be. own: the tab's model. -> what `_seen` gives
+        """
+        if not sent:
+            raise ConnectionError("it could not be sent: reload the page")
+        session, *details = (Path(path) for path in sent)
+        try:
+            saved = self._found(load(session), own)
+            if saved.session.photo and details:
+                photo = replace(saved.session.photo, delta=load_delta(details[0]))
+                saved = replace(saved, session=replace(saved.session, photo=photo))
+        finally:
+            for path in (session, *details):
+                path.unlink(missing_ok=True)
+        if len(sent) < parts:
+            gr.Warning("the browser has lost the details of your picture: it is shown without them")
+        return self._seen(self._opened(saved))
+
     def _seen(self, session: Session) -> tuple:
-        """A whole session that the browser has not seen. -> controls, menu, seed, psi, then what `shown` gives"""
+        """A whole session that the browser has not seen. -> menu, seed, psi, then what `shown` gives"""
         picture = self._network.picture(session)
         session = session if session.shots else session.keep(thumbnail(picture))
-        parts = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
+        session, view, *buttons = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
         self._network.rehearse(session.model)
-        controls = settings.shown(session.engine, session.config, session.precision, session.model)
-        return *controls, self.menu(session.model), session.seed, session.truncation_psi, *parts
+        settled = canvas.refused(view, None)
+        return self.menu(session.model), session.seed, session.truncation_psi, session, settled, *buttons
 
     def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
         fresh = self._network.draw(model, int(given("Seed", seed)), given("Truncation psi", truncation_psi))

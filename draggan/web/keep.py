@@ -1,6 +1,5 @@
 """Files that a user takes away: the picture, before and after, a video of the way, the latent."""
 
-import base64
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ from PIL import Image
 from draggan.film import Film, Frame
 from draggan.geometry import Point
 from draggan.paste import paste
-from draggan.project import Project, pack
+from draggan.project import Project, pack, pack_delta
 from draggan.render import encode, facts, photo_facts, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
@@ -76,16 +75,23 @@ class Keep:
     def session(self, session: Session) -> dict[str, Any]:
         """All of it as a file that `Open a session` and `draggan drag --session` read."""
         must_be_here(session)
-        raw = pack(Project(session, model_sha256=""))
+        raw = pack(Project(session, self._network.sha256(session.model)))
         return canvas.file(_name(session, "draggan"), "application/octet-stream", raw)
 
-    def safe(self, session: Session) -> dict[str, Any]:
-        """What the browser keeps of a session, in case that the server is started again: all but its history."""
-        if session is None or session.busy:
+    def safe(self, session: Session, event: gr.EventData) -> dict[str, Any]:
+        """What the browser keeps of a session, in case that the server is started again: all but its history.
+
+        The details of a picture of one's own, many megabytes, apart: where `event.details` is not what they are called.
+        """
+        if session is None:
             return gr.skip()
-        photo = session.photo and replace(session.photo, picture=None)  # too large for a browser to keep
-        small = replace(session, past=(), future=(), shots=(), film=Film(), photo=photo)
-        return canvas.safe(base64.b64encode(pack(Project(small, model_sha256=""))).decode())
+        delta = session.photo and session.photo.delta
+        photo = session.photo and replace(session.photo, picture=None, delta=None)
+        small = replace(session.stop(), past=(), future=(), shots=(), film=Film(), photo=photo)
+        raw = pack(Project(small, self._network.sha256(session.model)))
+        if delta is None:
+            return canvas.safe(raw)
+        return canvas.safe(raw, delta.digest, None if delta.digest == event.details else pack_delta(delta))
 
     @told
     def video(self, session: Session, points: bool) -> Iterator[dict[str, Any]]:

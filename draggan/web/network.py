@@ -80,6 +80,10 @@ class Network:
         use(model)
         return self._models.load(model, self._device)
 
+    def sha256(self, model: str) -> str:
+        """The SHA-256 of a model's file; empty where that is not here."""
+        return self._models.sha256(model)
+
     def generator_of(self, session: Session) -> Generator:
         """The model of a session, with the weights that were changed for its picture."""
         generator = self.generator(session.model)

@@ -32,6 +32,12 @@ def kept_while_serving() -> Iterator[Path]:
             os.environ[FOLDER] = told
 
 
+def was_sent(file: str) -> bool:
+    """Whether users sent a file, and it is still here. Its folder has a name that only those know who sent it."""
+    path = Path(file).resolve()
+    return path.is_relative_to(Path(get_upload_folder()).resolve()) and path.is_file()
+
+
 def use(file: str) -> None:
     """A file is in use: if users sent it, it is new from now on to who puts away what is old."""
     path = Path(file)

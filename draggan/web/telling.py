@@ -42,7 +42,7 @@ def told(handler: Callable) -> Callable:
 
 def tell(error: Exception) -> NoReturn:
     """Ends a handler with a message."""
-    said = _explained(error)
+    said = explained(error)
     seconds = 10 + len(said) / 15  # to read it
     raise gr.Error(said, duration=seconds, print_exception=not isinstance(error, EXPECTED)) from error
 
@@ -51,7 +51,7 @@ def warn(error: Exception) -> None:
     """A message; the handler goes on."""
     if not isinstance(error, EXPECTED):
         traceback.print_exception(error)
-    gr.Warning(_explained(error))
+    gr.Warning(explained(error))
 
 
 def spoken(said: Said) -> str:
@@ -63,7 +63,8 @@ def spoken(said: Said) -> str:
     return str(Said(CHINESE.get(said.text, said.text), values))
 
 
-def _explained(error: Exception) -> str:
+def explained(error: Exception) -> str:
+    """What went wrong, in the language of who asked, without the folders of this server."""
     if not isinstance(error, EXPECTED):
         return spoken(Said(UNEXPECTED))
     return as_sent(spoken(words.explain(error)))

@@ -116,6 +116,12 @@ def explain(error: BaseException) -> Said:
     return Said(str(error).replace("{", "{{").replace("}", "}}"))
 
 
+def refused(why: str) -> Said:
+    """That what the browser kept of a session could not be opened."""
+    text = "What this tab kept could not be opened: {why}. It is kept until you make something new or open a session."
+    return Said(text, {"why": why})
+
+
 def label(spec: ModelSpec) -> Said:
     """A model of the table, in one line of the menu."""
     terms = "" if spec.licence.commercial else ", non-commercial use only"

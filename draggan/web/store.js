@@ -1,0 +1,179 @@
+// What a tab keeps of its session in the browser, in case that the page is loaded again or the server started again.
+// The session lies in the sessionStorage of the tab, and goes with it. The details of a picture of one's own are too large
+// for that: they lie in IndexedDB under their SHA-256, as long as a tab uses them and a week longer.
+const HOUR = 3600 * 1000; // milliseconds
+const WEEK = 7 * 24 * HOUR;
+const USED = 'draggan-used-'; // and a name: when a tab last used the details of that name
+const SESSION = 'draggan';
+const NAME = 'draggan-details'; // of the details that the session has
+const QUIET = 1500;
+const RUNNING = 5000;
+const ALONE = { // what is said while the server does not answer, by how much is kept
+  whole: 'The server does not answer. Your picture, points and mask are kept here, and come back with it.',
+  part: 'The server does not answer. Your picture, without its details, points and mask are kept here, and come back with it.',
+  none: 'The server does not answer. Your picture is not kept here.',
+};
+const UNKEPT = {
+  part: 'Your browser cannot keep the details of this picture: press Session to save them.',
+  none: 'Your browser cannot keep this picture: press Session to save it.',
+};
+let had = null; // the name of the last details that came, kept or not
+let held = null; // of the last that are kept
+
+const done = (request) => new Promise((resolve, reject) => {
+  request.addEventListener('success', () => resolve(request.result));
+  request.addEventListener('error', () => reject(request.error));
+});
+
+// What `act` does with the store of details, all of it or nothing.
+async function within(mode, act) {
+  const opening = indexedDB.open('draggan', 1);
+  opening.addEventListener('upgradeneeded', () => opening.result.createObjectStore('details'));
+  const base = await done(opening);
+  try {
+    const transaction = base.transaction('details', mode);
+    const ended = new Promise((resolve, reject) => {
+      transaction.addEventListener('complete', resolve);
+      transaction.addEventListener('abort', () => reject(transaction.error));
+    });
+    const result = await act(transaction.objectStore('details'));
+    await ended;
+    return result;
+  } finally {
+    base.close();
+  }
+}
+
+const bytes = async (base64) => {
+  const answer = await fetch(`data:;base64,${base64}`);
+  return answer.arrayBuffer();
+};
+
+// Renews what this tab uses, and puts away what no tab has used for a week.
+async function tidy() {
+  const used = sessionStorage.getItem(NAME);
+  if (used) localStorage.setItem(USED + used, Date.now());
+  await within('readwrite', async (store) => {
+    for (const key of await done(store.getAllKeys())) {
+      if (Date.now() - (localStorage.getItem(USED + key) ?? 0) > WEEK) {
+        localStorage.removeItem(USED + key);
+        store.delete(key);
+      }
+    }
+  });
+}
+
+async function keepDetails(name, details) {
+  if (details) {
+    had = name;
+    localStorage.setItem(USED + name, Date.now());
+    const raw = await bytes(details);
+    await within('readwrite', (store) => done(store.put(raw, name)));
+    held = name;
+  }
+  if (held !== name) throw new Error('they were not kept when they came');
+}
+
+// Keeps {session, name, details}, where name is what the details are called, and the others base64. -> how much it keeps
+async function keepAll({ session, name, details }) {
+  let safety = 'whole';
+  try {
+    if (name) await keepDetails(name, details);
+  } catch {
+    safety = 'part';
+  }
+  try {
+    sessionStorage.setItem(SESSION, session);
+    if (name) sessionStorage.setItem(NAME, name);
+    else sessionStorage.removeItem(NAME);
+  } catch {
+    sessionStorage.removeItem(SESSION);
+    safety = 'none';
+  }
+  return safety;
+}
+
+let turn = Promise.resolve();
+function keep(all) {
+  turn = turn.then(() => keepAll(all));
+  return turn;
+}
+
+// The details of a name; nothing where they are lost.
+async function found(name) {
+  try {
+    return await within('readonly', (store) => done(store.get(name)));
+  } catch {
+    return null;
+  }
+}
+
+// What is kept, sent to the server as files. -> those, and how many they should be
+async function kept() {
+  const session = sessionStorage.getItem(SESSION);
+  const name = sessionStorage.getItem(NAME);
+  if (!session) return [null, 0];
+  const parts = name ? 2 : 1;
+  try {
+    const files = new FormData();
+    files.append('files', new Blob([await bytes(session)]), `${Math.random()}.draggan`);
+    const details = name && await found(name);
+    if (details) {
+      had = held = name;
+      files.append('files', new Blob([details]), `${Math.random()}.details`);
+    }
+    const answer = await fetch(new URL('gradio_api/upload', document.baseURI), { method: 'POST', body: files });
+    if (!answer.ok) return [null, parts];
+    const paths = await answer.json();
+    return [paths.map((path) => ({ path, meta: { _type: 'gradio.FileData' } })), parts];
+  } catch {
+    return [null, parts];
+  }
+}
+
+const renew = () => tidy().catch(() => {}); // where there is no such store there is nothing to put away
+renew();
+setInterval(renew, HOUR);
+
+// When the session of a page is kept, and what the page says of it. `ask` has the server send it, with the name of the
+// details that need not come again, `busy` tells whether something runs, and `note` shows {text, values}, or nothing.
+function keeper({ ask, busy, note }) {
+  let timer = 0;
+  let last = 0; // when the server was last asked
+  let refused = false; // why the picture is not the one that is kept
+  let safety = null; // how much is kept, 'whole', 'part' or 'none'; not known yet
+  const tell = () => note(refused || (UNKEPT[safety] && { text: UNKEPT[safety] }));
+
+  // After a while without a change; while something runs, every few seconds.
+  function soon() {
+    clearTimeout(timer);
+    if (refused) return;
+    timer = setTimeout(() => {
+      last = Date.now();
+      ask(had);
+    }, busy() ? Math.max(0, last + RUNNING - Date.now()) : QUIET);
+  }
+
+  function refuse(why) {
+    refused = why;
+    tell();
+    soon();
+  }
+
+  return {
+    soon,
+    refuse,
+    // What could not be opened is kept until the user makes something new.
+    began: () => { if (refused) refuse(false); },
+    async keep(all) {
+      if (refused) return;
+      safety = await keep(all);
+      tell();
+    },
+    alone: () => ({ text: ALONE[safety ?? 'none'] }),
+    // For a model that is opened: what is kept may have waited for it.
+    waiting: () => (refused ? kept() : [null, 0]),
+  };
+}
+
+window.draggan = { keeper, kept };
