@@ -1,6 +1,5 @@
 """The generators in memory: each loaded once, the most recently used kept. Knows nothing of pages."""
 
-import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ class ModelCache:
         self._precision: Precision = precision
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
+        self._digests: dict[tuple[Path, int], str] = {}  # of files, as they were last changed
 
     @property
     def metrics(self) -> Path:
@@ -39,7 +39,12 @@ class ModelCache:
     def sha256(self, name_or_path: str | Path) -> str:
         """The SHA-256 of a model's file; empty where that is not here."""
         path = models.find(name_or_path, self._folder)
-        return _sha256(path, path.stat().st_mtime_ns) if path.exists() else ""
+        if not path.exists():
+            return ""
+        key = path, path.stat().st_mtime_ns
+        if key not in self._digests:
+            self._digests[key] = hash_file(path)
+        return self._digests[key]
 
     def load(self, name_or_path: str | Path, device: str = "auto") -> Generator:
         """As `models.load`. A file that has changed since it was loaded is loaded again."""
@@ -62,9 +67,3 @@ class ModelCache:
                     self._models.pop(key, None)  # the next call tries again
                 future.set_exception(error)
         return future.result()
-
-
-@functools.lru_cache
-def _sha256(path: Path, changed: int) -> str:
-    """Of a file that was last changed then: it is worked out once."""
-    return hash_file(path)

@@ -171,7 +171,7 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
         if getattr(args, name) is not None:
             raise ValueError(f"--{name} with --session: the session has its own picture, leave one of them out")
     saved = project.load(args.session)
-    session = replace(saved.session, model=args.model or saved.session.model)
+    session = saved.session.of_model(args.model) if args.model else saved.session
     known = session.model in models.available_models() or Path(session.model).expanduser().exists()
     if not args.model and not known:
         raise FileNotFoundError(f"{args.session}: its model {session.model} is not here: say --model, and where it is")

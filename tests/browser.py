@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 QUIET = [
     "--no-sandbox",
@@ -53,14 +54,9 @@ def serving(
             server.wait(20)
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's or the user's own Chromium, else the one that `playwright install chromium` brings."""
-    with sync_playwright() as playwright:
-        path = next(filter(None, map(shutil.which, BROWSERS)), None)
-        running = playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield running
-        running.close()
+def chromium() -> dict[str, Any]:
+    """How it is launched: Debian's or the user's own, else the one that `playwright install chromium` brings."""
+    return {"executable_path": next(filter(None, map(shutil.which, BROWSERS)), None), "args": QUIET}
 
 
 class Tab:

@@ -10,12 +10,23 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from draggan.picture import read_picture, whole_crop
+from draggan.stylegan2 import checkpoint
 from draggan.web.own import Framing
-from tests.browser import Tab
+from tests.browser import Tab, serving
+from tests.networks import random_tensors, tiny_config
 from tests.test_page_canvas import until
 
 RENDERS = Path(__file__).parent.parent / "benchmarks" / "renders"
 LIKE = re.compile(r"your picture \(\d")  # how like it is, in words, depends on how it was framed
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A page with a small model, which finds a picture quickly. How near it comes: test_inversion_figures.py"""
+    folder, config = tmp_path_factory.mktemp("own"), tiny_config(256)
+    checkpoint.write(folder / "small.safetensors", config, random_tensors(config))
+    with serving(folder, 17890, options=["--model", "small.safetensors"]) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
