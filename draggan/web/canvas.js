@@ -682,7 +682,7 @@ watch('paint', () => {
   if (!sent?.png) return;
   const mask = new Image();
   mask.onload = () => {
-    if (props.paint !== sent) return;
+    if (props.paint?.at !== sent.at) return; // an answer that came meanwhile brings the same in a copy
     pen.globalCompositeOperation = 'source-over';
     pen.drawImage(mask, 0, 0);
   };
