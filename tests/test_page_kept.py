@@ -192,6 +192,7 @@ def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_i
     tab.drag_to_its_end()
     tab.page.get_by_label("draggan", exact=True).check()
     most = tab.page.get_by_label("number input for Max steps")
+    expect(most).to_have_value("300", timeout=20_000)  # what that engine sets out with
     most.fill("77")
     most.blur()
     tab.page.wait_for_timeout(2500)
