@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from draggan import batches
 from draggan.arguments import MODEL, PROG, PSI, SEED, pair_of, parser
 from draggan.engines import DEFAULT, ENGINES, PAPER
-from draggan.memory import keep_freed_memory
+from draggan.memory import keep_freed_memory, out_of_memory
 from draggan.threads import use_free_cores
 from draggan.writable import check_file
 
@@ -45,20 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        if not _of_memory(error):
+        if not out_of_memory(error):
             raise
         print(f"{PROG}: out of memory: choose a smaller model or picture, or try --device cpu", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _of_memory(error: Exception) -> bool:
-    """Whether it says that memory is used up: a graphics card's, or the machine's."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _web(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ feature maps that was measured to cost as much as the arithmetic.
 
 import ctypes
 import platform
+import sys
 
 ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD = -8, -4, -1  # names of mallopt(3)
 KEPT = 2_000_000_000  # bytes at the heap's end beyond which memory is given back after all
@@ -20,3 +21,11 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(name, value) for name, value in ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT)))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is used up: Python's, a graphics card's, or this machine's as torch says it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))

@@ -663,6 +663,8 @@ def test_the_status_says_what_to_do_next(do):
         status(list(do.dragging.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
     )
     assert "choose a smaller model" in str(explain(MemoryError()))
+    assert "choose a smaller model" in explained(RuntimeError("[..] DefaultCPUAllocator: can't allocate memory"))
+    assert "nobody expected" in explained(RuntimeError("shapes cannot be multiplied"))
     assert str(explain(ValueError("no {brace} is a figure"))) == "no {brace} is a figure"
 
 

@@ -273,6 +273,9 @@ CHINESE = {
     "there is no picture to paste into: upload one under Your picture first": (
         "没有可以贴回的原图：请先在“您的图片”中上传一张"
     ),
+    "the browser has lost the details of your picture: it is shown without them": (
+        "浏览器丢失了您的图像的细节：现在显示的图像不含细节"
+    ),
     "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
     "the session was made with the model file {file}: open that file first": (
         "此会话使用的模型文件是 {file}：请先打开该文件"

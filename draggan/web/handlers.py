@@ -289,7 +289,8 @@ class Handlers:
             for path in (session, *details):
                 path.unlink(missing_ok=True)
         if len(sent) < parts:
-            gr.Warning("the browser has lost the details of your picture: it is shown without them")
+            lost = words.Said("the browser has lost the details of your picture: it is shown without them")
+            gr.Warning(spoken(lost))
         return self._seen(self._opened(saved))
 
     def _seen(self, session: Session) -> tuple:

@@ -10,6 +10,7 @@ import gradio as gr
 import torch
 from gradio.context import LocalContext
 
+from draggan.memory import out_of_memory
 from draggan.session import Session
 from draggan.web import words
 from draggan.web.chinese import CHINESE
@@ -44,12 +45,12 @@ def tell(error: Exception) -> NoReturn:
     """Ends a handler with a message."""
     said = explained(error)
     seconds = 10 + len(said) / 15  # to read it
-    raise gr.Error(said, duration=seconds, print_exception=not isinstance(error, EXPECTED)) from error
+    raise gr.Error(said, duration=seconds, print_exception=not _expected(error)) from error
 
 
 def warn(error: Exception) -> None:
     """A message; the handler goes on."""
-    if not isinstance(error, EXPECTED):
+    if not _expected(error):
         traceback.print_exception(error)
     gr.Warning(explained(error))
 
@@ -65,9 +66,13 @@ def spoken(said: Said) -> str:
 
 def explained(error: Exception) -> str:
     """What went wrong, in the language of who asked, without the folders of this server."""
-    if not isinstance(error, EXPECTED):
+    if not _expected(error):
         return spoken(Said(UNEXPECTED))
     return as_sent(spoken(words.explain(error)))
+
+
+def _expected(error: Exception) -> bool:
+    return isinstance(error, EXPECTED) or out_of_memory(error)
 
 
 def must_be_here(session: Session | None) -> None:

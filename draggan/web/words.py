@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from gradio.i18n import I18nData
 
 from draggan.engine import Stuck
 from draggan.invert import InversionStep
+from draggan.memory import out_of_memory
 from draggan.session import Session
 from draggan.table import ModelSpec
 from draggan.transfer import Progress
@@ -109,7 +109,7 @@ def waiting(before: int, most: int) -> Said:
 
 def explain(error: BaseException) -> Said:
     """An error in words, with what to do about it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if out_of_memory(error):
         return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
