@@ -146,8 +146,8 @@ def course(
     generator does not have; FloatingPointError when the optimisation diverges.
     """
     config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
-    channels = generator.config.channels[generator.config.resolutions.index(config.feature_resolution)]
-    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, channels, resume)
+    described = generator.config.channels_of(config.feature_resolution)
+    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, described, resume)
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 

@@ -123,8 +123,7 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    block = generator.config.resolutions.index(config.feature_resolution)
-    described = PATCH**2 * generator.config.channels[block]
+    described = PATCH**2 * generator.config.channels_of(config.feature_resolution)
     pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, described, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
@@ -284,7 +283,7 @@ def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
     rows = [known.get(pair.handle) for pair in task.pairs]
     looked = tuple(p.handle if i is None else state.looked[i] for i, p in zip(rows, task.pairs, strict=True))
     state = replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked)
-    here = state.templates
+    here: tuple[Tensor, ...] = ()
     if None in rows:
         features: Features = yield _view(task, state.latent, looked)
         with torch.no_grad():

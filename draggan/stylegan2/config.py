@@ -50,6 +50,10 @@ class GeneratorConfig:
         """(height, width) of the feature map of the block of `resolution`, in cells."""
         return self.const_height * resolution // 4, self.const_width * resolution // 4
 
+    def channels_of(self, resolution: int) -> int:
+        """Those of the feature map of the block of `resolution`."""
+        return self.channels[self.resolutions.index(resolution)]
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that such a generator has, as StyleGAN2-ADA names them."""
         shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (self.w_dim,)}

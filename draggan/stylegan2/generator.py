@@ -26,7 +26,7 @@ Latents = Tensor | Sequence[Tensor]  # (N, num_ws, w_dim); or parts of it, (N, L
 # for one: then some may be without gradient
 
 Known = TypeVar("Known")
-MASKS = 4  # of how many drags it is kept what their masks hold
+RECENT = 4  # things that took long which are kept for whoever asks for them again soon
 WHOLE = 128  # resolution up to which a picture's maps are made whole: below, reading the weights is what they cost
 
 
@@ -105,7 +105,7 @@ class Generator(nn.Module):
         self._known: dict[Hashable, Any] = {}
         self._origin: tuple[Generator, ...] = ()  # what this one is a changed form of
         self.recordings = Recordings()
-        self.recent = Recent(MASKS)
+        self.recent = Recent(RECENT)
         self.eval()
 
     @property
