@@ -360,7 +360,7 @@ def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     until(tab, lambda: tab.painted() == 0)
     (tmp_path / "text.png").write_text("no picture")
     tab.page.get_by_label("Mask file").set_input_files(tmp_path / "text.png")
-    told = re.compile("text.png is not a picture that can be read.")
+    told = "text.png is not a picture that can be read."
     expect(tab.status).to_have_text(told)
     tab.page.get_by_role("button", name="Clear mask").click()
     expect(tab.status).not_to_have_text(told)
