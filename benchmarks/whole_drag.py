@@ -1,8 +1,9 @@
 """A whole drag with its frames shown, beside the same with the whole network: `python -m benchmarks.whole_drag`.
 
-Frames are made as the page makes them: drawn and encoded at most 15 times a second and in at most a third of the time,
-and the last one always. The baseline shows the picture of every step, which it has at no further cost; it takes fewer
-steps, in turn with the drag's own, and stands for as many as the drag took.
+Frames are drawn and encoded when the page makes them, at most 15 times a second and in at most a third of the time, and
+the last one always; all of them whole, where the page shows coarser ones while they take long. The baseline shows the
+picture of every step, which it has at no further cost; it takes fewer steps, in turn with the drag's own, and stands
+for as many as the drag took.
 """
 
 import argparse
