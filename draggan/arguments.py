@@ -106,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
     for command in (web, drag, image, invert, models):
         command.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of the downloaded models")
     for command in (drag, image):
+        command.add_argument(
+            "--class", type=int, dest="class_index", metavar="N", help="which class, of a class-conditional model"
+        )
         command.add_argument("--out", type=Path, required=True, help="the picture to write, a PNG")
     return whole
 

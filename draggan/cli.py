@@ -89,18 +89,21 @@ def _web(args: argparse.Namespace) -> None:
 
 def _image(args: argparse.Namespace) -> None:
     from draggan import models
-    from draggan.render import encode, facts, to_picture
+    from draggan.facts import facts
+    from draggan.render import encode, to_picture
+    from draggan.session import new_session
 
     check_file(args.out, (".png",))
     generator = models.load(args.model, args.device, args.checkpoints)
-    picture = to_picture(generator.render(generator.latent(args.seed, args.psi)))
-    args.out.write_bytes(encode(picture, facts(args.model, args.seed, args.psi), lossless=True))
+    session = new_session(generator, args.model, args.seed, args.psi, _class_of(args, generator))
+    args.out.write_bytes(encode(to_picture(generator.render(session.latent)), facts(session), lossless=True))
 
 
 def _drag(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from draggan import models, paste, render
+    from draggan.facts import facts
     from draggan.film import Film, Frame
 
     if args.points and not args.video:
@@ -125,14 +128,12 @@ def _drag(args: argparse.Namespace) -> None:
             progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
             film = film.shoot(session.start, step.latent, step.handles, targets)
     assert step is not None, "a drag yields at least one step"
-    picture, said = render.to_picture(step.image()), render.facts(session.model, session.seed, session.truncation_psi)
-    if session.photo:
-        said = render.photo_facts(session.model)
+    picture = render.to_picture(step.image())
     if whole:
         assert session.photo is not None, "checked with the picture"
         before = generator.render(session.start)
         picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
-    args.out.write_bytes(render.encode(picture, said, lossless=True))
+    args.out.write_bytes(render.encode(picture, facts(session), lossless=True))
     if args.video:
         frames = film.way(session.start, Frame(step.latent, step.handles, targets))
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
@@ -159,10 +160,10 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
         model = args.model or MODEL
         seed, psi = SEED if args.seed is None else args.seed, PSI if args.psi is None else args.psi
         generator = models.load(model, args.device, args.checkpoints, args.precision)
-        return new_session(generator, model, seed, psi), generator
-    for name in ("seed", "psi"):
-        if getattr(args, name) is not None:
-            raise ValueError(f"--{name} with --session: the session has its own picture, leave one of them out")
+        return new_session(generator, model, seed, psi, _class_of(args, generator)), generator
+    for option, value in (("--seed", args.seed), ("--psi", args.psi), ("--class", args.class_index)):
+        if value is not None:
+            raise ValueError(f"{option} with --session: the session has its own picture, leave one of them out")
     saved = project.load(args.session)
     session = saved.session.of_model(args.model) if args.model else saved.session
     known = session.model in models.available_models() or Path(session.model).expanduser().exists()
@@ -179,6 +180,14 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
     if session.photo and session.photo.delta:
         generator = delta.changed(generator, session.photo.delta)
     return session, generator
+
+
+def _class_of(args: argparse.Namespace, generator: "Generator") -> int | None:
+    """The class that a picture is drawn of."""
+    classes = generator.config.c_dim
+    if classes and args.class_index is None:
+        raise ValueError(f"this model draws pictures of {classes} classes: say --class, 0 .. {classes - 1}")
+    return args.class_index
 
 
 def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]") -> "Session":

@@ -118,6 +118,7 @@ class _Writer:
             "model": session.model,
             "seed": session.seed,
             "truncation_psi": session.truncation_psi,
+            "class_index": session.class_index,
             "image_size": list(session.image_size),
             "start": self._tensor(session.start),
             "latent": self._tensor(session.latent),

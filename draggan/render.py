@@ -81,24 +81,6 @@ def side_by_side(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.concatenate([before, gap, after], axis=1)
 
 
-def facts(model: str, seed: int, truncation_psi: float) -> dict[str, str]:
-    """What a saved picture says of itself."""
-    return {
-        "Model": Path(model).name,
-        "Seed": str(seed),
-        "Truncation psi": f"{truncation_psi:g}",
-        "Comment": "AI-generated: a StyleGAN2 picture, edited by dragging points",
-    }
-
-
-def photo_facts(model: str) -> dict[str, str]:
-    """What a saved picture says of itself that was made from a picture of one's own."""
-    return {
-        "Model": Path(model).name,
-        "Comment": "AI-edited: a picture changed by dragging points in a StyleGAN2 model",
-    }
-
-
 def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
     """A picture file as a mask: (H, W) bool, True where it is nearer to white than to black.
 

@@ -62,10 +62,12 @@ class Reader:
         why = d.get("why")  # a file of before has none
         if why not in (None, *get_args(Stuck)):
             raise ValueError(f"why it was given up is {str(why)[:50]!r}, not one of {', '.join(get_args(Stuck))}")
+        class_index = d.get("class_index")  # likewise
         session = Session(
             model=text_of(d["model"], "model"),
             seed=_whole(d["seed"], "seed", 0, 2**32 - 1),
             truncation_psi=_number(d["truncation_psi"], "truncation_psi"),
+            class_index=None if class_index is None else _whole(class_index, "class_index", 0, 2**32 - 1),
             image_size=(height, width),
             start=start,
             latent=latent,

@@ -40,6 +40,7 @@ class Session:
     model: str  # name or path, as `load` takes it
     seed: int
     truncation_psi: float
+    class_index: int | None  # of a class-conditional model; None: the model has no classes, or the picture is one's own
     image_size: tuple[int, int]  # (height, width) in pixels
     start: Tensor  # (1, num_ws, w_dim): the latent as drawn
     latent: Tensor  # (1, num_ws, w_dim): the latent now
@@ -307,13 +308,14 @@ def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
     return past[-HISTORY:]
 
 
-def new_session(generator: Generator, model: str, seed: int, truncation_psi: float) -> Session:
-    """A picture drawn from a seed, without points."""
-    class_index = 0 if generator.config.c_dim else None
+def new_session(
+    generator: Generator, model: str, seed: int, truncation_psi: float, class_index: int | None = None
+) -> Session:
+    """A picture drawn from a seed, without points. Raises ValueError as `Generator.latent` does."""
     latent = generator.latent(seed, truncation_psi, class_index=class_index)
-    return Session(model, seed, truncation_psi, generator.image_size, start=latent, latent=latent)
+    return Session(model, seed, truncation_psi, class_index, generator.image_size, start=latent, latent=latent)
 
 
 def photo_session(generator: Generator, model: str, latent: Tensor, photo: Photo) -> Session:
     """A picture of one's own, turned into a latent (1, num_ws, w_dim), without points. `seed` says nothing of it."""
-    return Session(model, 0, 1.0, generator.image_size, start=latent, latent=latent, photo=photo)
+    return Session(model, 0, 1.0, None, generator.image_size, start=latent, latent=latent, photo=photo)

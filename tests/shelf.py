@@ -4,17 +4,6 @@ from draggan.cache import ModelCache
 from draggan.stylegan2.generator import Generator
 from draggan.web import app
 from draggan.web.app import Page, ServerConfig
-from draggan.web.presence import Listeners
-
-
-class Nowhere:
-    """A page that no tab shows."""
-
-    listeners = Listeners()
-
-    async def end(self, tab: str) -> None: ...
-
-    def forget(self, tab: str) -> None: ...
 
 
 class Shelf(ModelCache):

@@ -28,15 +28,13 @@ from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
-from draggan.web.presence import Places
 from draggan.web.starts import Start, Starts
 from draggan.web.telling import explained, tell
 from draggan.web.words import Said, explain, label, status
 from tests.networks import tiny_generator
-from tests.shelf import Nowhere
 
 SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
-SESSION = 3  # which of what `start` gives
+SESSION = 4  # which of what `start` gives
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def network(generator):
 
 @pytest.fixture
 def do(network):
-    return Handlers(network, Places(10), Nowhere())
+    return Handlers(network)
 
 
 class Shelf:
@@ -82,7 +80,7 @@ class Shelf:
 
 
 def drawn(do):
-    return do.start("tiny", 3, 0.7)[SESSION]
+    return do.start("tiny", 3, 0.7, 0)[SESSION]
 
 
 def event(kind, **data):
@@ -118,12 +116,12 @@ def png_of(mask):
 
 
 def test_draw_shows_the_picture_of_the_seed(do, generator):
-    *_, session, canvas, drag, stop, _, _ = do.start("tiny", 3, 0.7)
+    *_, session, canvas, drag, stop, _, _ = do.start("tiny", 3, 0.7, 0)
     expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
     assert (drag["interactive"], stop["interactive"]) == (True, False)
-    waiting, again = (answer[0] for answer in do.draw(session, 4, 0.7))
+    waiting, again = (answer[0] for answer in do.draw(session, 4, 0.7, 0))
     assert waiting.busy, "nothing that is done meanwhile is lost: it is refused"
     assert again.number == session.number + 1
 
@@ -137,7 +135,7 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     network.rehearse("tiny").result()
     assert len(seen) >= 2
     monkeypatch.setattr(metric, "seen_of", lambda *_: pytest.fail("worked out again"))
-    do = Handlers(network, Places(10), Nowhere())
+    do = Handlers(network)
     after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
 
@@ -145,7 +143,7 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
 def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     network, go = Network(Shelf(generator), "cpu"), threading.Event()
-    do = Handlers(network, Places(10), Nowhere())
+    do = Handlers(network)
     network._turns.submit(go.wait)
     prepared = network.rehearse("tiny")
     answers = do.dragging.drag(session, "kinematics", *SETTINGS[1:])
@@ -169,7 +167,7 @@ def test_a_drag_that_needs_no_rehearsal_waits_for_none(do, network):
 
 
 def test_random_draws_another_seed(do):
-    first, (seed, session, *_) = do.draw_random(drawn(do), 0.7)
+    first, (seed, session, *_) = do.draw_random(drawn(do), 0.7, 0)
     assert first[0] == gr.skip()
     assert session.seed == seed
 
@@ -258,15 +256,15 @@ def test_nothing_else_happens_while_a_drag_runs(do, warned):
     for number, kind in enumerate(("click", "mask", "reset", "undo", "redo", "clear"), start=1):
         session, canvas, *rest = do.edit(dragging, event(kind, at=[1, 1], png=None))
         assert canvas == gr.update(answered=7)
-        assert [session, *rest] == [gr.skip()] * 8
+        assert [session, *rest] == [gr.skip()] * 9
         assert warned == ["something is running: wait for its end, or press Stop"] * number
     with pytest.raises(gr.Error, match="something is running"):
-        list(do.draw(dragging, 1, 0.7))
+        list(do.draw(dragging, 1, 0.7, 0))
 
 
 def test_another_model_is_brought_and_shown(do):
     session = clicked(do, drawn(do), (5, 6))
-    model, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
+    model, _, *shown = zip(*do.choose(session, "far", 4, 0.7), strict=True)
     assert model == (gr.skip(), gr.skip(), gr.skip(), "far"), "the menu changes when the model is here"
     sessions, canvases, _, stops, *_ = shown
     assert "Downloading far: 25 % / 4 MB" in spoken(canvases[0])
@@ -285,10 +283,10 @@ def test_undo_goes_back_to_the_picture_of_another_model(do, network, monkeypatch
     session = do.edit(clicked(do, drawn(do), (50, 60)), event("mask", png=png_of(painted)))[0]
     own, small = network._models.generator, tiny_generator(32)
     monkeypatch.setattr(network._models, "load", lambda name, _: small if name == "far" else own)
-    *_, (_, other, canvas, *_) = do.choose(session, "far", 4, 0.5)
+    *_, (_, _, other, canvas, *_) = do.choose(session, "far", 4, 0.5)
     assert (other.model, canvas["marks"]["size"], canvas["marks"]["pending"]) == ("far", [32, 32], None)
     assert len(canvas["strip"]) == 2
-    back, canvas, _, _, _, _, menu, seed, psi = do.edit(other, event("undo"))
+    back, canvas, _, _, _, _, menu, seed, psi, _ = do.edit(other, event("undo"))
     assert (menu["value"], seed, psi) == ("tiny", 3, 0.7)
     assert (canvas["marks"]["size"], canvas["marks"]["pending"]) == ([64, 64], [50, 60])
     assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
@@ -299,7 +297,7 @@ def test_undo_goes_back_to_the_picture_of_another_model(do, network, monkeypatch
 
 
 def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network, warned, monkeypatch):
-    *_, (_, other, *_) = do.choose(drawn(do), "far", 4, 0.5)
+    *_, (_, _, other, *_) = do.choose(drawn(do), "far", 4, 0.5)
     gone = lambda name, _: (_ for _ in ()).throw(FileNotFoundError(f"no such file: {name}"))  # noqa: E731
     monkeypatch.setattr(network._models, "load", gone)
     same, canvas, *_ = do.edit(other, event("undo"))
@@ -307,20 +305,22 @@ def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network,
 
 
 def test_the_controls_follow_the_picture_and_nothing_else(do):
-    skip = gr.skip()
+    skip, hidden = gr.skip(), gr.update(value=0, maximum=0, visible=False)
     first = drawn(do)
-    *_, (second, *_) = do.draw(clicked(do, first, (5, 6)), 8, 0.4)
-    named = lambda session, kind, **data: list(do.edit(session, event(kind, **data))[-3:])  # noqa: E731
-    assert named(second, "click", at=[1, 1]) == [skip] * 3, "what the user has typed stays"
-    assert named(second, "undo") == [skip, 3, 0.7]
-    assert named(second.undo(), "redo") == [skip, 8, 0.4]
-    assert named(second, "back", index=0) == [skip, 3, 0.7]
-    assert named(second.undo(), "undo") == [skip] * 3
-    *_, (menu, seed, psi, _, example, *_) = do.example(second, (Start(5),), event("pick", index=0), 0.7, *SETTINGS)
+    *_, (second, *_) = do.draw(clicked(do, first, (5, 6)), 8, 0.4, 0)
+    named = lambda session, kind, **data: list(do.edit(session, event(kind, **data))[-4:])  # noqa: E731
+    assert named(second, "click", at=[1, 1]) == [skip] * 4, "what the user has typed stays"
+    assert named(second, "undo") == [skip, 3, 0.7, hidden]
+    assert named(second.undo(), "redo") == [skip, 8, 0.4, hidden]
+    assert named(second, "back", index=0) == [skip, 3, 0.7, hidden]
+    assert named(second.undo(), "undo") == [skip] * 4
+    *_, (menu, seed, psi, _, _, example, *_) = do.example(
+        second, (Start(5),), event("pick", index=0), 0.7, 0, *SETTINGS
+    )
     assert (menu, seed, psi, example.seed) == (skip, 5, 0.7, 5)
     own = first.redrawn(replace(second, photo=object(), seed=0))
-    assert named(own.undo(), "redo") == [skip] * 3, "a picture of one's own has no seed"
-    assert named(own, "undo") == [skip, 3, 0.7]
+    assert named(own.undo(), "redo") == [skip] * 4, "a picture of one's own has no seed"
+    assert named(own, "undo") == [skip, 3, 0.7, hidden]
 
 
 def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
@@ -328,10 +328,10 @@ def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
     pull = event("live", **{"from": [1, 1], "at": [9, 9], "gesture": 1})
     assert list(do.dragging.drag(dragging, *SETTINGS)) == []
     assert list(do.dragging.live(dragging, pull, SimpleNamespace(session_hash="a"), *SETTINGS)) == []
-    assert list(do.example(dragging, (Start(1),), event("pick", index=0), 0.7, *SETTINGS)) == []
+    assert list(do.example(dragging, (Start(1),), event("pick", index=0), 0.7, 0, *SETTINGS)) == []
     assert list(do.open_session(dragging, str(tmp_path / "a.draggan"))) == []
-    assert list(do.choose(dragging, "far", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
-    assert list(do.open_file(dragging, "mine.pkl", 1, 0.7, ["kept"], 1)) == [("tiny", *8 * [gr.skip()])]
+    assert list(do.choose(dragging, "far", 1, 0.7)) == [("tiny", *7 * [gr.skip()])]
+    assert list(do.open_file(dragging, "mine.pkl", 1, 0.7, ["kept"], 1)) == [("tiny", *9 * [gr.skip()])]
     assert len(warned) == 6
 
 
@@ -355,13 +355,13 @@ def test_a_model_that_does_not_come_leaves_the_old_one(do, name, message):
     with pytest.raises(gr.Error, match=message):
         iter_all(do.choose(session, name, 4, 0.7), shown)
     assert [menu for menu, *_ in shown] == [gr.skip()] * (len(shown) - 1) + ["tiny"]
-    assert shown[-1][1] == session
+    assert shown[-1][2] == session
 
 
 def test_stop_while_a_model_comes_goes_back(do):
     session = clicked(do, drawn(do), (5, 6))
     running = do.choose(session, "far", 4, 0.7)
-    kept = next(running)[1]
+    kept = next(running)[2]
     running.close()
     [(model, stopped, canvas, *_)] = do.stop(kept)
     assert (model, stopped.model, stopped.phase, stopped.pending) == ("tiny", "tiny", "ready", session.pending)
@@ -369,7 +369,7 @@ def test_stop_while_a_model_comes_goes_back(do):
 
 
 def test_a_sent_file_joins_the_menu(do):
-    (loading, *_), (menu, _, _, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7, None, 0)
+    (loading, *_), (menu, _, _, _, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7, None, 0)
     assert loading == gr.skip()
     assert menu["value"] == "/tmp/x/mine.pkl"
     assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
@@ -378,19 +378,19 @@ def test_a_sent_file_joins_the_menu(do):
 
 def with_file(do, path):
     """A session with a model file, and points and a history."""
-    *_, (_, _, _, session, *_) = do.open_file(drawn(do), path, 4, 0.7, None, 0)
+    *_, (_, _, _, _, session, *_) = do.open_file(drawn(do), path, 4, 0.7, None, 0)
     return list(do.dragging.drag(clicked(do, session, (5, 6), (40, 30)), *SETTINGS))[-1][0]
 
 
 def test_a_session_opens_where_its_model_file_is_the_one_that_the_tab_has(do, network, tmp_path):
     kept, path = Keep(network).session(with_file(do, "/tmp/x/mine.pkl")), tmp_path / "edit.draggan"
     path.write_bytes(base64.b64decode(kept["file"]["url"].partition(",")[2]))
-    *_, (_, _, _, other, *_) = do.open_file(drawn(do), "/srv/y/mine.pkl", 4, 0.7, None, 0)
+    *_, (_, _, _, _, other, *_) = do.open_file(drawn(do), "/srv/y/mine.pkl", 4, 0.7, None, 0)
     *_, (*_, session, _, _, _, _, _) = do.open_session(other, str(path))
     every = (session, *session.past, *(shot.session for shot in session.shots))
     assert {each.model for each in every} == {"/srv/y/mine.pkl"}
     assert session.past
-    *_, (_, _, _, another, *_) = do.open_file(drawn(do), "/srv/y/another.pkl", 4, 0.7, None, 0)
+    *_, (_, _, _, _, another, *_) = do.open_file(drawn(do), "/srv/y/another.pkl", 4, 0.7, None, 0)
     with pytest.raises(gr.Error, match=r"^'the session was made with the model file mine.pkl: open that file first'$"):
         list(do.open_session(another, str(path)))
 
@@ -410,14 +410,14 @@ def test_a_session_opens_where_its_model_file_was_sent_here_and_names_no_other_f
         kept = Keep(network).safe(with_file(do, model), event("safe", details=None))["kept"]
         path = tmp_path / "kept.draggan"
         path.write_bytes(base64.b64decode(kept["session"]))
-        session, canvas = do.start("tiny", 3, 0.7, [str(path)], 1)[SESSION : SESSION + 2]
+        session, canvas = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION : SESSION + 2]
         assert not path.exists(), "what a browser sends back is not left here"
         assert session.model == ("tiny" if message else model)
         assert (canvas["refused"] and canvas["refused"]["values"]["why"]) == (message or False)
 
 
 def test_what_could_not_be_sent_is_told(do):
-    _, canvas = do.start("tiny", 3, 0.7, None, 2)[SESSION : SESSION + 2]
+    _, canvas = do.start("tiny", 3, 0.7, 0, None, 2)[SESSION : SESSION + 2]
     assert "could not be sent: reload the page" in canvas["refused"]["values"]["why"]
     assert canvas["refused"]["text"] in CHINESE
 
@@ -427,7 +427,7 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     *_, (dragging, *_) = (next(running) for _ in range(2))
     path = tmp_path / "kept.draggan"
     path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
-    session = do.start("tiny", 3, 0.7, [str(path)], 1)[SESSION]
+    session = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
     assert (session.phase, session.steps) == ("stopped", dragging.steps)
     after, kept = (list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
     assert torch.equal(after, kept)
@@ -511,10 +511,10 @@ def test_a_tab_waits_for_one_turn_of_each_other(handles, least, do, network, mon
 
     monkeypatch.setattr(turns, "HANDLES", handles)
     monkeypatch.setattr(turns, "_Waiting", counted)
-    sessions = [clicked(do, do.start("tiny", seed, 1.0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
+    sessions = [clicked(do, do.start("tiny", seed, 1.0, 0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.dragging.drag(session, *SETTINGS)) for session in sessions]
-        drags.append(tabs.submit(lambda: [list(do.draw(sessions[0], seed, 0.7)) for seed in range(10)]))
+        drags.append(tabs.submit(lambda: [list(do.draw(sessions[0], seed, 0.7, 0)) for seed in range(10)]))
         assert all(drag.result() for drag in drags)
     assert least <= max(overtaken) <= 5, "each of the 5 others may have one turn before"
 
@@ -537,14 +537,14 @@ def test_models_are_loaded_beside_the_worker(do, network):
 def test_without_a_picture_everything_says_so(do, network, warned):
     keep, starts = Keep(network), Starts(network)
     for call in (
-        lambda: list(do.draw(None, 1, 0.7)),
-        lambda: list(do.style(None, 1, 0.7, 6)),
+        lambda: list(do.draw(None, 1, 0.7, 0)),
+        lambda: list(do.style(None, 1, 0.7, 0, 6)),
         lambda: do.look(None, event("look", original=False)),
         lambda: keep.picture(None, False),
         lambda: keep.both(None, False),
         lambda: keep.latent(None),
         lambda: list(keep.video(None, False)),
-        lambda: starts.seeds(None, 0.7),
+        lambda: starts.seeds(None, 0.7, 0),
     ):
         with pytest.raises(gr.Error, match="no picture in this tab: wait for the first one, or reload the page"):
             call()
@@ -571,7 +571,7 @@ def test_the_status_of_a_drag_counts_the_others(do):
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkeypatch):
     monkeypatch.setattr(turns, "HANDLES", handles)
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.start("tiny", 9, 1.0)[SESSION], (50, 20), (10, 40))
+    second = clicked(do, do.start("tiny", 9, 1.0, 0)[SESSION], (50, 20), (10, 40))
     alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.dragging.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
@@ -607,15 +607,15 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     assert "outside the picture" in warned[0]
     answers = []
     with pytest.raises(gr.Error, match="seed -1"):
-        iter_all(do.draw(session, -1, 0.7), answers)
+        iter_all(do.draw(session, -1, 0.7, 0), answers)
     assert answers[-1][0] is session
     for call, name in (
-        (lambda: list(do.draw(session, None, 0.7)), "Seed"),
-        (lambda: list(do.draw(session, 1, None)), "Truncation psi"),
-        (lambda: list(do.style(session, None, 0.7, 6)), "Seed"),
-        (lambda: list(do.style(session, 1, 0.7, None)), "Moving layers"),
+        (lambda: list(do.draw(session, None, 0.7, 0)), "Seed"),
+        (lambda: list(do.draw(session, 1, None, 0)), "Truncation psi"),
+        (lambda: list(do.style(session, None, 0.7, 0, 6)), "Seed"),
+        (lambda: list(do.style(session, 1, 0.7, 0, None)), "Moving layers"),
         (lambda: list(do.choose(session, "far", None, 0.7)), "Seed"),
-        (lambda: Starts(do._network).seeds(session, None), "Truncation psi"),
+        (lambda: Starts(do._network).seeds(session, None, 0), "Truncation psi"),
     ):
         with pytest.raises(gr.Error, match=f"{name} is empty: give it a value"):
             call()
@@ -671,7 +671,7 @@ def test_the_status_says_what_to_do_next(do):
 def test_what_nobody_expected_is_told_too(do, warned, capsys):
     session = drawn(do)
     with pytest.raises(gr.Error, match=r"nobody expected.*log says more") as told:
-        list(do.draw(session, [6], 0.7))
+        list(do.draw(session, [6], 0.7, 0))
     assert told.value.print_exception
     session_after, canvas, *_ = do.edit(session, event("move"))
     assert (session_after, canvas["answered"]) == (session, 7)
@@ -685,7 +685,7 @@ def test_errors_and_models_are_said_in_the_language_of_the_browser(do):
         asked = copy_context()
         asked.run(LocalContext.request.set, SimpleNamespace(headers={"accept-language": language}))
         with pytest.raises(gr.Error, match=error):
-            asked.run(list, do.draw(session, None, 0.7))
+            asked.run(list, do.draw(session, None, 0.7, 0))
         labels = {name: label for label, name in asked.run(do.menu, "stylegan2-cat")["choices"]}
         assert shows in labels["stylegan2-cat"]
         assert labels["plush-256"].startswith("plush-256")

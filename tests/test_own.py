@@ -30,10 +30,9 @@ from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Framing, Own
-from draggan.web.presence import Places
 from draggan.web.starts import Start
 from tests.networks import tiny_generator
-from tests.shelf import Nowhere, Shelf
+from tests.shelf import Shelf
 
 SIZE = (64, 64)
 TAB = SimpleNamespace(session_hash="a")  # of a request
@@ -230,18 +229,18 @@ def test_a_reconstruction_is_busy_and_can_be_stopped_before_it_has_a_start(netwo
 def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypatch):
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
-    own, do = Own(network), Handlers(network, Places(10), Nowhere())
+    own, do = Own(network), Handlers(network)
     _, session, _, drag, stop, undo, *_ = framed(own, network.draw("tiny", 3, 0.7).click(Point(1, 2)), photo)
     assert not any(button["interactive"] for button in (drag, stop, undo))
     assert list(do.dragging.drag(session)) == []
-    assert list(do.example(session, (Start(1),), SimpleNamespace(index=0), 0.7)) == []
-    assert list(do.choose(session, "other", 1, 0.7)) == [("tiny", *6 * [gr.skip()])]
+    assert list(do.example(session, (Start(1),), SimpleNamespace(index=0), 0.7, 0)) == []
+    assert list(do.choose(session, "other", 1, 0.7)) == [("tiny", *7 * [gr.skip()])]
     _, edited, *_ = do.edit(session, SimpleNamespace(kind="undo", number=3))
     assert edited == gr.update(answered=3)
     assert len(warned) == 4
     assert all("press Reconstruct or Cancel" in said for said in warned)
     with pytest.raises(gr.Error, match="press Reconstruct or Cancel"):
-        list(do.draw(session, 1, 0.7))
+        list(do.draw(session, 1, 0.7, 0))
 
 
 def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_path, photo):

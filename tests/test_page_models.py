@@ -171,3 +171,25 @@ def test_a_file_that_is_no_model_is_refused(tab, tmp_path):
     expect(model(tab)).to_have_value(re.compile("plush-256"))
     expect(tab.page.locator("#stop")).to_be_disabled()
     assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept
+
+
+def test_a_model_with_classes_has_a_control_for_the_class(tab, tmp_path):
+    config, control = tiny_config(64, c_dim=3), tab.page.locator("#class input")
+    checkpoint.write(tmp_path / "classes.safetensors", config, random_tensors(config))
+    expect(control).to_be_hidden()
+    send(tab, tmp_path / "classes.safetensors")
+    expect(control).to_be_visible(timeout=20_000)
+    expect(control).to_have_value("0")
+    first = tab.frame()
+    control.fill("2")
+    tab.page.click("#draw")
+    until(tab, lambda: tab.frame() != first)
+    other = tab.frame()
+    choose(tab, "plush-256")
+    expect(control).to_be_hidden(timeout=20_000)
+    tab.page.click("#undo")
+    expect(control).to_have_value("2", timeout=20_000)
+    until(tab, lambda: tab.frame() == other)
+    tab.page.click("#undo")
+    expect(control).to_have_value("0")
+    until(tab, lambda: tab.frame() == first)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
-from draggan.web import app, handlers
+from draggan.web import app, visits
 from draggan.web.app import ServerConfig
 from draggan.web.limits import accounts, size
 from draggan.web.presence import Drags, Listeners, Places
@@ -125,8 +125,8 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
 
 
 def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
-    monkeypatch.setattr(handlers, "GONE_SECONDS", 1)
-    monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
+    monkeypatch.setattr(visits, "GONE_SECONDS", 1)
+    monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
     page, here = serve(plush, 17945, max_users=5)
 
     def kept():
@@ -149,7 +149,7 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
 
 
 def test_a_tab_that_went_before_it_listened_frees_its_place(plush, monkeypatch):
-    monkeypatch.setattr(handlers, "STAY_SECONDS", 0.2)
+    monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
     page, here = serve(plush, 17946, max_users=1)
 
     def working():

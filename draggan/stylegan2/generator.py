@@ -227,10 +227,10 @@ class Generator(nn.Module):
         c = None
         if self.config.c_dim:
             if class_index is None or not 0 <= class_index < self.config.c_dim:
-                raise ValueError(f"class_index {class_index}: this generator needs one of 0 .. {self.config.c_dim - 1}")
+                raise ValueError(f"class {class_index}: this generator needs one of 0 .. {self.config.c_dim - 1}")
             c = torch.eye(self.config.c_dim)[class_index : class_index + 1]
         elif class_index is not None:
-            raise ValueError(f"class_index {class_index}: this generator has no classes, leave it out")
+            raise ValueError(f"class {class_index}: this generator has no classes, leave it out")
         return self.map(z, c, truncation_psi, truncation_cutoff).cpu()
 
     def map(

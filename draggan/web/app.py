@@ -21,6 +21,7 @@ from draggan.web.network import Network
 from draggan.web.own import Own
 from draggan.web.presence import Listeners, Places
 from draggan.web.starts import Starts
+from draggan.web.visits import Visits
 from draggan.web.words import say
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
@@ -79,7 +80,7 @@ class ServerConfig:
 
 
 class Page(gr.Blocks):
-    """Without Gradio's second stream to each tab, by which it notices that a tab has gone: `Handlers.stay` does.
+    """Without Gradio's second stream to each tab, by which it notices that a tab has gone: `Visits.stay` does.
 
     A browser opens 6 connections to a server and no more: with two for each tab, the third tab would wait for ever.
     """
@@ -109,8 +110,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
     network = Network(models, device)
     network.rehearse(model)
     page = Page()
-    do = Handlers(network, Places(max_users), page)
-    keep, start, own = Keep(network), Starts(network), Own(network)
+    visits = Visits(Places(max_users), page)
+    do, keep, start, own = Handlers(network), Keep(network), Starts(network), Own(network)
     with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))
@@ -130,6 +131,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                     psi = gr.Slider(
                         0, 1, value=0.7, step=0.05, label=say("Truncation psi"), elem_id="psi", min_width=180
                     )
+                of_class = gr.Number(0, precision=0, minimum=0, label=say("Class"), elem_id="class", visible=False)
                 with gr.Row():
                     draw = gr.Button(say("New image"), elem_id="draw", min_width=80)
                     random = gr.Button(say("Random"), elem_id="random", min_width=80)
@@ -181,16 +183,20 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                     gr.Button(say("Reset image"), elem_id="reset", min_width=60)
 
         shown = [state, view, drag, stop, undo, redo]
+        how = [seed, psi, of_class]
+        step, layers = controls[settings.STEP], controls[settings.LAYERS]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
-        page.load(do.stay, **quiet)
-        arriving = page.load(do.arrive, None, view, **quiet)
+        page.load(visits.stay, **quiet)
+        arriving = page.load(visits.arrive, None, view, **quiet)
         kept = [gr.File(file_count="multiple", visible=False), gr.Number(0, precision=0, visible=False)]
-        all_of_it = [menu, seed, psi, *shown]
-        drawing = arriving.success(do.start, [menu, seed, psi, *kept], all_of_it, **quiet, js=KEPT)
+        all_of_it = [menu, *how, *shown]
+        drawing = arriving.success(do.start, [menu, *how, *kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 
-        choosing = menu.select(do.choose, [state, menu, seed, psi], [menu, *shown], **alone)  # `input` comes twice
+        choosing = menu.select(
+            do.choose, [state, menu, seed, psi], [menu, of_class, *shown], **alone
+        )  # `input` comes twice
         waiting: dict[str, Any] = {**alone, "js": WAITING}
         opening = file.upload(do.open_file, [state, file, seed, psi, *kept], all_of_it, **waiting)
         reading = saved.upload(do.open_session, [state, saved], [*controls, *all_of_it], **alone)
@@ -201,18 +207,17 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)
         use.click(own.use, **quiet, queue=False)
         inverting.failure(own.stopped, [state, framed], left, **quiet)
-        draw.click(do.draw, [state, seed, psi], shown, **alone)
-        random.click(do.draw_random, [state, psi], [seed, *shown], **alone)
-        style.click(do.style, [state, other, psi, controls[settings.LAYERS]], shown, **alone)
+        draw.click(do.draw, [state, *how], shown, **alone)
+        random.click(do.draw_random, [state, psi, of_class], [seed, *shown], **alone)
+        style.click(do.style, [state, other, psi, of_class, layers], shown, **alone)
         examples.click(start.examples, None, [offered, gallery], **alone)
-        seeds.click(start.seeds, [state, psi], [offered, gallery], **alone)
-        step = controls[settings.STEP]
-        picked = [menu, seed, psi, step, *shown]
-        starting = gallery.pick(do.example, [state, offered, psi, *controls], picked, **alone)
+        seeds.click(start.seeds, [state, psi, of_class], [offered, gallery], **alone)
+        picked = [menu, *how, step, *shown]
+        starting = gallery.pick(do.example, [state, offered, psi, of_class, *controls], picked, **alone)
 
         pulled = view.live(do.dragging.live, [state, *controls], shown, **quiet, trigger_mode="once")
         view.aim(do.dragging.aim, **quiet, trigger_mode="multiple", queue=False)
-        view.edit(do.edit, state, [*shown, menu, seed, psi], **quiet, trigger_mode="multiple")
+        view.edit(do.edit, state, [*shown, menu, *how], **quiet, trigger_mode="multiple")
         view.look(do.look, state, view, **quiet, trigger_mode="always_last")
         running = drag.click(do.dragging.drag, [state, *controls], shown, **alone)
         stop.click(None, cancels=[running, pulled, choosing, opening, reading, starting, inverting], queue=False)

@@ -11,6 +11,7 @@ CHINESE = {
     "Open a model file": "打开模型文件",
     "Seed": "种子",
     "Truncation psi": "截断系数 psi",
+    "Class": "类别",
     "New image": "生成图像",
     "Random": "随机",
     "Start from": "从这里开始",

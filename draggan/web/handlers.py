@@ -1,9 +1,8 @@
 """What the page does when something is clicked. Each handler turns (session, inputs) into (session, canvas, ..)."""
 
-import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,66 +18,31 @@ from draggan.web import canvas, settings, words
 from draggan.web.answers import free, kept, must_be_free, shortly, shown
 from draggan.web.dragging import Dragging
 from draggan.web.network import Network
-from draggan.web.presence import Places, Tabs
 from draggan.web.sent import was_sent
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
 from draggan.web.telling import EXPECTED, explained, given, must_be_here, spoken, tell, told, warn
 
-WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
-ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
-GONE_SECONDS = 60  # after which a tab that has gone is forgotten
-STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
-UNHEARD = 4  # signs of life in a row that nobody listened to: the tab has gone
-
 
 class Handlers:
-    """The handlers of one page: the network behind it, who is on it, and the tabs that it is shown in."""
+    """The handlers of one page, with the network behind it."""
 
-    def __init__(self, network: Network, places: Places, tabs: Tabs) -> None:
+    def __init__(self, network: Network) -> None:
         self._network = network
-        self._places = places
-        self._tabs = tabs
         self.dragging = Dragging(network)
-
-    async def stay(self, request: gr.Request) -> AsyncIterator[None]:
-        """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
-
-        Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
-        its answer waits for the next edit. And where a tab goes before its stream is open, or in the middle of an
-        answer, Gradio does not notice: what it asked for would run on, and its place be taken for ever.
-        """
-        tab = str(request.session_hash)
-        self._places.enter(tab)
-        unheard = 0
-        try:
-            while unheard < UNHEARD:
-                yield
-                await asyncio.sleep(STAY_SECONDS)
-                unheard = 0 if tab in self._tabs.listeners else unheard + 1
-            await self._tabs.end(tab)
-        finally:
-            self._places.leave(tab)
-            asyncio.get_running_loop().call_later(GONE_SECONDS, self._put_away, tab)
-
-    async def arrive(self, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
-        """Ends when the tab has a place. -> canvas"""
-        yield gr.skip()
-        while (before := self._places.before(str(request.session_hash))) != 0:
-            yield canvas.note(words.waiting(before, self._places.most)) if before else gr.skip()
-            await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
-
-    def _put_away(self, tab: str) -> None:
-        """Forgets a tab, unless it has come back: its browser keeps what there was."""
-        if self._places.before(tab) is None:
-            self._tabs.forget(tab)
 
     @told
     def start(
-        self, model: str, seed: float, truncation_psi: float, sent: list[str] | None = None, parts: int = 0
+        self,
+        model: str,
+        seed: float,
+        truncation_psi: float,
+        class_index: float,
+        sent: list[str] | None = None,
+        parts: int = 0,
     ) -> tuple:
         """The first picture of a tab, or what its browser kept of one: as `_back` takes it.
 
-        -> menu, seed, psi, then what `shown` gives
+        -> menu, seed, psi, class, then what `shown` gives
         """
         refused = None
         if parts:
@@ -86,17 +50,17 @@ class Handlers:
                 return self._back(sent, parts, model)
             except EXPECTED as error:
                 refused = words.refused(explained(error))
-        session, view, *buttons = self._drawn(None, model, seed, truncation_psi)
-        return self.menu(model), seed, truncation_psi, session, canvas.refused(view, refused), *buttons
+        session, view, *buttons = self._drawn(None, model, seed, truncation_psi, class_index)
+        return self.menu(model), *self._how(session), session, canvas.refused(view, refused), *buttons
 
     def open_session(self, session: Session, path: str) -> Iterator[tuple]:
         """A session in a file that the user sends; its model is downloaded where needed.
 
-        -> controls, menu, seed, psi, then what `shown` gives
+        -> controls, menu, seed, psi, class, then what `shown` gives
         """
         if not free(session):
             return
-        same = [gr.skip()] * (len(settings.NAMES) + 3)
+        same = [gr.skip()] * (len(settings.NAMES) + 4)
         try:
             yield *same, *_loading(session, path)
             saved = self._found(load(Path(path)), session.model)
@@ -110,26 +74,28 @@ class Handlers:
             tell(error)
 
     @told
-    def draw(self, session: Session, seed: float, truncation_psi: float) -> Iterator[tuple]:
+    def draw(self, session: Session, seed: float, truncation_psi: float, class_index: float) -> Iterator[tuple]:
         """A new picture of the same model. Undo goes back to the old one."""
         must_be_free(session)
-        yield from _meanwhile(session, lambda: self._drawn(session, session.model, seed, truncation_psi))
+        how = seed, truncation_psi, class_index
+        yield from _meanwhile(session, lambda: self._drawn(session, session.model, *how))
 
-    def draw_random(self, session: Session, truncation_psi: float) -> Iterator[tuple]:
+    def draw_random(self, session: Session, truncation_psi: float, class_index: float) -> Iterator[tuple]:
         """A picture of a seed that nobody chose. -> seed, then what `shown` gives"""
         seed = random.randrange(2**31)
-        for drawn, *rest in self.draw(session, seed, truncation_psi):
+        for drawn, *rest in self.draw(session, seed, truncation_psi, class_index):
             yield seed if drawn.seed == seed else gr.skip(), drawn, *rest
 
     @told
-    def style(self, session: Session, seed: float, truncation_psi: float, moving_layers: float) -> Iterator[tuple]:
+    def style(
+        self, session: Session, seed: float, truncation_psi: float, class_index: float, moving_layers: float
+    ) -> Iterator[tuple]:
         """The colours of another seed: its layers from `moving_layers` on."""
         must_be_free(session)
-        seed, truncation_psi = given("Seed", seed), given("Truncation psi", truncation_psi)
-        first = int(given("Moving layers", moving_layers))
+        how, first = _given(seed, truncation_psi, class_index), int(given("Moving layers", moving_layers))
 
         def styled() -> tuple:
-            other = self._network.draw(session.model, int(seed), truncation_psi)
+            other = self._network.draw(session.model, *how)
             new = session.restyled(other.latent, first)
             return shown(new) if new is session else kept(self._network, new)
 
@@ -138,19 +104,21 @@ class Handlers:
     def choose(self, session: Session, model: str, seed: float, truncation_psi: float) -> Iterator[tuple]:
         """Another model, by name or file: downloaded where needed, then shown. A failure keeps the old picture.
 
-        Undo goes back to it. -> model, then what `shown` gives
+        Undo goes back to it. Of a model with classes it is the first one. -> model, class, then what `shown` gives
         """
         if not free(session):
             if session is not None:
-                yield session.model, *6 * [gr.skip()]
+                yield session.model, *7 * [gr.skip()]
             return
+        same = gr.skip(), gr.skip()
         try:
             for coming in self._coming(session, model):
-                yield gr.skip(), *coming
-            yield gr.skip(), *_loading(session, model)
-            yield model, *self._drawn(session, model, seed, truncation_psi)
+                yield *same, *coming
+            yield *same, *_loading(session, model)
+            drawn = self._drawn(session, model, seed, truncation_psi, class_index=0)
+            yield model, self._classes(drawn[0]), *drawn
         except Exception as error:
-            yield session.model, *shown(session)
+            yield session.model, gr.skip(), *shown(session)
             tell(error)
 
     def open_file(
@@ -164,7 +132,7 @@ class Handlers:
     ) -> Iterator[tuple]:
         """A model in a file that the user sends, and what the browser kept of a session, if that waits for this model.
 
-        -> menu, seed, psi, then what `shown` gives
+        -> menu, seed, psi, class, then what `shown` gives
         """
         model = ""
         for model, *rest in self.choose(session, path, seed, truncation_psi):
@@ -185,10 +153,10 @@ class Handlers:
     def edit(self, session: Session, event: gr.EventData) -> tuple:
         """What the user does on the canvas. It is always answered, so that the next edit can be sent.
 
-        -> what `shown` gives, then menu, seed, psi
+        -> what `shown` gives, then menu, seed, psi, class
         """
         if not free(session):
-            return gr.skip(), gr.update(answered=event.number), *7 * [gr.skip()]
+            return gr.skip(), gr.update(answered=event.number), *8 * [gr.skip()]
         frame = None
         try:
             edited = canvas.edited(session, event)
@@ -214,18 +182,21 @@ class Handlers:
     ) -> Iterator[tuple]:
         """A picture of the gallery: drawn, and where it comes with points, dragged.
 
-        controls: truncation psi, then as `drag` takes them. -> menu, seed, psi, step size, then what `shown` gives
+        controls: truncation psi and class, then as `drag` takes them.
+        -> menu, seed, psi, class, step size, then what `shown` gives
         """
         if not free(session):
             return
         start, before = offered[event.index], session
-        psi, *drag = controls
-        model, psi = (EXAMPLE_MODEL, EXAMPLE_PSI) if start.pairs else (session.model, psi)
+        *how, model = *controls[:2], session.model
+        drag = [*controls[2:]]
+        if start.pairs:
+            *how, model = EXAMPLE_PSI, 0, EXAMPLE_MODEL
         step = gr.skip()
         if model != session.model:
             drag[settings.STEP] = step = step_size(model)
         try:
-            for drawn in _meanwhile(before, lambda: self._drawn(before, model, start.seed, psi)):
+            for drawn in _meanwhile(before, lambda: self._drawn(before, model, start.seed, *how)):
                 session = drawn[0]
                 yield *self._drawn_from(before, session), step, *drawn
         except Exception as error:
@@ -234,7 +205,7 @@ class Handlers:
             session = session.add(pair)
         if start.pairs:
             for dragged in self.dragging.drag(session, *drag):
-                yield *4 * [gr.skip()], *dragged
+                yield *5 * [gr.skip()], *dragged
 
     def stop(self, session: Session) -> Iterator[tuple]:
         """After Stop: the last step kept, with its picture. -> model, then what `shown` gives"""
@@ -294,29 +265,46 @@ class Handlers:
         return self._seen(self._opened(saved))
 
     def _seen(self, session: Session) -> tuple:
-        """A whole session that the browser has not seen. -> menu, seed, psi, then what `shown` gives"""
+        """A whole session that the browser has not seen. -> menu, seed, psi, class, then what `shown` gives"""
         picture = self._network.picture(session)
         session = session if session.shots else session.keep(thumbnail(picture))
         session, view, *buttons = shown(session, encode(picture, lossless=False), repaint=True, strip=True)
         self._network.rehearse(session.model)
         settled = canvas.refused(view, None)
-        return self.menu(session.model), session.seed, session.truncation_psi, session, settled, *buttons
+        return self.menu(session.model), *self._how(session), session, settled, *buttons
 
-    def _drawn(self, session: Session | None, model: str, seed: float, truncation_psi: float) -> tuple:
-        fresh = self._network.draw(model, int(given("Seed", seed)), given("Truncation psi", truncation_psi))
+    def _drawn(
+        self, session: Session | None, model: str, seed: float, truncation_psi: float, class_index: float
+    ) -> tuple:
+        fresh = self._network.draw(model, *_given(seed, truncation_psi, class_index))
         drawn = kept(self._network, session.redrawn(fresh) if session else fresh)
         self._network.rehearse(model)
         return drawn
 
     def _drawn_from(self, before: Session, after: Session) -> tuple:
-        """What a picture is drawn from, where another one is shown than before. -> menu, seed, psi"""
+        """What a picture is drawn from, where another one is shown than before. -> menu, seed, psi, class"""
         menu = after.model if after.model in available_models() else self.menu(after.model)
         if after.model == before.model:
             menu = gr.skip()
-        drawn = [(each.photo is None, each.seed, each.truncation_psi) for each in (before, after)]
-        if after.photo or drawn[0] == drawn[1]:
-            return menu, gr.skip(), gr.skip()
-        return menu, after.seed, after.truncation_psi
+            drawn = [(each.photo is None, each.seed, each.truncation_psi, each.class_index) for each in (before, after)]
+            if after.photo or drawn[0] == drawn[1]:
+                return 4 * (gr.skip(),)
+        return menu, *self._how(after)
+
+    def _how(self, session: Session) -> tuple:
+        """What a picture was drawn from. -> seed, psi, class"""
+        drawn = (session.seed, session.truncation_psi) if session.photo is None else 2 * (gr.skip(),)
+        return *drawn, self._classes(session)
+
+    def _classes(self, session: Session) -> dict[str, Any]:
+        """The control for the class, which is there for models that have classes."""
+        classes = self._network.classes(session.model)
+        return gr.update(value=session.class_index or 0, maximum=max(classes - 1, 0), visible=classes > 0)
+
+
+def _given(seed: float, truncation_psi: float, class_index: float) -> tuple[int, float, int]:
+    """What a picture is drawn from, as the controls show it."""
+    return int(given("Seed", seed)), given("Truncation psi", truncation_psi), int(given("Class", class_index))
 
 
 def _loading(session: Session, file: str) -> tuple:

@@ -11,11 +11,12 @@ import numpy as np
 import safetensors.torch
 from PIL import Image
 
+from draggan.facts import facts
 from draggan.film import Film, Frame
 from draggan.geometry import Point
 from draggan.paste import paste
 from draggan.project import Project, pack, pack_delta
-from draggan.render import encode, facts, photo_facts, side_by_side, with_points, write_video
+from draggan.render import encode, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
 from draggan.web.network import Network
@@ -37,7 +38,7 @@ class Keep:
         """The picture as a PNG, without points unless they are asked for."""
         must_be_here(session)
         picture = self._dotted(session, self._network.picture(session), points)
-        return canvas.file(_name(session, "png"), "image/png", encode(picture, _facts(session), lossless=True))
+        return canvas.file(_name(session, "png"), "image/png", encode(picture, facts(session), lossless=True))
 
     @told
     def both(self, session: Session, points: bool) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Keep:
             before = with_points(before, [pair.handle for pair in session.pairs], _targets(session))
         pair = side_by_side(before, self._dotted(session, self._network.picture(session), points))
         return canvas.file(
-            _name(session, "png", "before-after"), "image/png", encode(pair, _facts(session), lossless=True)
+            _name(session, "png", "before-after"), "image/png", encode(pair, facts(session), lossless=True)
         )
 
     @told
@@ -56,7 +57,7 @@ class Keep:
         """The latent now and as drawn, as safetensors with what they belong to."""
         must_be_here(session)
         tensors = {"latent": session.latent.clone(), "start": session.start.clone()}
-        raw = safetensors.torch.save(tensors, metadata=_facts(session))
+        raw = safetensors.torch.save(tensors, metadata=facts(session))
         return canvas.file(_name(session, "safetensors"), "application/octet-stream", raw)
 
     @told
@@ -69,7 +70,7 @@ class Keep:
         render = self._network.generator_of(session).render
         before, after = self._network.run(render, session.start), self._network.run(render, session.latent)
         whole = paste(photo.picture, photo.crop, photo.shown, before, after)
-        return canvas.file(_name(session, "png", "pasted"), "image/png", encode(whole, _facts(session), lossless=True))
+        return canvas.file(_name(session, "png", "pasted"), "image/png", encode(whole, facts(session), lossless=True))
 
     @told
     def session(self, session: Session) -> dict[str, Any]:
@@ -134,12 +135,6 @@ def _small(picture: np.ndarray) -> np.ndarray:
 
 def _targets(session: Session) -> tuple[Point, ...]:
     return tuple(pair.target for pair in session.pairs)
-
-
-def _facts(session: Session) -> dict[str, str]:
-    if session.photo is not None:
-        return photo_facts(session.model)
-    return facts(session.model, session.seed, session.truncation_psi)
 
 
 def _name(session: Session, kind: str, what: str = "") -> str:

@@ -98,9 +98,14 @@ class Network:
         """The model of a session with its drags in the precision that the session asks for."""
         return for_drag(self.generator_of(session), session.precision)
 
-    def draw(self, model: str, seed: int, truncation_psi: float) -> Session:
-        """A picture of a seed."""
-        return self.run(new_session, self.generator(model), model, seed, truncation_psi)
+    def draw(self, model: str, seed: int, truncation_psi: float, class_index: int = 0) -> Session:
+        """A picture of a seed; the class is that of a model which has classes."""
+        given = seed, truncation_psi, class_index if self.classes(model) else None
+        return self.run(new_session, self.generator(model), model, *given)
+
+    def classes(self, model: str) -> int:
+        """Of a class-conditional model; 0: it has none."""
+        return self.generator(model).config.c_dim
 
     def picture(self, session: Session, latent: Tensor | None = None) -> np.ndarray:
         """The picture of a session, or of another latent (1, num_ws, w_dim) of its model. -> (H, W, 3) uint8"""
@@ -147,7 +152,7 @@ def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
         yield from engine.prepare(generator, engine.settings(), metrics)
-    session = new_session(generator, model, seed=0, truncation_psi=0.7)
+    session = new_session(generator, model, 0, 0.7, 0 if generator.config.c_dim else None)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
     for engine in ENGINES:

@@ -78,12 +78,14 @@ class Starts:
         return with_points(self._network.picture(session), handles, targets)
 
     @told
-    def seeds(self, session: Session, truncation_psi: float) -> tuple[tuple[Start, ...], dict[str, Any]]:
+    def seeds(
+        self, session: Session, truncation_psi: float, class_index: float
+    ) -> tuple[tuple[Start, ...], dict[str, Any]]:
         """Pictures of random seeds of the model that is shown. -> what is offered, gallery"""
         must_be_here(session)
-        truncation_psi = given("Truncation psi", truncation_psi)
+        how = given("Truncation psi", truncation_psi), int(given("Class", class_index))
         starts = tuple(Start(seed, title=str(seed)) for seed in random.sample(range(10**6), SEEDS))
-        drawn = (self._network.draw(session.model, start.seed, truncation_psi) for start in starts)
+        drawn = (self._network.draw(session.model, start.seed, *how) for start in starts)
         return starts, _gallery(starts, [self._network.picture(each) for each in drawn])
 
 

@@ -1,0 +1,56 @@
+"""How a tab comes to the page, waits for its place, stays, and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from draggan.web import canvas, words
+from draggan.web.presence import Places, Tabs
+
+WAIT_SECONDS = 1  # between two looks of a tab for a place that has become free
+ENTER_SECONDS = 0.05  # between two looks whether the tab has entered
+GONE_SECONDS = 60  # after which a tab that has gone is forgotten
+STAY_SECONDS = 5  # between two signs of life to a tab where nothing happens
+UNHEARD = 4  # signs of life in a row that nobody listened to: the tab has gone
+
+
+class Visits:
+    """Who is on a page, and the tabs that it is shown in."""
+
+    def __init__(self, places: Places, tabs: Tabs) -> None:
+        self._places = places
+        self._tabs = tabs
+
+    async def stay(self, request: gr.Request) -> AsyncIterator[None]:
+        """Runs as long as the tab is open: it has its place, or waits for one, and its stream of answers is open.
+
+        Gradio closes the stream after the last answer that is due. An edit sent at that moment is carried out, but
+        its answer waits for the next edit. And where a tab goes before its stream is open, or in the middle of an
+        answer, Gradio does not notice: what it asked for would run on, and its place be taken for ever.
+        """
+        tab = str(request.session_hash)
+        self._places.enter(tab)
+        unheard = 0
+        try:
+            while unheard < UNHEARD:
+                yield
+                await asyncio.sleep(STAY_SECONDS)
+                unheard = 0 if tab in self._tabs.listeners else unheard + 1
+            await self._tabs.end(tab)
+        finally:
+            self._places.leave(tab)
+            asyncio.get_running_loop().call_later(GONE_SECONDS, self._put_away, tab)
+
+    async def arrive(self, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
+        """Ends when the tab has a place. -> canvas"""
+        yield gr.skip()
+        while (before := self._places.before(str(request.session_hash))) != 0:
+            yield canvas.note(words.waiting(before, self._places.most)) if before else gr.skip()
+            await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
+
+    def _put_away(self, tab: str) -> None:
+        """Forgets a tab, unless it has come back: its browser keeps what there was."""
+        if self._places.before(tab) is None:
+            self._tabs.forget(tab)
