@@ -39,7 +39,7 @@ FLOORS = [  # each may import those above it
     {"engine"},
     {"kinematics", "progress", "film", "cache", "invert"},
     {"session"},
-    {"restore", "tuning"},
+    {"facts", "restore", "tuning"},
     {"project", "reconstruct"},
     {"web", "batches"},
     {"cli"},

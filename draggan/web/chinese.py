@@ -160,7 +160,7 @@ CHINESE = {
     "Save mask": "保存蒙版",
     "Mask file": "蒙版文件",
     "Pixels to go, step by step; thin: the loss": "每一步剩余的像素；细线：损失",
-    "Press on the nose, and draw to where it should go": "按住鼻子，拖到它应去的地方",
+    "Press on any point, and draw to where it should go": "按住任意一点，拖到它应去的地方",
     "Pictures to go back to": "可以返回的图像",
     "Go back to this picture": "回到这幅图像",
     "Go back to the first picture": "回到第一幅图像",
