@@ -40,7 +40,7 @@ class DragConfig:
     lr: float = 2e-3  # step size of Adam: 2e-3 for ffhq, afhqcat and car, else 1e-3
     max_steps: int = 300  # optimisation steps of one call
     space: Space = "w_plus"  # the moving layers each have a latent of their own, or in "w" share one change
-    moving_layers: int = 6  # the first layers of the latent; the rest keeps the looks
+    moving_layers: int = 6  # the first layers of the latent, of a smaller generator all; the rest keeps the looks
     feature_resolution: int = 128  # the block whose output is F; of a smaller generator the last
     r1: float = 3 / 512  # radius of motion supervision, as a part of the picture's longer side
     r2: float = 12 / 512  # half-width of the square searched by point tracking, likewise
@@ -145,9 +145,13 @@ def course(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the optimisation diverges.
     """
-    config = replace(config, feature_resolution=feature_block(generator, config.feature_resolution))
+    config = replace(
+        config,
+        feature_resolution=feature_block(generator, config.feature_resolution),
+        moving_layers=min(config.moving_layers, generator.num_ws),
+    )
     described = generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, described, resume)
+    pairs, mask = check(generator, latent, pairs, mask, described, resume)
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 
@@ -164,7 +168,6 @@ def check(
     latent: Tensor,
     pairs: Sequence[DragPair],
     mask: Tensor | None,
-    moving_layers: int,
     described: int,
     resume: DragState | None,
 ) -> tuple[tuple[DragPair, ...], Tensor | None]:
@@ -183,8 +186,6 @@ def check(
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
     if resume is not None and any(template.shape != (described,) for template in resume.templates):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    if moving_layers > generator.num_ws:
-        raise ValueError(f"moving_layers is {moving_layers}: this generator has {generator.num_ws} layers")
     return pairs, mask
 
 

@@ -47,7 +47,7 @@ class KinematicConfig:
 
     max_steps: int = 40  # steps of one call
     space: Space = "w_plus"  # the moving layers each have a latent of their own, or in "w" share one change
-    moving_layers: int = 8  # the first layers of the latent; the rest keeps the looks
+    moving_layers: int = 8  # the first layers of the latent, of a smaller generator all; the rest keeps the looks
     feature_resolution: int = 64  # the block whose output is F; of a smaller generator the last
     stride: float = 4 / 256  # furthest that a handle is moved in a step
     search: float = 5 / 256  # half-width of the square in which a handle is looked for around its predicted place
@@ -124,7 +124,7 @@ def course(
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
     described = PATCH**2 * generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, config.moving_layers, described, resume)
+    pairs, mask = check(generator, latent, pairs, mask, described, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
         index=0,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from draggan import course
 from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
+from draggan.engines import engine_of
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, disc, square, to_tensor
 from draggan.stylegan2.config import GeneratorConfig
@@ -219,6 +220,14 @@ def test_moving_layers_and_feature_block_are_settings():
     assert changed.tolist() == [True] * 2 + [False] * 8
 
 
+@pytest.mark.parametrize("engine", ["draggan", "kinematics"])
+def test_a_generator_with_fewer_layers_than_move_moves_all(engine):
+    generator = tiny_generator(8)
+    settings = engine_of(engine).settings(max_steps=2)
+    *_, step = engine_of(engine).drag(generator, generator.latent(1), pairs_of((2, 2, 5, 5)), config=settings)
+    assert (step.latent - generator.latent(1)).abs()[0, :3].amax(dim=1).min() > 0, "the last one is for colours alone"
+
+
 def test_the_same_drag_twice_is_the_same():
     generator = tiny_generator()
     runs = [list(drag(generator, generator.latent(1), pairs_of((5, 5, 20, 20)), config=FAST))[-1] for _ in range(2)]
@@ -311,7 +320,6 @@ def test_masks_of_one_kind_only():
         ({"mask": torch.zeros(16, 32)}, r"mask of shape \(16, 32\)"),
         ({"mask": torch.full((32, 32), 255.0)}, r"mask values must lie in 0 \.\. 1"),
         ({"latent": torch.zeros(1, 3, 12)}, r"latent of shape \(1, 3, 12\)"),
-        ({"config": DragConfig(moving_layers=20)}, "moving_layers is 20: this generator has 8"),
         ({"config": DragConfig(feature_resolution=24)}, "feature_resolution 24"),
     ],
 )
