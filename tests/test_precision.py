@@ -83,7 +83,7 @@ def test_a_network_that_moves_takes_its_precision_along(engine):
     assert for_drag(moved, "fp32").quick.dtype == torch.float64
 
 
-@pytest.mark.parametrize("config", [draggan.DragConfig(max_steps=60), draggan.KinematicConfig()])
+@pytest.mark.parametrize("config", [draggan.DragConfig(lr=4e-3, max_steps=30), draggan.KinematicConfig()])
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
 def test_a_drag_ends_where_the_usual_one_does(name, config, plush):
     pairs = [draggan.DragPair(draggan.Point(183, 145), draggan.Point(177, 145))]
