@@ -346,14 +346,17 @@ def rosinality_state(config: GeneratorConfig, tensors: dict[str, Tensor]) -> "Or
 def write_rosinality(
     path: Path, config: GeneratorConfig, tensors: dict[str, Tensor], *, legacy: bool = False, training: bool = False
 ) -> Path:
-    """A converted checkpoint, in the zip or the legacy format of PyTorch; `training` adds what a training keeps."""
+    """A converted checkpoint, in the zip or the legacy format of PyTorch, or what a `training` keeps."""
     state = rosinality_state(config, tensors)
     checkpoint: dict[str, Any] = {"g_ema": state, "latent_avg": tensors["mapping.w_avg"].clone()}
     if training:
+        del checkpoint["latent_avg"]
         optimizer = {"state": {0: {"step": 3, "exp_avg": torch.ones(5)}}, "param_groups": [{"betas": (0.0, 0.99)}]}
         checkpoint |= {
             "g": state,
+            "d": OrderedDict({"final_linear.1.bias": torch.ones(1)}),
             "g_optim": optimizer,
+            "d_optim": optimizer,
             "args": argparse.Namespace(size=32, batch=16),
             "ada_aug_p": 0.5,
         }

@@ -21,9 +21,11 @@ from torch import Tensor
 from draggan.stylegan2 import foreign
 from draggan.stylegan2.arrays import open_document
 from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.generator import MappingNetwork
 
 MAX_HEADER = 1 << 20  # bytes in the header of a .safetensors file; that of a 1024 pixel generator has 20,000
 MAX_MESSAGE = 1000  # characters of an error message, which may quote the file
+SAMPLES = 4096  # of w, whose mean is taken where a file holds none; as many as rosinality's tools take
 
 
 class CheckpointError(ValueError):
@@ -39,7 +41,11 @@ def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     Raises FileNotFoundError, or CheckpointError where the file is damaged or holds something else.
     """
     with refusing(path, "a generator", CheckpointError):
-        return _in_colour(*(_read_ours(path) if _has_our_format(path) else _read_foreign(path)))
+        config, tensors = _read_ours(path) if _has_our_format(path) else _read_foreign(path)
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"tensor {name} has numbers that are not finite: its training has failed")
+        return _in_colour(config, tensors)
 
 
 def is_ours(path: Path) -> bool:
@@ -138,11 +144,24 @@ def _read_foreign(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     with path.open("rb") as file:
         network = foreign.find_generator(open_document(file, foreign.ALLOWED))
         shapes = {name: piece.shape for name, piece in network.pieces.items()}
+        if no_mean := "mapping.w_avg" not in shapes:
+            shapes["mapping.w_avg"] = shapes.get("mapping.fc0.weight", ())[:1]
         config = _config(shapes, network.mapping_lr_multiplier, network.conv_clamp)
         size = path.stat().st_size
         if sum(piece.array.nbytes for piece in network.pieces.values()) > size:
             raise ValueError(f"its tensors have more bytes than the file, which has {size}")
-        return config, {name: piece.read(file) for name, piece in network.pieces.items()}
+        tensors = {name: piece.read(file) for name, piece in network.pieces.items()}
+    return config, tensors | ({"mapping.w_avg": _mean_w(config, tensors)} if no_mean else {})
+
+
+@torch.no_grad()
+def _mean_w(config: GeneratorConfig, tensors: dict[str, Tensor]) -> Tensor:
+    """The mean of w over codes of a fixed seed, of a generator without classes. (w_dim,)"""
+    mapping = MappingNetwork(config)
+    given = {name.removeprefix("mapping."): t for name, t in tensors.items() if name.startswith("mapping.")}
+    mapping.load_state_dict(given, strict=False, assign=True)  # all but the mean
+    z = torch.randn(SAMPLES, config.z_dim, generator=torch.Generator().manual_seed(0))
+    return mapping(z, None).mean(dim=0)
 
 
 def _in_colour(config: GeneratorConfig, tensors: dict[str, Tensor]) -> tuple[GeneratorConfig, dict[str, Tensor]]:

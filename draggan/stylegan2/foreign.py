@@ -61,7 +61,7 @@ class Piece:
 class Network:
     """A generator in a foreign file, its tensors still there."""
 
-    pieces: dict[str, Piece]  # by our names
+    pieces: dict[str, Piece]  # by our names; `mapping.w_avg` may be missing: a training of rosinality's keeps no mean
     mapping_lr_multiplier: float
     conv_clamp: float | None
 
@@ -76,11 +76,9 @@ def find_generator(document: Document) -> Network:
             return _nvidia_pytorch(document, value["G_ema"])
         case (_, _, Record(name=name) as averaged) if name == TF_NETWORK:
             return _nvidia_tensorflow(document, averaged)
-        case dict(value) if "g_ema" in value and "latent_avg" in value:
-            return _rosinality(document, mapping(value["g_ema"]), value["latent_avg"])
         case dict(value) if "g_ema" in value:
-            raise ValueError("a training checkpoint without latent_avg, the mean of w: add it to the file")
-    raise ValueError("it holds no StyleGAN2 generator: neither G_ema, nor (G, D, Gs), nor g_ema with latent_avg")
+            return _rosinality(document, mapping(value["g_ema"]), value.get("latent_avg"))
+    raise ValueError("it holds no StyleGAN2 generator: neither G_ema, nor (G, D, Gs), nor g_ema")
 
 
 # NVIDIA, PyTorch -----------------------------------------------------------------------------------------------------
@@ -232,7 +230,9 @@ ROSINALITY_PARTS: dict[str, tuple[str, Change]] = {
 
 
 def _rosinality(document: Document, tensors: dict[Any, Any], latent_avg: Any) -> Network:
-    pieces = {"mapping.w_avg": Piece(document.array(latent_avg), lambda x: x.reshape(-1))}
+    pieces: dict[str, Piece] = {}
+    if latent_avg is not None:
+        pieces["mapping.w_avg"] = Piece(document.array(latent_avg), lambda x: x.reshape(-1))
     for name, value in tensors.items():
         if not isinstance(name, str):
             raise ValueError("damaged: a tensor without a name")
