@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     drag.add_argument("--pair", action="append", default=[], metavar="X,Y:X,Y", help="handle:target in pixels")
     drag.add_argument("--mask", type=Path, help="picture of the same size: white where the picture may change")
     drag.add_argument("--video", type=Path, help="the way as .mp4, .gif or .webp")
+    drag.add_argument("--save-session", type=Path, metavar="FILE", help="a .draggan, to go on with here or on the page")
     drag.add_argument("--points", action="store_true", help="draw the points into the video")
     about = "; ".join(f"{name}: {engine.help}" for name, engine in ENGINES.items())
     drag.add_argument("--engine", choices=tuple(ENGINES), help=f"{about} (default: {DEFAULT})")

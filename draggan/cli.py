@@ -20,6 +20,8 @@ from draggan.threads import use_free_cores
 from draggan.writable import check_file
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from draggan.geometry import DragPair
     from draggan.picture import Picture
     from draggan.session import Session
@@ -102,48 +104,76 @@ def _image(args: argparse.Namespace) -> None:
 def _drag(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from draggan import models, paste, render
+    from draggan import models, paste, project, render
+    from draggan.download import hash_file
     from draggan.facts import facts
-    from draggan.film import Film, Frame
+    from draggan.film import Frame
 
     if args.points and not args.video:
         raise ValueError("--points are drawn into the video: say --video as well")
     pairs = [pair_of(text) for text in args.pair]
-    check_file(args.out, (".png",))
-    if args.video:
-        check_file(args.video, render.VIDEOS)
+    _check_places(args, render.VIDEOS)
     session, generator = _begun(args)
     session = _ready(args, session, pairs)
     if args.mask:
-        session = session.with_mask(render.read_mask(args.mask, generator.image_size))
+        session = session.with_mask(_mask(args.mask, generator.image_size))
     whole = _whole(args.paste_into, session) if args.paste_into else None
-    targets = tuple(pair.target for pair in session.pairs)
-    film, step = Film(), None
     prepared = ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints))
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
+    step, stopped = None, False
     steps = session.run(generator)
     with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:
-        for done, step in enumerate(steps):
-            progress.update(done - progress.n)
-            progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
-            film = film.shoot(session.start, step.latent, step.handles, targets)
-    assert step is not None, "a drag yields at least one step"
+        try:
+            for done, step in enumerate(steps):
+                progress.update(done - progress.n)
+                progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
+                session = session.advance(step)
+        except KeyboardInterrupt:
+            session, stopped = session.stop(), True
+    if step is None:
+        raise KeyboardInterrupt
     picture = render.to_picture(step.image())
     if whole:
         assert session.photo is not None, "checked with the picture"
         before = generator.render(session.start)
         picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
     args.out.write_bytes(render.encode(picture, facts(session), lossless=True))
+    if args.save_session:
+        digest = hash_file(models.find(session.model, args.checkpoints))
+        project.save(args.save_session, project.Project(session, digest))
     if args.video:
-        frames = film.way(session.start, Frame(step.latent, step.handles, targets))
+        targets = tuple(pair.target for pair in session.pairs)
+        frames = session.film.way(session.start, Frame(step.latent, step.handles, targets))
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
         dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, frames, strict=True))
         render.write_video(args.video, dotted if args.points else shown)
-    how = "arrived" if step.arrived else "not there yet"
+    how = "stopped" if stopped else "arrived" if step.arrived else "not there yet"
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
     farthest = f"farthest handle {max(step.distances):.1f} px from its target"
-    print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}")
+    print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}", flush=True)
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def _check_places(args: argparse.Namespace, videos: tuple[str, ...]) -> None:
+    """Raises ValueError or OSError where what `drag` makes cannot be written, or would take the place of a picture
+    that it is made from."""
+    for path, endings in ((args.out, (".png",)), (args.video, videos), (args.save_session, (".draggan",))):
+        if path:
+            check_file(path, endings)
+    for option, picture in (("--paste-into", args.paste_into), ("--mask", args.mask)):
+        if picture and picture.exists() and args.out.exists() and args.out.samefile(picture):
+            raise ValueError(f"--out {args.out} is the picture of {option}: name another file, so that it is not lost")
+
+
+def _mask(path: Path, image_size: tuple[int, int]) -> "np.ndarray":
+    from draggan.render import read_mask
+
+    mask = read_mask(path, image_size)
+    if not mask.any():
+        raise ValueError(f"{path} is black everywhere, so that nothing may move: make white what may")
+    return mask
 
 
 def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
@@ -199,12 +229,11 @@ def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]"
     given = {name: getattr(args, name) for name in ("lr", "max_steps", "space", "mask_weight")}
     given = {name: value for name, value in given.items() if value is not None}
     name = args.engine or (DEFAULT if pairs else session.engine)
+    usual = {"lr": models.step_size(session.model)} if name == PAPER else {}
+    config = ENGINES[name].settings(**usual | given)  # refuses what this engine does not have
     if pairs:
         session = replace(session.clear_points(), pairs=tuple(pairs))
-        usual = {"lr": models.step_size(session.model)} if name == PAPER else {}
-        config = ENGINES[name].settings(**usual | given)
     elif session.pairs:
-        config = ENGINES[name].settings(**given)  # refuses what this engine does not have
         if name == session.engine:
             config = replace(session.config, **given)
     else:

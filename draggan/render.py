@@ -84,20 +84,24 @@ def side_by_side(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
     """A picture file as a mask: (H, W) bool, True where it is nearer to white than to black.
 
+    What is transparent is black; the only two values 0 and 1 are black and white.
     Raises as `picture.read_picture` does, and ValueError where it is of another size (height, width).
     """
     with opened(path) as picture:
         if picture.size != image_size[::-1]:
             own, wanted = (f"{width} x {height}" for width, height in (picture.size, image_size[::-1]))
             raise PictureError(f"{path.name} has {own} pixels, the picture {wanted}: save the mask in its size")
-        if picture.mode.startswith("I") or picture.mode == "F":
-            values = np.asarray(picture)
-            return values > _white(picture.mode, values.max()) / 2
-        return np.asarray(picture.convert("L")) > 127
+        if picture.has_transparency_data:
+            seen = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0)), seen)
+        if not picture.mode.startswith(("I", "F")):
+            picture = picture.convert("L")
+        values = np.asarray(picture)
+        return values > _white(picture.mode, values.max()) / 2
 
 
 def _white(mode: str, largest: float) -> float:
-    """The value of white in greys of more than 8 bits: of 16 their last, else the least usual one that holds all."""
+    """The value of white in greys: of 16 bits their last, else the least usual one that holds all."""
     usual = (65535,) if mode.startswith("I;16") else (1, 255, 65535)
     return next((white for white in usual if largest <= white), largest)
 
@@ -148,7 +152,7 @@ def write_video(path: Path, pictures: Iterable[np.ndarray], fps: int = 15) -> No
 
 def _write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int) -> None:
     first, *rest = pictures
-    with av.open(str(path), "w") as file:
+    with path.open("wb") as raw, av.open(raw, "w", format="mp4") as file:  # by its name it would be an address
         stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16", "preset": "medium"})
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -26,7 +26,7 @@ from draggan.faces import find_face
 from draggan.invert import InversionConfig
 from draggan.picture import Picture
 from draggan.render import HOLD, to_picture
-from draggan.session import new_session
+from draggan.session import Session, new_session
 from draggan.stylegan2 import checkpoint
 from draggan.tuning import TuningConfig, tune
 
@@ -125,6 +125,64 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
     Image.fromarray(before[::-1]).save(photo)
     assert main([*drag, "--paste-into", str(photo)]) == 2
     assert "is not the picture that the session was made from" in capsys.readouterr().err
+
+
+def test_a_drag_is_saved_as_a_session_and_gone_on_with(tmp_path, plush):
+    file, out = tmp_path / "edit.draggan", tmp_path / "edited.png"
+    drag = ["drag", "--seed", "4", "--engine", "draggan", "--max-steps", "2", "--device", "cpu", "--precision", "fp32"]
+    assert main([*drag, "--pair", PAIR, "--out", str(out), "--save-session", str(file)]) == 0
+    saved = project.load(file)
+    assert saved.model_sha256 == hash_file(models.find("plush-256"))
+    assert (saved.session.steps, saved.session.phase, len(saved.session.film.frames)) == (2, "limit", 3)
+    assert np.array_equal(Image.open(out), to_picture(plush.render(saved.session.latent)))
+    go_on = ["drag", "--session", str(file), "--device", "cpu", "--precision", "fp32", "--out", str(out)]
+    assert main([*go_on, "--save-session", str(file)]) == 0
+    assert project.load(file).session.steps == 4
+
+
+def test_ctrl_c_keeps_what_there_is(tmp_path, plush, monkeypatch, capsys):
+    out, file, advance = tmp_path / "edited.png", tmp_path / "edit.draggan", Session.advance
+
+    def interrupted(session, step, stuck=False):
+        if step.index == 2:
+            raise KeyboardInterrupt
+        return advance(session, step, stuck)
+
+    monkeypatch.setattr(Session, "advance", interrupted)
+    drag = ["drag", "--seed", "4", "--pair", PAIR, "--engine", "draggan", "--device", "cpu", "--out", str(out)]
+    assert main([*drag, "--save-session", str(file), "--video", str(tmp_path / "way.gif")]) == 130
+    assert "stopped after 2 steps" in capsys.readouterr().out
+    session = project.load(file).session
+    assert (session.steps, session.phase) == (1, "stopped")
+    assert Image.open(out).size == Image.open(tmp_path / "way.gif").size == (256, 256)
+
+
+def test_the_paper_s_engine_goes_on_with_the_step_size_of_the_model(tmp_path, plush, monkeypatch):
+    monkeypatch.setattr(models, "step_size", lambda name: 0.005)
+    file, saved = tmp_path / "edit.draggan", tmp_path / "after.draggan"
+    session = new_session(plush, "plush-256", seed=4, truncation_psi=0.7).add(pair_of(PAIR))
+    project.save(file, project.Project(session, ""))
+    drag = ["drag", "--session", str(file), "--engine", "draggan", "--max-steps", "1", "--device", "cpu"]
+    assert main([*drag, "--out", str(tmp_path / "o.png"), "--save-session", str(saved)]) == 0
+    assert project.load(saved).session.config.lr == 0.005
+
+
+@pytest.mark.parametrize("option", ["--mask", "--paste-into"])
+def test_a_picture_is_not_overwritten_by_what_is_made_from_it(tmp_path, capsys, option):
+    picture = tmp_path / "photo.png"
+    Image.new("RGB", (256, 256)).save(picture)
+    before = picture.read_bytes()
+    drag = ["drag", "--pair", PAIR, "--device", "cpu", option, str(picture)]
+    assert main([*drag, "--out", f"{tmp_path}/../{tmp_path.name}/photo.png"]) == 2
+    assert f"is the picture of {option}: name another file" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
+def test_a_mask_that_lets_nothing_move_is_refused(tmp_path, capsys):
+    Image.new("L", (256, 256)).save(tmp_path / "m.png")
+    drag = ["drag", "--pair", PAIR, "--device", "cpu", "--mask", str(tmp_path / "m.png")]
+    assert main([*drag, "--out", str(tmp_path / "o.png")]) == 2
+    assert "is black everywhere, so that nothing may move: make white what may" in capsys.readouterr().err
 
 
 def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):

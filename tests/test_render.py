@@ -119,3 +119,27 @@ def test_masks_of_more_than_8_bits_are_scaled(tmp_path, kind, white, part):
 def test_a_mask_of_16_bits_needs_no_white(tmp_path):
     Image.fromarray(np.full((32, 48), 20000, dtype=np.uint16)).save(tmp_path / "m.png")
     assert not read_mask(tmp_path / "m.png", (32, 48)).any()
+
+
+def test_what_is_transparent_in_a_mask_is_black(tmp_path):
+    white = np.zeros((32, 48), dtype=np.uint8)
+    white[5:20, 30:] = 255
+    pixels = np.dstack([np.full((32, 48, 3), 255, dtype=np.uint8), white])
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    assert np.array_equal(read_mask(tmp_path / "m.png", (32, 48)), white > 0)
+
+
+def test_a_mask_of_0_and_1_is_black_and_white(tmp_path):
+    values = np.zeros((32, 48), dtype=np.uint8)
+    values[:7] = 1
+    Image.fromarray(values).save(tmp_path / "m.png")
+    assert np.array_equal(read_mask(tmp_path / "m.png", (32, 48)), values > 0)
+
+
+@pytest.mark.parametrize("name", ["2026-11-26T20:03.mp4", "file:a.mp4"])
+def test_a_video_is_written_where_its_name_says(tmp_path, name):
+    (tmp_path / "a.mp4").write_text("precious")
+    write_video(tmp_path / name, [noise()] * 3)
+    with av.open((tmp_path / name).open("rb")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 3 + HOLD
+    assert (tmp_path / "a.mp4").read_text() == "precious"
