@@ -34,13 +34,13 @@ def invert(args: argparse.Namespace) -> None:
     crop = None if args.crop is None else crop_of(args.crop)
     if args.picture.is_dir():
         files = _of_folder(args.picture, args.out)
-        if not files:
-            return
     else:
         check_file(args.out, (".draggan",))
         files = {args.picture: args.out}
     generator = models.load(args.model, args.device, args.checkpoints)
     digest = hash_file(models.find(args.model, args.checkpoints))
+    if args.picture.is_dir():
+        _check_same_model(args.out, digest)
     survey = None
 
     def one(path: Path) -> None:
@@ -69,6 +69,15 @@ def _of_folder(folder: Path, out: Path) -> dict[Path, Path]:
     print(f"{folder}: pictures: {len(pictures)}, done before: {len(pictures) - len(left)}{rest}", flush=True)
     check_folder(out, [file.name for file in files.values()])
     return left
+
+
+def _check_same_model(folder: Path, digest: str) -> None:
+    """Raises ValueError where what is done in a folder was done with another model, of another SHA-256."""
+    from draggan import project
+
+    for file in sorted(folder.glob("*.draggan")):
+        if project.model_of(file) != digest:
+            raise ValueError(f"{file} was made with another model: name another folder with --out, or remove the file")
 
 
 def _inverted(

@@ -72,15 +72,27 @@ def _tensors(project: Project) -> dict[str, Tensor]:
 def load(path: Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
     with refusing(path, "a session"), safe_open(path, framework="pt") as file:
-        if DOCUMENT not in file.keys():  # noqa: SIM118 (no mapping)
-            raise ValueError("it is another kind of safetensors file")
-        if file.get_slice(DOCUMENT).get_shape()[0] > LARGEST_DOCUMENT:
-            raise ValueError("its document is too long")
-        document = json.loads(bytes(file.get_tensor(DOCUMENT).numpy()))
-        if document["version"] != VERSION:
-            raise ValueError(f"it has version {document['version']}, this draggan reads {VERSION}: update draggan")
+        document = _document(file)
         tensors = {name: file.get_tensor(name) for name in file.keys() if name != DOCUMENT}  # noqa: SIM118
         return Project(Reader(tensors).session(document), text_of(document["model_sha256"], "model_sha256"))
+
+
+def model_of(path: Path) -> str:
+    """The SHA-256 of the model that a file of `save` was made with; empty: not known. Raises as `load` does."""
+    with refusing(path, "a session"), safe_open(path, framework="pt") as file:
+        return text_of(_document(file)["model_sha256"], "model_sha256")
+
+
+def _document(file: Any) -> dict[str, Any]:
+    """What an opened file says, without its tensors."""
+    if DOCUMENT not in file.keys():  # noqa: SIM118 (no mapping)
+        raise ValueError("it is another kind of safetensors file")
+    if file.get_slice(DOCUMENT).get_shape()[0] > LARGEST_DOCUMENT:
+        raise ValueError("its document is too long")
+    document = json.loads(bytes(file.get_tensor(DOCUMENT).numpy()))
+    if document["version"] != VERSION:
+        raise ValueError(f"it has version {document['version']}, this draggan reads {VERSION}: update draggan")
+    return document
 
 
 def pack_delta(delta: Delta) -> bytes:

@@ -245,6 +245,10 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
     (folder / "a.jpg").unlink()
     assert main(command) == 0
     assert capsys.readouterr().out == f"{folder}: pictures: 1, done before: 1, other files: 1 (.txt)\n"
+    saved = project.load(out / "b.png.draggan")
+    project.save(out / "b.png.draggan", replace(saved, model_sha256="0" * 64))
+    assert main(command) == 2
+    assert "b.png.draggan was made with another model: name another folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("names", "there"), [([], "no files"), (["a.HEIC", ".b.png"], r"only .* \(\.HEIC\)")])
@@ -260,11 +264,10 @@ def test_a_folder_without_a_picture_is_an_error(tmp_path, capsys, names, there):
 
 def test_what_a_terminal_cannot_show_ends_no_command(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(io.BytesIO(), "ascii"))
-    for path in (tmp_path / "写真" / "a.png", tmp_path / "out" / "a.png.draggan"):
-        path.parent.mkdir()
-        path.touch()
-    assert main(["invert", str(tmp_path / "写真"), "--out", str(tmp_path / "out")]) == 0
-    assert rb"\u5199\u771f: pictures: 1, done before: 1" in terminal.buffer.getvalue()
+    (tmp_path / "写真").mkdir()
+    (tmp_path / "写真" / "a.png").touch()
+    assert main(["invert", str(tmp_path / "写真"), "--device", "cpu", "--out", str(tmp_path / "out")]) == 2
+    assert rb"\u5199\u771f: pictures: 1, done before: 0" in terminal.buffer.getvalue()
 
 
 def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, monkeypatch):

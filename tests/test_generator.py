@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import draggan
+from draggan.metric import metric_of
+from draggan.precision import in_precision
 from draggan.stylegan2 import ops
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator
@@ -188,3 +190,15 @@ def test_a_preview_ends_as_the_picture():
     latent = generator.latent(1)
     assert generator.preview(latent, 16).shape == (1, 3, 16, 8)
     assert torch.equal(generator.preview(latent, 32), generator.render(latent))
+
+
+def test_other_tensors_make_another_network():
+    generator, other = in_precision(tiny_generator(), "bf16"), tiny_generator(seed=5)
+    latent = generator.latent(1)
+    before = metric_of(generator, 4).seen
+    generator.load_state_dict(other.state_dict())
+    torch.testing.assert_close(generator.render(latent), other.render(latent))
+    expected = in_precision(other, "bf16").quick.trunk(latent, 32).features
+    torch.testing.assert_close(generator.quick.trunk(latent, 32).features, expected)
+    torch.testing.assert_close(metric_of(generator, 4).seen, metric_of(other, 4).seen)
+    assert not torch.allclose(metric_of(generator, 4).seen, before)

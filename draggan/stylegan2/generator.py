@@ -96,7 +96,7 @@ class Generator(nn.Module):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
         own = {n: t.detach().to(torch.float32, copy=True) for n, t in tensors.items()}  # and no mapped file is held
-        self.load_state_dict(own, strict=True, assign=True)
+        super().load_state_dict(own, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
                 layer.arrange()
@@ -134,11 +134,27 @@ class Generator(nn.Module):
         """Of `to`, `double` and the like: the tensors move, and what was made of them is made anew."""
         multiplies_in = self.multiplies_in
         super()._apply(*args, **kwargs)
+        self._renew(multiplies_in)
+        return self
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any module, for tensors of the same shapes; what was worked out from the old ones is forgotten."""
+        multiplies_in = self.multiplies_in
+        loaded = super().load_state_dict(*args, **kwargs)
+        for layer in self.modules():
+            if isinstance(layer, SynthesisLayer):
+                layer.prepare()
+        self._known.clear()
+        self._origin = ()
+        self._renew(multiplies_in)
+        return loaded
+
+    def _renew(self, multiplies_in: torch.dtype) -> None:
+        """What was made of the tensors, after they have changed or moved."""
         self.recordings.clear()
         self.recent.clear()
         self._forms.clear()
         self._quick = (self._multiplying(multiplies_in),) if self._quick and multiplies_in != self.dtype else ()
-        return self
 
     @property
     def model(self) -> "Generator":
