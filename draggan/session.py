@@ -20,6 +20,7 @@ from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
+APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
 HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
 SHOTS = 16  # pictures that one can go back to
@@ -260,8 +261,9 @@ class Session:
         return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
 
     def _rebased(self) -> tuple[DragPair, ...]:
-        """The pairs with their handles where they lie now."""
-        return tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
+        """The pairs with their handles where they lie now, each at a place of its own."""
+        pairs = map(DragPair, self.handles, (pair.target for pair in self.pairs))
+        return apart(tuple(pairs), self.image_size)
 
     def _looks(self) -> tuple:
         """What tells a picture and what lies on it from others, tensors and states by their identity."""
@@ -296,6 +298,21 @@ class Session:
         tensors += [frame.moved for frame in self.film.frames]
         sizes = {id(tensor): tensor.nbytes for tensor in tensors}
         return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
+
+
+def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[DragPair, ...]:
+    """The pairs of a picture of (height, width) pixels, each handle at a place of its own: no drag takes two at one.
+
+    One that lies where another does is moved by as little as tells them apart, towards the middle.
+    """
+    taken: dict[Point, DragPair] = {}
+    for pair in pairs:
+        place = pair.handle
+        step = APART if place.x < image_size[1] / 2 else -APART
+        while place in taken:
+            place = replace(place, x=place.x + step)
+        taken[place] = replace(pair, handle=place)
+    return tuple(taken.values())
 
 
 def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:

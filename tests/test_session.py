@@ -186,6 +186,22 @@ def test_a_drag_moves_latent_and_handles_and_can_go_on(generator, session):
     assert torch.equal(again.latent, session.latent)
 
 
+def test_handles_that_were_followed_to_one_place_can_still_be_dragged_from_there(generator, session):
+    for handle in (Point(1, 2), Point(3, 2), Point(5, 2)):
+        session = session.add(DragPair(handle, Point(9, 8)))
+    step = next(session.run(generator))
+    met = session.advance(replace(step, state=replace(step.state, handles=(Point(4, 5),) * 3))).stop()
+    assert met.handles == (Point(4, 5),) * 3
+    after = (
+        met.dragged_by("kinematics", KinematicConfig()),
+        met.restyled(generator.latent(8), 2),
+        met.keep(b"a small picture").clear_points().go_back(0),
+    )
+    for now in after:
+        assert [pair.handle for pair in now.pairs] == [Point(4, 5), Point(4.01, 5), Point(4.02, 5)]
+        assert next(now.run(generator)).index == 0
+
+
 def test_stop_keeps_the_last_step(generator, session):
     session = session.click(Point(1, 2)).click(Point(9, 8))
     moved = session.advance(next(session.run(generator)))
