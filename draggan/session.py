@@ -235,9 +235,14 @@ class Session:
         return replace(self, model=model, past=past, future=future, shots=shots)
 
     def dragged_by(self, engine: str, config: Any, precision: DragPrecision = "auto") -> "Session":
-        """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
+        """With an engine and its settings.
+
+        A drag that another engine began, or that knows its handles by the features of another block, goes on from where
+        they lie now.
+        """
         told = replace(self, engine=engine, config=config, precision=precision)
-        if engine == self.engine or self.drag is None:
+        known = (engine, config.feature_resolution) == (self.engine, self.config.feature_resolution)
+        if known or self.drag is None:
             return told
         return replace(told, pairs=self._rebased(), drag=None)
 

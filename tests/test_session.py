@@ -202,6 +202,19 @@ def test_handles_that_were_followed_to_one_place_can_still_be_dragged_from_there
         assert next(now.run(generator)).index == 0
 
 
+@pytest.mark.parametrize(("engine", "settings"), [("draggan", DragConfig), ("kinematics", KinematicConfig)])
+def test_a_drag_goes_on_from_its_handles_with_the_features_of_another_block(generator, session, engine, settings):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    session = session.dragged_by(engine, settings(feature_resolution=32))
+    step = next(session.run(generator))
+    session = session.advance(replace(step, state=replace(step.state, handles=(Point(4, 5),)))).stop()
+    same = session.dragged_by(engine, settings(max_steps=5, feature_resolution=32))
+    assert (same.drag, same.pairs) == (session.drag, session.pairs)
+    other = session.dragged_by(engine, settings(feature_resolution=16))
+    assert other.pairs == (DragPair(Point(4, 5), Point(9, 8)),)
+    assert next(other.run(generator)).handles[0].distance(Point(4, 5)) < 0.1
+
+
 def test_stop_keeps_the_last_step(generator, session):
     session = session.click(Point(1, 2)).click(Point(9, 8))
     moved = session.advance(next(session.run(generator)))
