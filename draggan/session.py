@@ -22,7 +22,7 @@ Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "st
 End = Literal["handle", "target"]
 APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
-HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
+HISTORY_BYTES = 1 << 22  # of latents, templates and masks that may be kept for that; a drag of 68 points takes 2 MB
 SHOTS = 16  # pictures that one can go back to
 
 
@@ -321,12 +321,12 @@ def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[Dra
 
 
 def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
-    """The latest of `past`, as many as a history may have; what two of them share counts once."""
+    """The latest of `past`, as many as a history may have, but one always; what two of them share counts once."""
     sizes: dict[int, int] = {}
     for count, session in enumerate(reversed(past[-HISTORY:])):
         sizes |= session._sizes()
         if sum(sizes.values()) > HISTORY_BYTES:
-            return past[len(past) - count :]
+            return past[len(past) - max(count, 1) :]
     return past[-HISTORY:]
 
 
