@@ -220,10 +220,10 @@ def test_a_file_from_before_a_session_had_its_settings_is_read(edited, doctored)
 
 def test_of_a_file_from_before_two_handles_could_not_lie_at_one_place_both_can_be_dragged(generator, doctored):
     def change(document, _):
-        document[S] |= {"drag": None, "pairs": [[1, 1, 2, 2], [1, 1, 3, 3], [15.5, 31.5, 2, 2], [15.5, 31.5, 3, 3]]}
+        document[S] |= {"drag": None, "pairs": [[x, 1, y, y] for x in (1, 15.5) for y in (2, 3)]}
 
     loaded = project.load(doctored(change)).session
-    assert [pair.handle for pair in loaded.pairs] == [Point(1, 1), Point(1.01, 1), Point(15.5, 31.5), Point(15.49, 31.5)]
+    assert [pair.handle for pair in loaded.pairs] == [Point(x, 1) for x in (1, 1.01, 15.5, 15.49)]
     assert [pair.target for pair in loaded.pairs] == [Point(2, 2), Point(3, 3)] * 2
     assert next(loaded.run(generator)).index == 0
 
