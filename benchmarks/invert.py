@@ -24,7 +24,7 @@ from benchmarks.cases import Case, read_cases
 from benchmarks.detector import Detector, missed
 from benchmarks.engines import ENGINES
 from benchmarks.make_renders import code, render
-from benchmarks.networks import config_f, random_generator
+from benchmarks.networks import random_generator
 from draggan.delta import changed
 from draggan.geometry import DragPair
 from draggan.invert import InversionConfig, invert, psnr
@@ -119,7 +119,7 @@ def dragged(bench: Bench, case: Case) -> Row:
 
 def stepped(resolution: int) -> Row:
     """What each kind of step costs on a config-f network with random weights."""
-    generator = random_generator(config_f(resolution))
+    generator = random_generator(resolution)
     picture = generator.render(generator.latent(1)).clamp(-1, 1)
     config = InversionConfig(samples=2 * BATCH, candidates=6, refinements=3, steps=4)
     begun, row, last = time.perf_counter(), {}, None

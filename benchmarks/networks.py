@@ -1,9 +1,8 @@
 """Generators of the published shapes with random weights: as slow as the trained ones."""
 
-import torch
-
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator
+from tests.networks import random_tensors
 
 
 def config_f(resolution: int) -> GeneratorConfig:
@@ -13,15 +12,7 @@ def config_f(resolution: int) -> GeneratorConfig:
     return GeneratorConfig(512, 512, 0, 8, resolutions, channels)
 
 
-def random_generator(config: GeneratorConfig, seed: int = 0) -> Generator:
-    """Weights as at the start of training, with a little noise."""
-    rng = torch.Generator().manual_seed(seed)
-    tensors = {}
-    for name, shape in config.tensor_shapes().items():
-        scale = 0.1 if name.endswith((".bias", "noise_strength")) else 1.0
-        if name.startswith("mapping.fc") and name.endswith("weight"):
-            scale = 1 / config.mapping_lr_multiplier
-        tensors[name] = torch.randn(shape, generator=rng) * scale
-        if name.endswith("affine.bias"):
-            tensors[name] += 1
-    return Generator(config, tensors)
+def random_generator(resolution: int) -> Generator:
+    """A network of that shape."""
+    config = config_f(resolution)
+    return Generator(config, random_tensors(config))

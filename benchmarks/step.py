@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import draggan
-from benchmarks.networks import config_f, random_generator
+from benchmarks.networks import random_generator
 from benchmarks.whole_network import WholeNetworkDrag
 from draggan import course, engine, kinematics
 from draggan.course import Course, together
@@ -234,7 +234,7 @@ def _convolved(layer: SynthesisLayer, x: Tensor) -> Tensor:
 
 
 def network(name: str) -> Generator:
-    return random_generator(config_f(int(name))) if name.isdigit() else draggan.load(name, "cpu")
+    return random_generator(int(name)) if name.isdigit() else draggan.load(name, "cpu")
 
 
 def spread_pairs(generator: Generator, count: int) -> list[draggan.DragPair]:

@@ -49,7 +49,7 @@ def invert(args: argparse.Namespace) -> None:
         project.save(files[path], project.Project(session, digest))
         print(said)
 
-    _each([*files], one, (ValueError,))
+    _each([*files], one, (ValueError, ArithmeticError))
 
 
 def _of_folder(folder: Path, out: Path) -> dict[Path, Path]:

@@ -1,6 +1,7 @@
 """An edited crop put back into the whole picture: only what the edit changed; every other pixel stays as it is."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from draggan.picture import Crop, Picture, sample, to_tensor
 LEAST = 4 / 127.5  # change of a pixel, of 2, that counts at all: as much as JPEG adds
 BLUR = 4 / 256  # of the crop's longer side: over so much, changes and errors are averaged
 SEAM = 8 / 256  # likewise: width of the seam
+PIECE = 1 << 19  # samples that are mixed at a time: all of a large photo would take 60 times its pixels in bytes
 
 
 def paste(picture: Picture, crop: Crop, shown: np.ndarray, before: Tensor, after: Tensor) -> np.ndarray:
@@ -22,21 +24,30 @@ def paste(picture: Picture, crop: Crop, shown: np.ndarray, before: Tensor, after
     """
     size = (before.shape[2], before.shape[3])
     seam = changed(shown, before, after) * _border(picture, crop, size)  # (1, 1, h, w)
-    top, left, bottom, right = crop.bounds(size, picture.size, margin=1)
+    pixels, after = picture.pixels.copy(), after.cpu().float().clamp(-1, 1)
     fine = max(1, math.ceil(max(size) / crop.side))  # samples a pixel, along each side
-    across, down = (
-        (np.arange((end - start) * fine) + 0.5) / fine - 0.5 + start for start, end in ((left, right), (top, bottom))
-    )
-    x, y = np.meshgrid(across, down)
-    places = np.stack([x, y, np.ones_like(x)], axis=2) @ _inverse(crop.matrix(size)).T  # (H, W, 2), on the crop
-    colours = F.avg_pool2d(sample(after.cpu().float().clamp(-1, 1), places), fine).clamp(-1, 1)
-    weight = F.avg_pool2d(_within(seam, places), fine)
-    own = to_tensor(picture.pixels[top:bottom, left:right])
-    mixed = ((own.lerp(colours, weight) + 1) * 127.5).round().to(torch.uint8)[0].permute(1, 2, 0)  # (H, W, 3)
-    touched = (weight[0, 0] > 0)[..., None]
-    pixels = picture.pixels.copy()
-    pixels[top:bottom, left:right] = np.where(touched, mixed, pixels[top:bottom, left:right])
+    for top, left, bottom, right in _parts(picture, crop, seam, fine):
+        across, down = ((np.arange(a * fine, b * fine) + 0.5) / fine - 0.5 for a, b in ((left, right), (top, bottom)))
+        x, y = np.meshgrid(across, down)
+        places = np.stack([x, y, np.ones_like(x)], axis=2) @ _inverse(crop.matrix(size)).T  # (H, W, 2), on the crop
+        colours = F.avg_pool2d(sample(after, places), fine).clamp(-1, 1)
+        weight = F.avg_pool2d(_within(seam, places), fine)
+        own = pixels[top:bottom, left:right]
+        mixed = ((to_tensor(own).lerp(colours, weight) + 1) * 127.5).round().to(torch.uint8)[0].permute(1, 2, 0)
+        pixels[top:bottom, left:right] = np.where((weight[0, 0] > 0)[..., None], mixed, own)  # (H, W, 3)
     return pixels
+
+
+def _parts(picture: Picture, crop: Crop, seam: Tensor, fine: int) -> Iterator[tuple[int, int, int, int]]:
+    """Top, left, bottom, right of what an edit reaches of the picture, a few rows at a time, the last two excluded."""
+    rows, columns = (seam[0, 0].amax(dim=dim).nonzero()[:, 0].tolist() for dim in (1, 0))
+    if not rows:
+        return
+    touched = rows[0] - 1, columns[0] - 1, rows[-1] + 2, columns[-1] + 2  # with what is interpolated beside it
+    top, left, bottom, right = crop.bounds((seam.shape[2], seam.shape[3]), picture.size, margin=1, part=touched)
+    if left < right:
+        high = max(1, PIECE // ((right - left) * fine**2))
+        yield from ((start, left, min(start + high, bottom), right) for start in range(top, bottom, high))
 
 
 def changed(shown: np.ndarray, before: Tensor, after: Tensor) -> Tensor:

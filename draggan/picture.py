@@ -74,10 +74,18 @@ class Crop:
         return np.stack([x, y, np.ones_like(x)], axis=2) @ self.matrix(image_size).T
 
     def bounds(
-        self, image_size: tuple[int, int], picture_size: tuple[int, int], margin: int
+        self,
+        image_size: tuple[int, int],
+        picture_size: tuple[int, int],
+        margin: int,
+        part: tuple[int, int, int, int] | None = None,
     ) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right of the part of the picture that the crop reads, the last two excluded."""
-        corners = np.array([[x, y, 1] for x in (-0.5, image_size[1] - 0.5) for y in (-0.5, image_size[0] - 0.5)])
+        """Top, left, bottom, right of the part of the picture that the crop reads, the last two excluded.
+
+        part: the same of the model's picture, where only that is asked for. Empty where it lies beyond the picture.
+        """
+        first_y, first_x, end_y, end_x = part or (0, 0, *image_size)
+        corners = np.array([[x, y, 1] for x in (first_x - 0.5, end_x - 0.5) for y in (first_y - 0.5, end_y - 0.5)])
         around = corners @ self.matrix(image_size).T  # (4, 2)
         left, top = np.floor(around.min(axis=0)).astype(int) - margin
         right, bottom = np.ceil(around.max(axis=0)).astype(int) + margin + 1

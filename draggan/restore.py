@@ -20,7 +20,7 @@ from draggan.imagefile import LARGEST
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.precision import check_drag_precision
-from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
+from draggan.session import HISTORY, SHOTS, Phase, Session, Shot, apart
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 LATER = {"visible"}  # settings that files of before do not have
@@ -54,8 +54,8 @@ class Reader:
         if start.shape != latent.shape:
             raise ValueError("its latents have different shapes")
         pairs = tuple(DragPair(_place(v[:2], image_size), _place(v[2:], image_size)) for v in d["pairs"])
-        if len(pairs) > MAX_PAIRS or len({pair.handle for pair in pairs}) < len(pairs):
-            raise ValueError(f"it has more than {MAX_PAIRS} pairs, or two at one place")
+        if len(pairs) > MAX_PAIRS:
+            raise ValueError(f"it has more than {MAX_PAIRS} pairs")
         phase = d["phase"]
         if phase not in get_args(Phase):
             raise ValueError(f"phase {phase!r} is not one of {', '.join(get_args(Phase))}")
@@ -71,7 +71,7 @@ class Reader:
             image_size=(height, width),
             start=start,
             latent=latent,
-            pairs=pairs,
+            pairs=apart(pairs, (height, width)),  # a file of before may have two handles at one place
             pending=None if d["pending"] is None else _place(d["pending"], image_size),
             packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
             drag=None if d["drag"] is None else self._drag(d["drag"], d["engine"], latent, image_size),

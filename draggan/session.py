@@ -20,8 +20,9 @@ from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
+APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
-HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
+HISTORY_BYTES = 1 << 22  # of latents, templates and masks that may be kept for that; a drag of 68 points takes 2 MB
 SHOTS = 16  # pictures that one can go back to
 
 
@@ -234,9 +235,14 @@ class Session:
         return replace(self, model=model, past=past, future=future, shots=shots)
 
     def dragged_by(self, engine: str, config: Any, precision: DragPrecision = "auto") -> "Session":
-        """With an engine and its settings. A drag that another engine began goes on from where its handles lie now."""
+        """With an engine and its settings.
+
+        A drag that another engine began, or that knows its handles by the features of another block, goes on from where
+        they lie now.
+        """
         told = replace(self, engine=engine, config=config, precision=precision)
-        if engine == self.engine or self.drag is None:
+        known = (engine, config.feature_resolution) == (self.engine, self.config.feature_resolution)
+        if known or self.drag is None:
             return told
         return replace(told, pairs=self._rebased(), drag=None)
 
@@ -260,8 +266,9 @@ class Session:
         return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
 
     def _rebased(self) -> tuple[DragPair, ...]:
-        """The pairs with their handles where they lie now."""
-        return tuple(map(DragPair, self.handles, (pair.target for pair in self.pairs)))
+        """The pairs with their handles where they lie now, each at a place of its own."""
+        pairs = map(DragPair, self.handles, (pair.target for pair in self.pairs))
+        return apart(tuple(pairs), self.image_size)
 
     def _looks(self) -> tuple:
         """What tells a picture and what lies on it from others, tensors and states by their identity."""
@@ -298,13 +305,28 @@ class Session:
         return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
 
 
+def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[DragPair, ...]:
+    """The pairs of a picture of (height, width) pixels, each handle at a place of its own: no drag takes two at one.
+
+    One that lies where another does is moved by as little as tells them apart, towards the middle.
+    """
+    taken: dict[Point, DragPair] = {}
+    for pair in pairs:
+        place = pair.handle
+        step = APART if place.x < image_size[1] / 2 else -APART
+        while place in taken:
+            place = replace(place, x=place.x + step)
+        taken[place] = replace(pair, handle=place)
+    return tuple(taken.values())
+
+
 def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
-    """The latest of `past`, as many as a history may have; what two of them share counts once."""
+    """The latest of `past`, as many as a history may have, but one always; what two of them share counts once."""
     sizes: dict[int, int] = {}
     for count, session in enumerate(reversed(past[-HISTORY:])):
         sizes |= session._sizes()
         if sum(sizes.values()) > HISTORY_BYTES:
-            return past[len(past) - count :]
+            return past[len(past) - max(count, 1) :]
     return past[-HISTORY:]
 
 

@@ -1,5 +1,6 @@
 """Whether results can be written, asked before the work that they are of. Leaves nothing behind."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ def check_folder(path: Path, names: Sequence[str]) -> None:
     _check_parent(path)
     with _writing(path):
         path.mkdir(exist_ok=True)
-        _try_out(path / max(names, key=len))
+        _try_out(path / max(names, key=lambda name: len(os.fsencode(name))))
 
 
 def _check_parent(path: Path) -> None:

@@ -1,5 +1,7 @@
 """A page in this process, whose models are generators that are there already."""
 
+from collections.abc import Mapping
+
 from draggan.cache import ModelCache
 from draggan.stylegan2.generator import Generator
 from draggan.web import app
@@ -7,17 +9,18 @@ from draggan.web.app import Page, ServerConfig
 
 
 class Shelf(ModelCache):
-    """One generator under every name."""
+    """One generator under every name, but for others under names of their own."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, others: Mapping[str, Generator] = {}) -> None:
         super().__init__()
         self.generator = generator
+        self.others = others
 
     def sha256(self, name_or_path):
         return ""
 
     def load(self, name_or_path, device="auto"):
-        return self.generator
+        return self.others.get(name_or_path, self.generator)
 
 
 def serve(generator: Generator, port: int, max_users: int) -> tuple[Page, str]:

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from draggan import project
-from draggan.cache import ModelCache
 from draggan.cli import main
 from draggan.render import to_picture
 from draggan.session import new_session
@@ -22,6 +21,7 @@ from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.starts import Starts
 from tests.networks import random_tensors, tiny_generator
+from tests.shelf import Shelf
 
 CLASSES, PLAIN = "classes.pkl", "plain"
 PAIR = "10,10:12,12"
@@ -39,26 +39,9 @@ def file(conditional, tmp_path_factory):
     return path
 
 
-class Shelf(ModelCache):
-    """A model with classes, and one without."""
-
-    def __init__(self, conditional):
-        super().__init__()
-        self._known = {CLASSES: conditional, PLAIN: tiny_generator(32)}
-
-    def download(self, name):
-        return iter(())
-
-    def sha256(self, name):
-        return ""
-
-    def load(self, name, device):
-        return self._known[name]
-
-
 @pytest.fixture
 def network(conditional):
-    return Network(Shelf(conditional), "cpu")
+    return Network(Shelf(tiny_generator(32), {CLASSES: conditional}), "cpu")
 
 
 def latent(generator, seed, class_index, psi=0.7):

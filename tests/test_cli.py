@@ -25,6 +25,7 @@ from draggan.engine import DragConfig
 from draggan.faces import find_face
 from draggan.invert import InversionConfig
 from draggan.picture import Picture
+from draggan.reconstruct import reconstruct
 from draggan.render import HOLD, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2 import checkpoint
@@ -249,6 +250,27 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
     project.save(out / "b.png.draggan", replace(saved, model_sha256="0" * 64))
     assert main(command) == 2
     assert "b.png.draggan was made with another model: name another folder" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_reconstructed_does_not_end_the_work(tmp_path, photo, short, capsys, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    pictures = []
+
+    def first_diverges(generator, picture, *rest):
+        pictures.append(picture)
+        if len(pictures) == 1:
+            raise FloatingPointError("the reconstruction diverged at step 3")
+        return reconstruct(generator, picture, *rest)
+
+    monkeypatch.setattr("draggan.reconstruct.reconstruct", first_diverges)
+    assert main(["invert", str(folder), "--no-tuning", "--steps", "2", "--device", "cpu", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "the reconstruction diverged at step 3" in said
+    assert f"1 of 2 could not be done: {folder / 'a.png'}" in said
+    assert [file.name for file in out.iterdir()] == ["b.png.draggan"]
 
 
 @pytest.mark.parametrize(("names", "there"), [([], "no files"), (["a.HEIC", ".b.png"], r"only .* \(\.HEIC\)")])

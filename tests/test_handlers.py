@@ -32,6 +32,7 @@ from draggan.web.starts import Start, Starts
 from draggan.web.telling import explained, tell
 from draggan.web.words import Said, explain, label, status
 from tests.networks import tiny_generator
+from tests.shelf import Shelf
 
 SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
 SESSION = 4  # which of what `start` gives
@@ -44,7 +45,7 @@ def generator():
 
 @pytest.fixture
 def network(generator):
-    rehearsed = Network(Shelf(generator), "cpu")
+    rehearsed = Network(Shop(generator), "cpu")
     rehearsed.rehearse("tiny").result()
     return rehearsed
 
@@ -54,12 +55,8 @@ def do(network):
     return Handlers(network)
 
 
-class Shelf:
-    """Two models in memory, one of them as if it had to be downloaded."""
-
-    def __init__(self, generator):
-        self.generator = generator
-        self.metrics = models.metrics_folder()
+class Shop(Shelf):
+    """Two models in memory, one of them as if it had to be downloaded; others are not there."""
 
     def download(self, name):
         if name == "far":
@@ -76,7 +73,7 @@ class Shelf:
         assert device == "cpu"
         if name not in ("tiny", "far") and not name.endswith(".pkl"):
             raise ValueError(f"no model {name!r}")
-        return self.generator
+        return super().load(name)
 
 
 def drawn(do):

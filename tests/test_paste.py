@@ -1,9 +1,12 @@
 """An edit goes back into the whole picture, and nothing else changes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
+from draggan import paste as module
 from draggan.paste import changed, paste
 from draggan.picture import Crop, Picture, cut, to_tensor, whole_crop
 from draggan.render import to_picture
@@ -60,6 +63,30 @@ def test_an_edit_arrives_at_its_place_and_all_else_stays(picture, crop):
     assert len(ys) > 0
     middle, reach = places.reshape(-1, 2).mean(axis=0), 16 * crop.side / 64  # half its diagonal and the seam
     assert np.hypot(xs - middle[0], ys - middle[1]).max() <= reach + 2
+
+
+@pytest.mark.parametrize("crop", [*CROPS, Crop(10, 280, 300, -130)], ids=str)
+@pytest.mark.parametrize("where", [(slice(20, 30), slice(15, 25)), (slice(0, 4), slice(40, 48)), (slice(64),) * 2])
+def test_only_what_an_edit_reaches_is_mixed_and_piece_by_piece(picture, crop, where, monkeypatch):
+    shown = to_picture(cut(picture, crop, SIZE))
+    edit = picture, crop, shown, to_tensor(shown), edited(to_tensor(shown), where)
+    monkeypatch.setattr(module, "PIECE", 1)
+    pixels = paste(*edit)
+    monkeypatch.setattr(module, "_parts", lambda picture, *_: [(0, 0, *picture.size)])
+    assert np.array_equal(pixels, paste(*edit))
+
+
+@pytest.mark.parametrize("side", [10, 64])
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(side):
+    large = Picture(np.zeros((2000, 1500, 3), dtype=np.uint8))
+    shown = np.zeros((*SIZE, 3), dtype=np.uint8)
+    edit = to_tensor(shown), edited(to_tensor(shown), (slice(side),) * 2)
+    tracemalloc.start()
+    pixels = paste(large, whole_crop(large.size, SIZE), shown, *edit)
+    peak = tracemalloc.get_traced_memory()[1]  # of it torch tells nothing
+    tracemalloc.stop()
+    assert pixels.any()
+    assert peak < large.pixels.nbytes + 50_000_000
 
 
 def test_the_seam_is_smooth(picture):

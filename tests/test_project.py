@@ -179,7 +179,6 @@ BAD = {
     "a tensor that is missing": set_in(S, "latent", value="t99"),
     "a pair outside": set_in(S, "pairs", value=[[1, 1, 400, 1]]),
     "a pair that is infinite": set_in(S, "pairs", value=[[1, 1, float("inf"), 1]]),
-    "two pairs at one place": set_in(S, "pairs", value=[[1, 1, 2, 2], [1, 1, 3, 3]]),
     "too many pairs": set_in(S, "pairs", value=[[1, i / 9, 2, 2] for i in range(69)]),
     "a phase that runs": set_in(S, "phase", value="dragging"),
     "a phase that there is not": set_in(S, "phase", value="asleep"),
@@ -217,6 +216,16 @@ def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
 def test_a_file_from_before_a_session_had_its_settings_is_read(edited, doctored):
     path = doctored(set_in("settings", value={"lr": 0.3}))
     assert differences(edited, project.load(path).session) == []
+
+
+def test_of_a_file_from_before_two_handles_could_not_lie_at_one_place_both_can_be_dragged(generator, doctored):
+    def change(document, _):
+        document[S] |= {"drag": None, "pairs": [[x, 1, y, y] for x in (1, 15.5) for y in (2, 3)]}
+
+    loaded = project.load(doctored(change)).session
+    assert [pair.handle for pair in loaded.pairs] == [Point(x, 1) for x in (1, 1.01, 15.5, 15.49)]
+    assert [pair.target for pair in loaded.pairs] == [Point(2, 2), Point(3, 3)] * 2
+    assert next(loaded.run(generator)).index == 0
 
 
 def test_a_file_from_before_there_was_a_choice_of_precision_is_read(doctored):

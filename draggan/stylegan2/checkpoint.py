@@ -80,7 +80,7 @@ def write(
 
 def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
     """Writes contiguous tensors as safetensors, all of it or nothing. Raises OSError where that cannot be done."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    part = path.with_name(f"{uuid.uuid4().hex}.part")  # the name may be as long as one can be
     try:
         part.touch()
         mode = part.stat().st_mode  # of a new file here; save_file makes one that only its owner may read

@@ -1,0 +1,31 @@
+"""What is said to be writable can be written."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+
+from draggan.stylegan2.checkpoint import write_whole
+from draggan.writable import check_file, check_folder
+
+
+def may_be_written(path):
+    with suppress(OSError):
+        check_file(path, (".draggan",))
+        return True
+    return False
+
+
+def test_the_longest_name_that_is_accepted_can_be_written(tmp_path):
+    paths = (tmp_path / f"{'n' * length}.draggan" for length in range(247, 0, -1))
+    longest = next(path for path in paths if may_be_written(path))
+    assert len(longest.name) > 200
+    write_whole(longest, {"a": torch.zeros(1)})
+    assert [path.name for path in tmp_path.iterdir()] == [longest.name]
+
+
+def test_names_of_a_folder_are_as_long_as_their_bytes(tmp_path):
+    names = ["n" * 150, "\N{CYRILLIC SMALL LETTER ZHE}" * 130]
+    with pytest.raises(OSError, match="name too long"):
+        check_folder(tmp_path / "out", names)
+    check_folder(tmp_path / "out", names[:1])
