@@ -22,7 +22,7 @@ Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "st
 End = Literal["handle", "target"]
 APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
-HISTORY_BYTES = 1 << 22  # of latents, templates and masks that may be kept for that; a drag of 68 points takes 2 MB
+HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that; one edit is kept whatever it takes
 SHOTS = 16  # pictures that one can go back to
 
 

@@ -261,7 +261,7 @@ def test_a_tab_costs_less_than_two_megabytes(plush):
     assert len(pickle.dumps(session)) < 2_000_000
 
 
-def test_a_long_history_costs_less_than_five_megabytes_and_forgets_the_oldest(plush):
+def test_a_long_history_costs_less_than_two_megabytes_and_forgets_the_oldest(plush):
     rng = np.random.default_rng(0)
     session = new_session(plush, "plush-256", 1, 0.7)
     for i in range(5):
@@ -272,16 +272,16 @@ def test_a_long_history_costs_less_than_five_megabytes_and_forgets_the_oldest(pl
         copied = replace(state.state, **{name: getattr(state.state, name).clone() for name in ("latent", "origin")})
         session = session.with_mask(mask)
         session = session.advance(replace(state, latent=copied.latent, state=copied))
-    assert len(pickle.dumps(session)) < 5_000_000
+    assert len(pickle.dumps(session)) < 2_000_000
     assert len(session.past) <= HISTORY
     undone = session
     while undone.past:
         undone = undone.undo()
-    assert len(undone.future) >= 80
+    assert len(undone.future) >= 20
     assert undone.drag is not None
 
 
-@pytest.mark.parametrize(("numbers", "undone"), [(9 * 512, 8), (40_000, 1)])
+@pytest.mark.parametrize(("numbers", "undone"), [(9 * 256, 2), (40_000, 1)])
 def test_drags_of_many_points_can_be_undone_whatever_one_takes(generator, session, numbers, undone):
     for i in range(MAX_PAIRS):
         session = session.add(DragPair(Point(i % 16, i // 16), Point(0, 0)))
