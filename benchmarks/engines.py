@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from draggan import engines
-from draggan.engine import DragState, DragStep
 from draggan.geometry import DragPair
+from draggan.steps import DragState, DragStep
 from draggan.stylegan2.generator import Generator
 
 
@@ -21,7 +21,7 @@ class Engine(Protocol):
         max_steps: int,
         resume: DragState | None = None,
     ) -> Iterator[DragStep]:
-        """A drag as `draggan.engine.drag`, with the settings that are measured."""
+        """A drag as `draggan.paper.drag`, with the settings that are measured."""
         ...
 
 

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from draggan.course import Course
-    from draggan.engine import DragConfig, DragState, DragStep
     from draggan.geometry import DragPair
     from draggan.kinematics import KinematicConfig
+    from draggan.paper import DragConfig
+    from draggan.steps import DragState, DragStep
     from draggan.stylegan2.generator import Generator
 
 PAPER, DEFAULT = "draggan", "kinematics"
@@ -19,7 +20,7 @@ PAPER, DEFAULT = "draggan", "kinematics"
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to drag: a function like `draggan.engine.drag`, with settings and a state of its own."""
+    """A way to drag: a function like `draggan.paper.drag`, with settings and a state of its own."""
 
     help: str  # one line
     module: str  # where its `drag` is, its `course` and its `prepare`
@@ -29,7 +30,7 @@ class Engine:
 
     @property
     def drag(self) -> "Callable[..., Iterator[DragStep]]":
-        """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
+        """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.paper.drag`."""
         return importlib.import_module(self.module).drag
 
     @property
@@ -78,7 +79,7 @@ _KINEMATIC = Engine(
     "KinematicState",
     waits=True,
 )
-_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState", waits=False)
+_PAPER = Engine("the paper's: many small steps by Adam", "draggan.paper", "DragConfig", "DragState", waits=False)
 ENGINES = {DEFAULT: _KINEMATIC, PAPER: _PAPER}
 
 
@@ -100,7 +101,7 @@ def drag(
     """Moves each handle to its target, yielding after each step, with the engine whose settings `config` are.
 
     None: with the default engine, or with the one that `resume` belongs to. Arguments, order of steps and errors are
-    those of `draggan.engine.drag`, the engine of the paper.
+    those of `draggan.paper.drag`, the engine of the paper.
     """
     for engine in ENGINES.values():
         if type(config) is engine.settings_type or (config is None and type(resume) is engine.state):

@@ -4,7 +4,7 @@ A handle's place is known with its derivative (`matching.py`), so one damped lea
 moves all handles at once, like the joints of an arm, and of all ways to do so takes the one that changes least. A mask
 joins as rows that want no change (`fixed.py`).
 
-Takes the place of `draggan.engine.drag`: the same arguments, the same steps.
+Takes the place of `draggan.paper.drag`: the same arguments, the same steps.
 """
 
 import math
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from draggan.course import Course, Derivatives, Part, drag_of
-from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
 from draggan.features import Features, recorded
 from draggan.fixed import Change, FixedRows, fixed_rows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
@@ -25,6 +24,19 @@ from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
+from draggan.steps import (
+    FEW,
+    DragState,
+    DragStep,
+    ForwardPass,
+    Space,
+    Stuck,
+    check,
+    check_space,
+    feature_block,
+    references,
+    tolerance_of,
+)
 from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
 from draggan.views import View
@@ -111,7 +123,7 @@ def course(
 ) -> Course[KinematicStep]:
     """Moves each handle to its target, all at once, yielding after each step.
 
-    Arguments, order of steps and errors are those of `draggan.engine.drag`. A drag that no longer comes nearer ends,
+    Arguments, order of steps and errors are those of `draggan.paper.drag`. A drag that no longer comes nearer ends,
     and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
     mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
     ("limit").
@@ -219,7 +231,7 @@ def _task(
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
     grain, spacing = max(1.0, longer / FINEST), config.spacing * longer
     patch, search = square(PATCH // 2, origin) * spacing, max(grain, config.search * longer)
-    few, held = len(pairs) <= 5, None
+    few, held = len(pairs) <= FEW, None
     if mask is not None:
         with gradients():
             held = fixed_rows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
@@ -240,7 +252,7 @@ def _task(
         mask_weight=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
         yielding=0.0 if few else YIELDING,
-        tolerance=config.tolerance or (1.0 if few else 2.0),
+        tolerance=tolerance_of(config.tolerance, pairs),
     )
 
 
@@ -270,7 +282,7 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
         gives_up = not arrived and state.waited >= task.config.patience
         last = (arrived and settled) or gives_up or state.index - first == task.config.max_steps
         stuck = (yield from _reasons(task, state, seen)) if gives_up else (None,) * len(task.pairs)
-        shown = forward_pass(task.generator, state.latent)
+        shown = ForwardPass(task.generator, state.latent)
         yield KinematicStep(state.latent, state.handles, seen.distances, seen.loss, arrived, last, state, shown, stuck)
         if last:
             return
@@ -279,17 +291,15 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
 
 def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
     """With exactly this drag's handles. Those that the state does not know are looked for by what lies there now."""
-    known = {place: i for i, place in enumerate(state.starts)}
-    rows = [known.get(pair.handle) for pair in task.pairs]
-    looked = tuple(p.handle if i is None else state.looked[i] for i, p in zip(rows, task.pairs, strict=True))
+    looked, known = references(state, task.pairs)
     state = replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked)
     here: tuple[Tensor, ...] = ()
-    if None in rows:
+    if any(template is None for template in known):
         features: Features = yield _view(task, state.latent, looked)
         with torch.no_grad():
             found = describe(features, to_tensor(looked, task.origin)[:, None], task.patch)[:, 0].cpu()
         here = tuple(template.clone() for template in found)  # not views of one tensor
-    templates = (here[n] if i is None else state.templates[i] for n, i in enumerate(rows))
+    templates = (here[i] if template is None else template for i, template in enumerate(known))
     return replace(state, templates=tuple(templates))
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from draggan.delta import Delta
-from draggan.engine import MAX_PAIRS, DragState, Stuck
 from draggan.engines import engine_of
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
@@ -21,6 +20,7 @@ from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.precision import check_drag_precision
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot
+from draggan.steps import MAX_PAIRS, DragState, Stuck
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 LATER = {"visible"}  # settings that files of before do not have

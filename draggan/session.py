@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from draggan.course import Course, alone
-from draggan.engine import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.engines import DEFAULT, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.precision import DragPrecision
+from draggan.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.cases import read_cases
 from draggan import fixed, kinematics
-from draggan.engine import DragConfig
-from draggan.engine import drag as published
 from draggan.geometry import DragPair, Point
 from draggan.invert import psnr
 from draggan.kinematics import KinematicConfig, drag
+from draggan.paper import DragConfig
+from draggan.paper import drag as published
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 

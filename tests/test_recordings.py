@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from draggan.course import together
-from draggan.engine import DragConfig
-from draggan.engine import drag as drag_as_published
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.kinematics import drag as drag_by_kinematics
+from draggan.paper import DragConfig
+from draggan.paper import drag as drag_as_published
 from draggan.stylegan2 import ops, recordings
 from draggan.stylegan2.recordings import Recordings
 from tests.networks import tiny_generator

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from draggan.cache import ModelCache
 from draggan.delta import Delta, changed
-from draggan.engine import DragStep
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
+from draggan.steps import DragStep
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from draggan.engine import DragConfig
 from draggan.engines import DEFAULT, ENGINES, PAPER, engine_of
 from draggan.models import step_size
+from draggan.paper import DragConfig
 from draggan.precision import DragPrecision, check_drag_precision
 from draggan.web.words import Said, say
 

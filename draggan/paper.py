@@ -1,13 +1,12 @@
-"""Dragging points of a generated picture: DragGAN (Pan et al., SIGGRAPH 2023), section 3.2.
+"""The paper's engine: DragGAN (Pan et al., SIGGRAPH 2023), section 3.2, many small steps by Adam.
 
 `drag` is a generator over a network it is handed. It knows nothing of files, pages or pictures on a screen.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,21 +15,23 @@ from torch import Tensor
 from draggan.adam import Means, adam
 from draggan.course import Course, Derivatives, drag_of
 from draggan.features import Features, recorded
-from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
+from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
+from draggan.steps import (
+    DragState,
+    DragStep,
+    ForwardPass,
+    Space,
+    check,
+    check_space,
+    feature_block,
+    references,
+    tolerance_of,
+)
 from draggan.stylegan2.device import received
-from draggan.stylegan2.generator import Generator, Trunk
+from draggan.stylegan2.generator import Generator
 from draggan.views import View
-
-Space = Literal["w_plus", "w"]
-Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.drag`
-MAX_PAIRS = 68  # the landmarks of a face
-
-
-def check_space(space: str) -> None:
-    if space not in get_args(Space):
-        raise ValueError(f"space {space!r} is not one of {', '.join(get_args(Space))}")
 
 
 @dataclass(frozen=True)
@@ -64,63 +65,6 @@ class DragConfig:
             raise ValueError(f"mask_samples is {self.mask_samples}: it must be at least 1, or None for the whole map")
         if self.tolerance is not None and not 0 < self.tolerance < math.inf:
             raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
-
-
-@dataclass(frozen=True, eq=False)
-class DragState:
-    """What a drag goes on from: a few small tensors on the CPU, nothing of the generator."""
-
-    index: int  # optimisation steps taken so far
-    latent: Tensor  # (1, num_ws, w_dim)
-    origin: Tensor  # (1, num_ws, w_dim): the latent of F0
-    starts: tuple[Point, ...]  # where each handle lay when its template was taken
-    looked: tuple[Point, ...]  # where it was looked for in the last step: tracking starts there
-    handles: tuple[Point, ...]  # where it was found: where it lies now
-    templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
-    adam: Means  # the optimiser's running means; empty before the first step
-
-
-@dataclass(frozen=True, eq=False)
-class DragStep:
-    """One step of a drag. All of it belongs to one latent: handles tracked on its features, distances, picture."""
-
-    latent: Tensor  # (1, num_ws, w_dim), on the CPU
-    handles: tuple[Point, ...]
-    distances: tuple[float, ...]  # pixels from each handle to its target
-    loss: float
-    arrived: bool  # every handle is within the tolerance of its target
-    last: bool  # the drag ends here: it has arrived, or taken `max_steps`
-    state: DragState = field(repr=False)  # hand it to `drag` to go on from here
-    _pass: "_ForwardPass" = field(repr=False)
-    stuck: tuple[Stuck | None, ...] = ()  # why each handle did not arrive, of an engine that can tell; None: on its way
-
-    @property
-    def index(self) -> int:
-        """Optimisation steps taken since the drag began; 0 is where it starts."""
-        return self.state.index
-
-    def image(self, resolution: int | None = None) -> Tensor:
-        """The picture of this step, (1, 3, H, W) in about [-1, 1], without gradients.
-
-        With a `resolution`, a preview that costs less: what the blocks up to that one paint, in the drag's precision.
-        Before the drag is asked for its next step, what is known of the network's state is not computed again.
-        """
-        return self._pass.image(resolution)
-
-
-@dataclass(eq=False)
-class _ForwardPass:
-    """The network's state at one latent. Forgets it when the drag moves on, so that kept steps stay small."""
-
-    generator: Generator
-    latent: Tensor
-    trunk: Trunk | None  # of the quick form
-
-    def image(self, resolution: int | None) -> Tensor:
-        quick = self.generator.quick
-        generator = self.generator if resolution is None else quick
-        trunk = self.trunk if generator is quick else None
-        return generator.picture(trunk or Trunk(()), self.latent, resolution=resolution)
 
 
 def course(
@@ -161,32 +105,6 @@ drag = drag_of(course)
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
     """As `draggan.kinematics.prepare`: this engine has nothing to work out beforehand."""
     return iter(())
-
-
-def check(
-    generator: Generator,
-    latent: Tensor,
-    pairs: Sequence[DragPair],
-    mask: Tensor | None,
-    described: int,
-    resume: DragState | None,
-) -> tuple[tuple[DragPair, ...], Tensor | None]:
-    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does.
-
-    described: how many numbers a template has.
-    """
-    pairs = tuple(pairs)
-    _check_pairs(pairs, generator.image_size)
-    if latent.shape != (1, generator.num_ws, generator.config.w_dim):
-        wanted = (1, generator.num_ws, generator.config.w_dim)
-        raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
-    if mask is not None:
-        mask = _checked(mask, generator.image_size)
-    if resume is not None and resume.latent.shape != latent.shape:
-        raise ValueError("the state to go on from belongs to another generator: start a new drag")
-    if resume is not None and any(template.shape != (described,) for template in resume.templates):
-        raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    return pairs, mask
 
 
 def motion_supervision(features: Features, handles: Tensor, targets: Tensor, offsets: Tensor) -> Tensor:
@@ -238,7 +156,7 @@ def _drag(
 ) -> Course[DragStep]:
     size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
-    tolerance = config.tolerance or (1.0 if len(pairs) <= 5 else 2.0)
+    tolerance = tolerance_of(config.tolerance, pairs)
     start = resume or _start(latent)
 
     layers = config.moving_layers
@@ -253,7 +171,7 @@ def _drag(
         near, around = disc(r1, base), square(r2, base)  # (K, 2) each
 
     held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
-    places, known = _references(start, pairs)
+    places, known = references(start, pairs)
     templates, kept = None, ()  # (N, C); the same as a state keeps them
     first = index = start.index
     while True:
@@ -287,7 +205,7 @@ def _drag(
         )
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
-        shown = _ForwardPass(generator, state.latent, features.trunk)
+        shown = ForwardPass(generator, state.latent, features.trunk)
         step = DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
         if last:
             yield step
@@ -302,61 +220,13 @@ def _drag(
         index += 1
 
 
-def forward_pass(generator: Generator, latent: Tensor, trunk: Trunk | None = None) -> _ForwardPass:
-    """What a step draws its picture from: a latent, and of the network what is known of it."""
-    return _ForwardPass(generator, latent, trunk)
-
-
 def _start(latent: Tensor) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
     latent = latent.cpu().clone()  # the caller may go on with its own
     return DragState(0, latent, latent, (), (), (), (), {})
 
 
-def _references(start: DragState, pairs: tuple[DragPair, ...]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:
-    """Where to look for each handle, and what it looked like at its start, as far as the state knows."""
-    known = {place: i for i, place in enumerate(start.starts)}
-    rows = [known.get(pair.handle) for pair in pairs]
-    places = tuple(p.handle if i is None else start.looked[i] for i, p in zip(rows, pairs, strict=True))
-    return places, tuple(None if i is None else start.templates[i] for i in rows)
-
-
 def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:
     """The templates, (N, C); those still unknown are what lies at the handles now."""
     now = features.sample(handles[:, None])[:, 0]  # (N, C)
     return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
-
-
-def feature_block(generator: Generator, resolution: int) -> int:
-    """The block of this generator that is used for `resolution`: of a smaller generator the last."""
-    blocks = generator.config.resolutions
-    block = min(resolution, blocks[-1])
-    if block not in blocks:
-        raise ValueError(f"feature_resolution {block} is not one of this generator's {blocks}")
-    return block
-
-
-def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> None:
-    if not 1 <= len(pairs) <= MAX_PAIRS:
-        raise ValueError(f"{len(pairs)} pairs of handle and target: give 1 to {MAX_PAIRS}")
-    height, width = image_size
-    for pair in pairs:
-        for what, point in (("handle", pair.handle), ("target", pair.target)):
-            if not point.inside(image_size):
-                where = f"x in 0 .. {width - 1}, y in 0 .. {height - 1}"
-                raise ValueError(f"{what} {point} lies outside the picture of {width} x {height} pixels ({where})")
-    handles = [pair.handle for pair in pairs]
-    for handle in handles:
-        if handles.count(handle) > 1:
-            raise ValueError(f"two pairs have their handle at {handle}: it cannot go to two places, leave one out")
-
-
-def _checked(mask: Tensor, image_size: tuple[int, int]) -> Tensor | None:
-    """The mask as floats; None where everything may change."""
-    mask = torch.as_tensor(mask)
-    if tuple(mask.shape) != tuple(image_size):
-        raise ValueError(f"mask of shape {tuple(mask.shape)}: it must be (height, width) = {tuple(image_size)}")
-    mask = mask.float()
-    if not ((mask >= 0) & (mask <= 1)).all():
-        raise ValueError("mask values must lie in 0 .. 1: 1 where the picture may change, 0 where it must not")
-    return None if (mask == 1).all() else mask

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from draggan import course
-from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
 from draggan.engines import engine_of
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, disc, square, to_tensor
+from draggan.paper import DragConfig, drag, motion_supervision, track
+from draggan.steps import MAX_PAIRS
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator, Trunk
 from tests.networks import random_tensors, tiny_generator
