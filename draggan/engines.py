@@ -20,22 +20,17 @@ PAPER, DEFAULT = "draggan", "kinematics"
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to drag: a function like `draggan.paper.drag`, with settings and a state of its own."""
+    """A way to drag, with settings and a state of its own."""
 
     help: str  # one line
-    module: str  # where its `drag` is, its `course` and its `prepare`
+    module: str  # where its `course` is and its `prepare`
     config: str  # the class of its settings there; their defaults are a good start
     kept: str  # the class of what its drags go on from
     waits: bool  # whether its first drag with a model takes long unless that is prepared
 
     @property
-    def drag(self) -> "Callable[..., Iterator[DragStep]]":
-        """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.paper.drag`."""
-        return importlib.import_module(self.module).drag
-
-    @property
     def course(self) -> "Callable[..., Course[DragStep]]":
-        """The same drag, for `draggan.course.together`."""
+        """The course of a drag, of the arguments of `drag`."""
         return importlib.import_module(self.module).course
 
     @property
@@ -100,14 +95,26 @@ def drag(
 ) -> "Iterator[DragStep]":
     """Moves each handle to its target, yielding after each step, with the engine whose settings `config` are.
 
-    None: with the default engine, or with the one that `resume` belongs to. Arguments, order of steps and errors are
-    those of `draggan.paper.drag`, the engine of the paper.
+    latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
+    change and 0 where it must not; None: everywhere. config: None for the default engine, or for the one that
+    `resume` belongs to, as it comes.
+
+    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends
+    when every handle has arrived or after `config.max_steps`. To go on later, hand in a step's `state` as
+    `resume`, with the same arguments: the drag goes on as if it had not stopped (`latent` is then ignored in
+    favour of the state's). Pairs whose handle the state knows by its start keep their place and template, others
+    start now.
+
+    Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
+    generator does not have; FloatingPointError when the drag diverges.
     """
-    for engine in ENGINES.values():
-        if type(config) is engine.settings_type or (config is None and type(resume) is engine.state):
-            return engine.drag(generator, latent, pairs, mask, config or engine.settings(), resume)
-    if config is not None:
-        kinds = " or ".join(engine.config for engine in ENGINES.values())
-        raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")
-    engine = ENGINES[DEFAULT]
-    return engine.drag(generator, latent, pairs, mask, engine.settings(), resume)
+    from draggan.course import alone
+
+    engines = list(ENGINES.values())
+    if config is None:
+        config = next((e for e in engines if type(resume) is e.state), ENGINES[DEFAULT]).settings()
+    for engine in engines:
+        if type(config) is engine.settings_type:
+            return alone(engine.course(generator, latent, pairs, mask, config, resume))
+    kinds = " or ".join(engine.config for engine in engines)
+    raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")

@@ -3,8 +3,6 @@
 A handle's place is known with its derivative (`matching.py`), so one damped least-squares step (`leastsquares.py`)
 moves all handles at once, like the joints of an arm, and of all ways to do so takes the one that changes least. A mask
 joins as rows that want no change (`fixed.py`).
-
-Takes the place of `draggan.paper.drag`: the same arguments, the same steps.
 """
 
 import math
@@ -15,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from draggan.course import Course, Derivatives, Part, drag_of
+from draggan.course import Course, Derivatives, Part
 from draggan.features import Features, recorded
 from draggan.fixed import Change, FixedRows, fixed_rows
 from draggan.geometry import DragPair, Point, square, to_points, to_tensor
@@ -121,12 +119,11 @@ def course(
     config: KinematicConfig = KinematicConfig(),
     resume: DragState | None = None,
 ) -> Course[KinematicStep]:
-    """Moves each handle to its target, all at once, yielding after each step.
+    """The course of a drag that moves all handles at once, of the arguments of `draggan.drag`.
 
-    Arguments, order of steps and errors are those of `draggan.paper.drag`. A drag that no longer comes nearer ends,
-    and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
-    mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
-    ("limit").
+    A drag that no longer comes nearer ends, and its last step says of each handle why (`DragStep.stuck`): it no longer
+    looks like itself ("lost"), the mask or the other handles want something else ("mask", "other handles"), or the
+    generator does not follow ("limit").
     """
     if resume is not None and not isinstance(resume, KinematicState):
         raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
@@ -155,9 +152,6 @@ def course(
     )
     task = _task(generator, start.origin, pairs, mask, config)
     return _drag(task, start)
-
-
-drag = drag_of(course)
 
 
 def prepare(

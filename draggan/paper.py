@@ -1,6 +1,6 @@
 """The paper's engine: DragGAN (Pan et al., SIGGRAPH 2023), section 3.2, many small steps by Adam.
 
-`drag` is a generator over a network it is handed. It knows nothing of files, pages or pictures on a screen.
+Knows a network that it is handed, and nothing of files, pages or pictures on a screen.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.adam import Means, adam
-from draggan.course import Course, Derivatives, drag_of
+from draggan.course import Course, Derivatives
 from draggan.features import Features, recorded
 from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
@@ -75,20 +75,7 @@ def course(
     config: DragConfig = DragConfig(),
     resume: DragState | None = None,
 ) -> Course[DragStep]:
-    """Moves each handle to its target by small steps of the latent, yielding after each.
-
-    latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
-    change and 0 where it must not; None: everywhere.
-
-    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends
-    when every handle has arrived or after `config.max_steps`. To go on later, hand in a step's `state` as
-    `resume`, with the same arguments: the drag goes on as if it had not stopped (`latent` is then ignored in
-    favour of the state's). Pairs whose handle the state knows by its start keep their place and template, others
-    start now.
-
-    Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
-    generator does not have; FloatingPointError when the optimisation diverges.
-    """
+    """The course of a drag as the paper has it, of the arguments of `draggan.drag`: small steps of the latent."""
     config = replace(
         config,
         feature_resolution=feature_block(generator, config.feature_resolution),
@@ -97,9 +84,6 @@ def course(
     described = generator.config.channels_of(config.feature_resolution)
     pairs, mask = check(generator, latent, pairs, mask, described, resume)
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
-
-
-drag = drag_of(course)
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:

@@ -91,7 +91,7 @@ def check(
     described: int,
     resume: DragState | None,
 ) -> tuple[tuple[DragPair, ...], Tensor | None]:
-    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `drag` does.
+    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `draggan.drag` does.
 
     described: how many numbers a template has.
     """
