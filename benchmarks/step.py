@@ -135,10 +135,12 @@ def _memory(generator: Generator) -> float:
 
 def _endless(generator: Generator, row: Row, first: int) -> Course[DragStep]:
     """The course of a drag, and where it ends, of the drag of another picture."""
-    chosen, mask = engine_of(row.engine), _mask(generator) if row.mask else None
-    config = chosen.settings(max_steps=10**6, tolerance=1e-6)
+    mask = _mask(generator) if row.mask else None
+    engine = engine_of(row.engine)
+    config = engine.settings(max_steps=10**6, tolerance=1e-6)
     for seed in count(first, row.sessions):
-        yield from chosen.course(generator, generator.latent(seed), spread_pairs(generator, row.points), mask, config)
+        latent, pairs = generator.latent(seed), spread_pairs(generator, row.points)
+        yield from engine.module().course(generator, latent, pairs, mask, config)
 
 
 def _stepped(generator: Generator, drags: list[Course[DragStep]]) -> DragStep:

@@ -46,7 +46,7 @@ def measure() -> None:
     generator = in_precision(network(args.network).to(args.device), args.precision)
     row = Row(args.engine, args.network, args.points, False, args.device, "fp32", 1, 0, args.rounds)
     began = time.perf_counter()
-    deque(ENGINES[args.engine].prepare(generator), maxlen=0)
+    deque(ENGINES[args.engine].module().prepare(generator), maxlen=0)
     prepared = time.perf_counter() - began
     run(generator, args.engine, args.points, 3)
     ours, whole = [], []

@@ -119,7 +119,8 @@ def _drag(args: argparse.Namespace) -> None:
     whole = _whole(args.paste_into, session) if args.paste_into else None
     targets = tuple(pair.target for pair in session.pairs)
     film, step = Film(), None
-    prepared = ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints))
+    engine = ENGINES[session.engine].module()
+    prepared = engine.prepare(generator, session.config, models.metrics_folder(args.checkpoints))
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
     steps = session.run(generator)
     with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:

@@ -1,11 +1,12 @@
-"""The engines by name, for the command line, the page and the benchmarks. Data: torch comes with the first use."""
+"""The engines by name, for the command line, the page and the benchmarks. Torch comes with the first use of one."""
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from draggan.course import Course
@@ -17,65 +18,82 @@ if TYPE_CHECKING:
 
 PAPER, DEFAULT = "draggan", "kinematics"
 
+Config: TypeAlias = "KinematicConfig | DragConfig"  # the settings of a drag, of one engine or the other
+
+
+class Module(Protocol):
+    """What the module of every engine has."""
+
+    @property
+    def Settings(self) -> "type[Config]":
+        """The dataclass of its settings; their defaults are a good start."""
+        ...
+
+    @property
+    def State(self) -> "type[DragState]":
+        """What its drags go on from."""
+        ...
+
+    def course(
+        self,
+        generator: "Generator",
+        latent: "Tensor",
+        pairs: "Sequence[DragPair]",
+        mask: "Tensor | None" = None,
+        config: Any = ...,  # its own `Settings`
+        resume: "DragState | None" = None,
+    ) -> "Course[DragStep]":
+        """The course of a drag, of the arguments of `drag`."""
+        ...
+
+    def prepare(self, generator: "Generator", config: Any = ..., folder: "Path | None" = None) -> Iterator[None]:
+        """Works out what its first drag would take long for, a piece before each yield.
+
+        folder: where that is kept from one run to the next.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Engine:
     """A way to drag, with settings and a state of its own."""
 
     help: str  # one line
-    module: str  # where its `course` is and its `prepare`
-    config: str  # the class of its settings there; their defaults are a good start
-    kept: str  # the class of what its drags go on from
+    module: Callable[[], Module]  # imports it
     waits: bool  # whether its first drag with a model takes long unless that is prepared
 
-    @property
-    def course(self) -> "Callable[..., Course[DragStep]]":
-        """The course of a drag, of the arguments of `drag`."""
-        return importlib.import_module(self.module).course
-
-    @property
-    def prepare(self) -> "Callable[..., Iterator[None]]":
-        """generator, config, folder: works out what its first drag would take long for, a piece before each yield.
-
-        The folder is where that is kept from one run to the next.
-        """
-        return importlib.import_module(self.module).prepare
-
-    @property
-    def state(self) -> "type[DragState]":
-        """What its drags go on from."""
-        return getattr(importlib.import_module(self.module), self.kept)
-
-    def settings(self, **given: Any) -> Any:
-        """Its config. What is None stays at its default. Raises ValueError for a setting that it does not have."""
+    def settings(self, **given: Any) -> Config:
+        """What is None stays at its default. Raises ValueError for a setting that it does not have."""
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             if name not in self.known:
                 others = [other for other, engine in ENGINES.items() if name in engine.known]
                 remedy = f"{', '.join(others)} has it" if others else f"it has {', '.join(self.known)}"
                 raise ValueError(f"{name} is not a setting of this engine: {remedy}")
-        return self.settings_type(**given)
+        return self.module().Settings(**given)
 
     @property
     def known(self) -> tuple[str, ...]:
         """The names of its settings."""
-        return tuple(field.name for field in fields(self.settings_type))
-
-    @property
-    def settings_type(self) -> Any:
-        """The dataclass of its settings."""
-        return getattr(importlib.import_module(self.module), self.config)
+        return tuple(field.name for field in fields(self.module().Settings))
 
 
-_KINEMATIC = Engine(
-    "a few large steps, each solved for",
-    "draggan.kinematics",
-    "KinematicConfig",
-    "KinematicState",
-    waits=True,
-)
-_PAPER = Engine("the paper's: many small steps by Adam", "draggan.paper", "DragConfig", "DragState", waits=False)
-ENGINES = {DEFAULT: _KINEMATIC, PAPER: _PAPER}
+def _kinematics() -> Module:
+    from draggan import kinematics
+
+    return kinematics
+
+
+def _paper() -> Module:
+    from draggan import paper
+
+    return paper
+
+
+ENGINES = {
+    DEFAULT: Engine("a few large steps, each solved for", _kinematics, waits=True),
+    PAPER: Engine("the paper's: many small steps by Adam", _paper, waits=False),
+}
 
 
 def engine_of(name: str) -> Engine:
@@ -90,7 +108,7 @@ def drag(
     latent: "Tensor",
     pairs: "Sequence[DragPair]",
     mask: "Tensor | None" = None,
-    config: "KinematicConfig | DragConfig | None" = None,
+    config: "Config | None" = None,
     resume: "DragState | None" = None,
 ) -> "Iterator[DragStep]":
     """Moves each handle to its target, yielding after each step, with the engine whose settings `config` are.
@@ -110,11 +128,11 @@ def drag(
     """
     from draggan.course import alone
 
-    engines = list(ENGINES.values())
+    modules = [engine.module() for engine in ENGINES.values()]
     if config is None:
-        config = next((e for e in engines if type(resume) is e.state), ENGINES[DEFAULT]).settings()
-    for engine in engines:
-        if type(config) is engine.settings_type:
-            return alone(engine.course(generator, latent, pairs, mask, config, resume))
-    kinds = " or ".join(engine.config for engine in engines)
+        config = next((m for m in modules if type(resume) is m.State), ENGINES[DEFAULT].module()).Settings()
+    for module in modules:
+        if type(config) is module.Settings:
+            return alone(module.course(generator, latent, pairs, mask, config, resume))
+    kinds = " or ".join(module.Settings.__name__ for module in modules)
     raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")

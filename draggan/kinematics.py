@@ -111,6 +111,9 @@ class KinematicStep(DragStep):
     counted as d^2 and beyond the stride s as s (2 d - s), and the square of what has changed outside a mask."""
 
 
+Settings, State = KinematicConfig, KinematicState  # by the names that every engine has, see `draggan.engines`
+
+
 def course(
     generator: Generator,
     latent: Tensor,

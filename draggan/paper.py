@@ -67,6 +67,9 @@ class DragConfig:
             raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
 
 
+Settings, State = DragConfig, DragState  # by the names that every engine has, see `draggan.engines`
+
+
 def course(
     generator: Generator,
     latent: Tensor,
@@ -87,7 +90,7 @@ def course(
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
-    """As `draggan.kinematics.prepare`: this engine has nothing to work out beforehand."""
+    """This engine has nothing to work out beforehand."""
     return iter(())
 
 

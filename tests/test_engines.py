@@ -108,10 +108,10 @@ def test_the_settings_and_the_state_say_which_engine_drags(name):
     given = generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))], None
     *_, expected = drag(*given, engine.settings(max_steps=2))
     *_, last = drag(*given, engine.settings(max_steps=2))
-    assert type(last.state) is engine.state
+    assert type(last.state) is engine.module().State
     assert torch.equal(last.latent, expected.latent)
-    assert type(next(drag(*given, resume=last.state)).state) is engine.state
-    assert type(next(drag(*given)).state) is ENGINES[DEFAULT].state
+    assert type(next(drag(*given, resume=last.state)).state) is engine.module().State
+    assert type(next(drag(*given)).state) is ENGINES[DEFAULT].module().State
 
 
 def test_other_settings_are_refused():

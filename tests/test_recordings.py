@@ -147,7 +147,7 @@ def together_for(steps, generator, engine, seeds):
     """The last steps of drags of some pictures, each with handles of its own number, taken together."""
     settings = engine_of(engine).settings(max_steps=steps, tolerance=1e-6)
     courses = [
-        engine_of(engine).course(generator, generator.latent(seed), PAIRS[: 1 + seed % 2], None, settings)
+        engine_of(engine).module().course(generator, generator.latent(seed), PAIRS[: 1 + seed % 2], None, settings)
         for seed in seeds
     ]
     found = {}

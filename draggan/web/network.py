@@ -151,7 +151,7 @@ def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
-        yield from engine.prepare(generator, engine.settings(), metrics)
+        yield from engine.module().prepare(generator, engine.settings(), metrics)
     session = new_session(generator, model, 0, 0.7, 0 if generator.config.c_dim else None)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
