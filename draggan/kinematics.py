@@ -22,6 +22,7 @@ from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
+from draggan.require import require
 from draggan.steps import (
     FEW,
     DragState,
@@ -74,24 +75,12 @@ class KinematicConfig:
 
     def __post_init__(self) -> None:
         check_space(self.space)
-        for name in ("stride", "search", "spacing"):
-            if not 0 < getattr(self, name) <= 0.25:
-                raise ValueError(f"{name} is {getattr(self, name)} of the picture's side: it must be in 0 .. 0.25")
-        for name in ("moving_layers", "patience", "mask_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.max_steps < 0:
-            raise ValueError(f"max_steps is {self.max_steps}: it must be 0 or more")
-        if self.damping is not None and not 0 < self.damping < math.inf:
-            raise ValueError(f"damping is {self.damping}: it must be a positive number")
-        for name in ("renewal", "pull", "shared"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be in 0 .. 1")
-        for name in ("mask_weight", "visible"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
-        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
+        part = "above 0 and at most 0.25, a part of the picture's side"
+        require(self, part, lambda v: 0 < v <= 0.25, "stride", "search", "spacing")
+        require(self, "at least 1", lambda v: v >= 1, "moving_layers", "mask_rows", "patience")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "visible", "mask_weight")
+        require(self, "in 0 .. 1", lambda v: 0 <= v <= 1, "renewal", "shared", "pull")
+        require(self, "a positive number, or None", lambda v: v is None or 0 < v < math.inf, "damping", "tolerance")
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from draggan.features import Features, recorded
 from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
+from draggan.require import require
 from draggan.steps import (
     DragState,
     DragStep,
@@ -51,20 +52,12 @@ class DragConfig:
 
     def __post_init__(self) -> None:
         check_space(self.space)
-        for name in ("lr", "r1", "r2"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be a positive number")
-        for name in ("r1", "r2"):
-            if getattr(self, name) > 0.25:
-                raise ValueError(f"{name} is {getattr(self, name)} of the picture's side: at most 0.25")
-        if self.max_steps < 0 or self.moving_layers < 1:
-            raise ValueError("max_steps must be at least 0 and moving_layers at least 1")
-        if not 0 <= self.mask_weight < math.inf:
-            raise ValueError(f"mask_weight is {self.mask_weight}: it must be 0 or more")
-        if self.mask_samples is not None and self.mask_samples < 1:
-            raise ValueError(f"mask_samples is {self.mask_samples}: it must be at least 1, or None for the whole map")
-        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
+        require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
+        require(self, "above 0 and at most 0.25, a part of the picture's side", lambda v: 0 < v <= 0.25, "r1", "r2")
+        require(self, "at least 1", lambda v: v >= 1, "moving_layers")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "mask_weight")
+        require(self, "at least 1, or None for the whole map", lambda v: v is None or v >= 1, "mask_samples")
+        require(self, "a positive number of pixels, or None", lambda v: v is None or 0 < v < math.inf, "tolerance")
 
 
 Settings, State = DragConfig, DragState  # by the names that every engine has, see `draggan.engines`
