@@ -16,7 +16,7 @@ from torch import Tensor
 from draggan.course import Course, Derivatives, Part
 from draggan.features import Features, recorded
 from draggan.fixed import Change, FixedRows, fixed_rows
-from draggan.geometry import DragPair, Point, square, to_points, to_tensor
+from draggan.geometry import DragPair, Point, pushed_inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
@@ -394,7 +394,7 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
 
 def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> KinematicState:
     """The latent changed, and the handles looked for where they should be by now."""
-    layers, size = task.config.moving_layers, task.generator.image_size
+    layers = task.config.moving_layers
     latent = _there(task, state.latent).clone()
     rest = state.pull * (task.origin - latent)[0, :layers]
     change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.yielding)  # (L, w_dim)
@@ -402,12 +402,12 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride
     moves = (moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))).nan_to_num()
-    latent, looked = received(latent, seen.handles + moves)
+    latent, looked = received(latent, pushed_inside(seen.handles + moves, task.generator.image_size))
     return replace(
         state,
         index=state.index + 1,
         latent=latent,
-        looked=tuple(_within(place, size) for place in looked.tolist()),
+        looked=to_points(looked),
         templates=seen.renewed,
     )
 
@@ -433,8 +433,3 @@ def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Stuc
         return "mask" if task.held and ahead(system, i, 2 * i) < OPPOSED * together else "limit"
 
     return tuple(reason(i) for i in range(count))
-
-
-def _within(place: Sequence[float], image_size: tuple[int, int]) -> Point:
-    height, width = image_size
-    return Point(min(max(place[0], -0.5), width - 0.5), min(max(place[1], -0.5), height - 0.5))

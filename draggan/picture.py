@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-from draggan.geometry import Point
+from draggan.geometry import Point, edges
 from draggan.imagefile import PictureError, opened
 
 SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
@@ -77,7 +77,8 @@ class Crop:
         self, image_size: tuple[int, int], picture_size: tuple[int, int], margin: int
     ) -> tuple[int, int, int, int]:
         """Top, left, bottom, right of the part of the picture that the crop reads, the last two excluded."""
-        corners = np.array([[x, y, 1] for x in (-0.5, image_size[1] - 0.5) for y in (-0.5, image_size[0] - 0.5)])
+        across, down = edges(image_size)
+        corners = np.array([[x, y, 1] for x in across for y in down])
         around = corners @ self.matrix(image_size).T  # (4, 2)
         left, top = np.floor(around.min(axis=0)).astype(int) - margin
         right, bottom = np.ceil(around.max(axis=0)).astype(int) + margin + 1
