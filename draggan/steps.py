@@ -51,7 +51,7 @@ class ForwardPass:
         quick = self.generator.quick
         generator = self.generator if resolution is None else quick
         trunk = self.trunk if generator is quick else None
-        return generator.picture(trunk or Trunk(()), self.latent, resolution=resolution)
+        return generator.picture(self.latent, resolution=resolution, trunk=trunk)
 
 
 @dataclass(frozen=True, eq=False)
