@@ -46,7 +46,7 @@ LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
 CALMER = "raise damping, or lower stride or mask_weight"  # what is said where nothing else helps
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
-YIELDING = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
+COMPLIANCE = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
 SAME = 1e-5  # part of a loss within which it is the same: beside other drags its last bits are others
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
@@ -68,8 +68,8 @@ class KinematicConfig:
     shared: float = 0.5  # how much the moving layers change alike, 0 .. 1
     visible: float = 2.5  # how little of the picture shall change, beside how usual the change is; 0: that alone
     pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
-    mask_weight: float = 80.0  # 256ths of the side that a change outside the mask by the features' own size counts as
-    mask_rows: int = 32  # projections of that change; each costs a backward pass when the drag begins
+    mask_weight: float = 80.0  # in 256ths of the side, squared: what a change outside the mask as large as F counts
+    mask_rows: int = 32  # projections that stand for that change's derivative (`fixed.py`): a backward pass each
     patience: int = 6  # steps without progress after which a drag gives up
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
@@ -124,8 +124,8 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    described = PATCH**2 * generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, described, resume)
+    template_size = PATCH**2 * generator.config.channels_of(config.feature_resolution)
+    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
         index=0,
@@ -175,7 +175,7 @@ class _Task:
     search: float
     mask_weight: float
     damping: float
-    yielding: float
+    compliance: float
     tolerance: float
 
 
@@ -237,14 +237,14 @@ def _task(
         search=search,
         mask_weight=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
-        yielding=0.0 if few else YIELDING,
+        compliance=0.0 if few else COMPLIANCE,
         tolerance=tolerance_of(config.tolerance, pairs),
     )
 
 
 def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: KinematicConfig) -> Metric:
-    """The farther handles go and the more they are, the less is left to be said by that little shall be seen: that
-    counts with one over the square of the ways of all together."""
+    """`visible` is divided by the square of the handles' total way (in sides of the picture, at least one stride): the
+    farther they go together, the less it counts that little is seen to change."""
     way = max(config.stride, sum(pair.distance for pair in pairs) / max(generator.image_size))
     return replace(
         generator.known(metric_of, config.moving_layers),
@@ -307,10 +307,10 @@ def _look(task: _Task, state: KinematicState) -> Part[_Seen]:
             change = task.held.at(_there(task, state.latent))
         outside = change.size
     with torch.no_grad():
-        facts, near = (task.grain, task.stride, task.config.renewal), task.near
+        constants, near = (task.grain, task.stride, task.config.renewal), task.near
         predicted, templates = to_tensor(state.looked, task.origin), _there(task, torch.stack(state.templates))
         given = predicted, templates, task.targets, task.patch, near.offsets, near.points, near.at
-        found = recorded(task.generator.quick.recordings, _placed, facts, features, *given)
+        found = recorded(task.generator.quick.recordings, _placed, constants, features, *given)
         places, renewed, strange, distances, loss, lost = received(*found, outside)
     return _Seen(
         handles=found[0],
@@ -397,7 +397,7 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     layers = task.config.moving_layers
     latent = _there(task, state.latent).clone()
     rest = state.pull * (task.origin - latent)[0, :layers]
-    change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.yielding)  # (L, w_dim)
+    change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.compliance)  # (L, w_dim)
     latent[:, :layers] += change
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride

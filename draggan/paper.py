@@ -77,8 +77,8 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    described = generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, described, resume)
+    template_size = generator.config.channels_of(config.feature_resolution)
+    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
     return _drag(generator, latent.detach(), pairs, mask, config, resume)
 
 

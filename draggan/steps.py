@@ -88,12 +88,12 @@ def check(
     latent: Tensor,
     pairs: Sequence[DragPair],
     mask: Tensor | None,
-    described: int,
+    template_size: int,
     resume: DragState | None,
 ) -> tuple[tuple[DragPair, ...], Tensor | None]:
     """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `draggan.drag` does.
 
-    described: how many numbers a template has.
+    template_size: how many numbers a template has.
     """
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
@@ -104,7 +104,7 @@ def check(
         mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
-    if resume is not None and any(template.shape != (described,) for template in resume.templates):
+    if resume is not None and any(template.shape != (template_size,) for template in resume.templates):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     return pairs, mask
 
