@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from draggan import engines
-from draggan.engine import DragState, DragStep
+import draggan
+from draggan.engines import engine_of
 from draggan.geometry import DragPair
+from draggan.steps import DragState, DragStep
 from draggan.stylegan2.generator import Generator
 
 
@@ -21,7 +22,7 @@ class Engine(Protocol):
         max_steps: int,
         resume: DragState | None = None,
     ) -> Iterator[DragStep]:
-        """A drag as `draggan.engine.drag`, with the settings that are measured."""
+        """A drag as `draggan.drag`, with the settings that are measured."""
         ...
 
 
@@ -36,9 +37,8 @@ def _measured(name: str, most: int | None = None, **settings: Any) -> Engine:
         max_steps: int,
         resume: DragState | None = None,
     ) -> Iterator[DragStep]:
-        engine = engines.engine_of(name)
-        config = engine.settings(max_steps=min(max_steps, most or max_steps), **settings)
-        return engine.drag(generator, latent, pairs, mask, config, resume)
+        config = engine_of(name).settings(max_steps=min(max_steps, most or max_steps), **settings)
+        return draggan.drag(generator, latent, pairs, mask, config, resume)
 
     return drag
 

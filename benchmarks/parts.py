@@ -21,9 +21,9 @@ from benchmarks.detector import LANDMARKS, Detector, amiss, mismarked, missed
 from benchmarks.engines import Engine
 from benchmarks.truth import surface_of
 from draggan.distribution import Distribution
-from draggan.engine import DragState, DragStep
 from draggan.geometry import DragPair, to_points
 from draggan.perceptual import lpips
+from draggan.steps import DragState, DragStep
 from draggan.stylegan2.generator import Generator
 
 Row = dict[str, Any]  # figures; of faces also the features that the Frechet distance compares, lists of them

@@ -27,13 +27,13 @@ from tqdm import tqdm
 import draggan
 from benchmarks.networks import random_generator
 from benchmarks.whole_network import WholeNetworkDrag
-from draggan import course, engine, kinematics
+from draggan import course, kinematics, paper
 from draggan.course import Course, together
-from draggan.engine import DragStep
 from draggan.engines import ENGINES, PAPER, engine_of
 from draggan.fixed import FixedRows
 from draggan.mask import Held
 from draggan.precision import in_precision
+from draggan.steps import DragStep
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.layers import SynthesisLayer
 from draggan.threads import free_cores
@@ -135,10 +135,12 @@ def _memory(generator: Generator) -> float:
 
 def _endless(generator: Generator, row: Row, first: int) -> Course[DragStep]:
     """The course of a drag, and where it ends, of the drag of another picture."""
-    chosen, mask = engine_of(row.engine), _mask(generator) if row.mask else None
-    config = chosen.settings(max_steps=10**6, tolerance=1e-6)
+    mask = _mask(generator) if row.mask else None
+    engine = engine_of(row.engine)
+    config = engine.settings(max_steps=10**6, tolerance=1e-6)
     for seed in count(first, row.sessions):
-        yield from chosen.course(generator, generator.latent(seed), spread_pairs(generator, row.points), mask, config)
+        latent, pairs = generator.latent(seed), spread_pairs(generator, row.points)
+        yield from engine.module().course(generator, latent, pairs, mask, config)
 
 
 def _stepped(generator: Generator, drags: list[Course[DragStep]]) -> DragStep:
@@ -181,10 +183,10 @@ def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     places = [(course, "seen", "features"), (torch.autograd, "grad", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
     if generator.steady:  # tracking and supervision are recorded as one
-        places += [(engine, "recorded", "tracking"), (kinematics, "recorded", "tracking")]
+        places += [(paper, "recorded", "tracking"), (kinematics, "recorded", "tracking")]
     else:
-        places += [(engine, "track", "tracking"), (kinematics, "locate", "tracking")]
-        places += [(engine, "motion_supervision", "supervision")]
+        places += [(paper, "track", "tracking"), (kinematics, "locate", "tracking")]
+        places += [(paper, "motion_supervision", "supervision")]
     before = [(owner, name, getattr(owner, name), part) for owner, name, part in places]
 
     def timing(function: Callable, part: str) -> Callable:

@@ -21,11 +21,11 @@ from tqdm import tqdm
 import draggan
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector, ends, marks
-from draggan.engine import DragConfig, track
 from draggan.features import Features, whole
 from draggan.geometry import square, to_points
 from draggan.kinematics import KinematicConfig
 from draggan.matching import describe, lattice, locate
+from draggan.paper import DragConfig, track
 from draggan.stylegan2.generator import Generator, Trunk
 from draggan.views import around
 

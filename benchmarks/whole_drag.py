@@ -13,6 +13,7 @@ import time
 from collections import deque
 from statistics import median
 
+import draggan
 from benchmarks.step import Row, baseline, network, spread_pairs
 from draggan.engines import ENGINES, PAPER
 from draggan.precision import in_precision, precision_of
@@ -27,11 +28,10 @@ AS_THE_COMMAND_LINE = (
 
 def run(generator, engine: str, points: int, steps: int) -> tuple[float, float, int, int]:
     """Seconds of the drag with its frames, and until the first frame that moved; the numbers of frames and steps."""
-    chosen = ENGINES[engine]
-    config = chosen.settings(max_steps=steps, tolerance=1e-6)
+    config = ENGINES[engine].settings(max_steps=steps, tolerance=1e-6)
     began, drawing, drawn, frames, first = time.perf_counter(), 0.0, float("-inf"), 0, 0.0
     taken = 0
-    for step in chosen.drag(generator, generator.latent(1), spread_pairs(generator, points), config=config):
+    for step in draggan.drag(generator, generator.latent(1), spread_pairs(generator, points), config=config):
         taken = step.index
         now = time.perf_counter()
         if step.index and (step.last or now - drawn >= max(FRAME_SECONDS, 2 * drawing)):
@@ -46,7 +46,7 @@ def measure() -> None:
     generator = in_precision(network(args.network).to(args.device), args.precision)
     row = Row(args.engine, args.network, args.points, False, args.device, "fp32", 1, 0, args.rounds)
     began = time.perf_counter()
-    deque(ENGINES[args.engine].prepare(generator), maxlen=0)
+    deque(ENGINES[args.engine].module().prepare(generator), maxlen=0)
     prepared = time.perf_counter() - began
     run(generator, args.engine, args.points, 3)
     ours, whole = [], []

@@ -4,20 +4,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from draggan.engine import DragConfig, DragState, DragStep
     from draggan.engines import drag
     from draggan.geometry import DragPair, Point
     from draggan.kinematics import KinematicConfig
     from draggan.models import available_models, load
+    from draggan.paper import DragConfig
+    from draggan.steps import DragState, DragStep
 
 _HOME = {  # the module of each public name: imported when first used, so that `draggan --help` needs no torch
     "available_models": "draggan.models",
     "load": "draggan.models",
     "drag": "draggan.engines",
     "KinematicConfig": "draggan.kinematics",
-    "DragConfig": "draggan.engine",
-    "DragState": "draggan.engine",
-    "DragStep": "draggan.engine",
+    "DragConfig": "draggan.paper",
+    "DragState": "draggan.steps",
+    "DragStep": "draggan.steps",
     "DragPair": "draggan.geometry",
     "Point": "draggan.geometry",
 }

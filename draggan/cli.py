@@ -118,7 +118,8 @@ def _drag(args: argparse.Namespace) -> None:
     if args.mask:
         session = session.with_mask(_mask(args.mask, generator.image_size))
     whole = _whole(args.paste_into, session) if args.paste_into else None
-    prepared = ENGINES[session.engine].prepare(generator, session.config, models.metrics_folder(args.checkpoints))
+    engine = ENGINES[session.engine].module()
+    prepared = engine.prepare(generator, session.config, models.metrics_folder(args.checkpoints))
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
     step, stopped = None, False
     steps = session.run(generator)

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ from draggan.features import Features
 from draggan.gradients import gradients
 from draggan.views import View, seen
 
-Given = ParamSpec("Given")
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 Kind = TypeVar("Kind", View, "Derivatives")
@@ -50,17 +49,6 @@ def alone(course: Course[Step]) -> Iterator[Step]:
         if (step := found.result()) is None:
             return
         yield step
-
-
-def drag_of(course: Callable[Given, Course[Step]]) -> Callable[Given, Iterator[Step]]:
-    """What gives the steps of a drag alone, of what gives its course: the same arguments, documentation and errors."""
-
-    @wraps(course)
-    def drag(*args: Given.args, **kwargs: Given.kwargs) -> Iterator[Step]:
-        return alone(course(*args, **kwargs))
-
-    drag.__name__ = drag.__qualname__ = "drag"
-    return drag
 
 
 def together(courses: Sequence[Course[Step]]) -> Iterator[tuple[int, Future[Step | None]]]:

@@ -1,85 +1,99 @@
-"""The engines by name, for the command line, the page and the benchmarks. Data: torch comes with the first use."""
+"""The engines by name, for the command line, the page and the benchmarks. Torch comes with the first use of one."""
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from draggan.course import Course
-    from draggan.engine import DragConfig, DragState, DragStep
     from draggan.geometry import DragPair
     from draggan.kinematics import KinematicConfig
+    from draggan.paper import DragConfig
+    from draggan.steps import DragState, DragStep
     from draggan.stylegan2.generator import Generator
 
 PAPER, DEFAULT = "draggan", "kinematics"
 
+Config: TypeAlias = "KinematicConfig | DragConfig"  # the settings of a drag, of one engine or the other
+
+
+class Module(Protocol):
+    """What the module of every engine has."""
+
+    @property
+    def Settings(self) -> "type[Config]":
+        """The dataclass of its settings; their defaults are a good start."""
+        ...
+
+    @property
+    def State(self) -> "type[DragState]":
+        """What its drags go on from."""
+        ...
+
+    def course(
+        self,
+        generator: "Generator",
+        latent: "Tensor",
+        pairs: "Sequence[DragPair]",
+        mask: "Tensor | None" = None,
+        config: Any = ...,  # its own `Settings`
+        resume: "DragState | None" = None,
+    ) -> "Course[DragStep]":
+        """The course of a drag, of the arguments of `drag`."""
+        ...
+
+    def prepare(self, generator: "Generator", config: Any = ..., folder: "Path | None" = None) -> Iterator[None]:
+        """Works out what its first drag would take long for, a piece before each yield.
+
+        folder: where that is kept from one run to the next.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to drag: a function like `draggan.engine.drag`, with settings and a state of its own."""
+    """A way to drag, with settings and a state of its own."""
 
     help: str  # one line
-    module: str  # where its `drag` is, its `course` and its `prepare`
-    config: str  # the class of its settings there; their defaults are a good start
-    kept: str  # the class of what its drags go on from
+    module: Callable[[], Module]  # imports it
     waits: bool  # whether its first drag with a model takes long unless that is prepared
 
-    @property
-    def drag(self) -> "Callable[..., Iterator[DragStep]]":
-        """generator, latent, pairs, mask, config, resume -> the steps, as `draggan.engine.drag`."""
-        return importlib.import_module(self.module).drag
-
-    @property
-    def course(self) -> "Callable[..., Course[DragStep]]":
-        """The same drag, for `draggan.course.together`."""
-        return importlib.import_module(self.module).course
-
-    @property
-    def prepare(self) -> "Callable[..., Iterator[None]]":
-        """generator, config, folder: works out what its first drag would take long for, a piece before each yield.
-
-        The folder is where that is kept from one run to the next.
-        """
-        return importlib.import_module(self.module).prepare
-
-    @property
-    def state(self) -> "type[DragState]":
-        """What its drags go on from."""
-        return getattr(importlib.import_module(self.module), self.kept)
-
-    def settings(self, **given: Any) -> Any:
-        """Its config. What is None stays at its default. Raises ValueError for a setting that it does not have."""
+    def settings(self, **given: Any) -> Config:
+        """What is None stays at its default. Raises ValueError for a setting that it does not have."""
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             if name not in self.known:
                 others = [other for other, engine in ENGINES.items() if name in engine.known]
                 remedy = f"{', '.join(others)} has it" if others else f"it has {', '.join(self.known)}"
                 raise ValueError(f"{name} is not a setting of this engine: {remedy}")
-        return self.settings_type(**given)
+        return self.module().Settings(**given)
 
     @property
     def known(self) -> tuple[str, ...]:
         """The names of its settings."""
-        return tuple(field.name for field in fields(self.settings_type))
-
-    @property
-    def settings_type(self) -> Any:
-        """The dataclass of its settings."""
-        return getattr(importlib.import_module(self.module), self.config)
+        return tuple(field.name for field in fields(self.module().Settings))
 
 
-_KINEMATIC = Engine(
-    "a few large steps, each solved for",
-    "draggan.kinematics",
-    "KinematicConfig",
-    "KinematicState",
-    waits=True,
-)
-_PAPER = Engine("the paper's: many small steps by Adam", "draggan.engine", "DragConfig", "DragState", waits=False)
-ENGINES = {DEFAULT: _KINEMATIC, PAPER: _PAPER}
+def _kinematics() -> Module:
+    from draggan import kinematics
+
+    return kinematics
+
+
+def _paper() -> Module:
+    from draggan import paper
+
+    return paper
+
+
+ENGINES = {
+    DEFAULT: Engine("a few large steps, each solved for", _kinematics, waits=True),
+    PAPER: Engine("the paper's: many small steps by Adam", _paper, waits=False),
+}
 
 
 def engine_of(name: str) -> Engine:
@@ -94,19 +108,31 @@ def drag(
     latent: "Tensor",
     pairs: "Sequence[DragPair]",
     mask: "Tensor | None" = None,
-    config: "KinematicConfig | DragConfig | None" = None,
+    config: "Config | None" = None,
     resume: "DragState | None" = None,
 ) -> "Iterator[DragStep]":
     """Moves each handle to its target, yielding after each step, with the engine whose settings `config` are.
 
-    None: with the default engine, or with the one that `resume` belongs to. Arguments, order of steps and errors are
-    those of `draggan.engine.drag`, the engine of the paper.
+    latent: (1, num_ws, w_dim). pairs: 1 to 68, in pixels of the picture. mask: (H, W), 1 where the picture may
+    change and 0 where it must not; None: everywhere. config: None for the default engine, or for the one that
+    `resume` belongs to, as it comes.
+
+    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends
+    when every handle has arrived or after `config.max_steps`. To go on later, hand in a step's `state` as
+    `resume`, with the same arguments: the drag goes on as if it had not stopped (`latent` is then ignored in
+    favour of the state's). Pairs whose handle the state knows by its start keep their place and template, others
+    start now.
+
+    Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
+    generator does not have; FloatingPointError when the drag diverges.
     """
-    for engine in ENGINES.values():
-        if type(config) is engine.settings_type or (config is None and type(resume) is engine.state):
-            return engine.drag(generator, latent, pairs, mask, config or engine.settings(), resume)
-    if config is not None:
-        kinds = " or ".join(engine.config for engine in ENGINES.values())
-        raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")
-    engine = ENGINES[DEFAULT]
-    return engine.drag(generator, latent, pairs, mask, engine.settings(), resume)
+    from draggan.course import alone
+
+    modules = [engine.module() for engine in ENGINES.values()]
+    if config is None:
+        config = next((m for m in modules if type(resume) is m.State), ENGINES[DEFAULT].module()).Settings()
+    for module in modules:
+        if type(config) is module.Settings:
+            return alone(module.course(generator, latent, pairs, mask, config, resume))
+    kinds = " or ".join(module.Settings.__name__ for module in modules)
+    raise ValueError(f"config is a {type(config).__name__}: it must be a {kinds}")

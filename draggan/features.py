@@ -78,16 +78,16 @@ def whole(trunk: Trunk, image_size: tuple[int, int], handles: int) -> Features:
 
 
 def recorded(
-    recordings: Recordings, function: Function, facts: tuple[Hashable, ...], features: Features, *given: Tensor
+    recordings: Recordings, function: Function, constants: tuple[Hashable, ...], features: Features, *given: Tensor
 ) -> tuple[Tensor, ...]:
-    """function(*facts, features, *given), as `Recordings.run` runs it."""
-    facts = function, facts, features.map_size, features.image_size
-    return recordings.run(_read, facts, features.parts, features.corners, features.owners, *given)
+    """function(*constants, features, *given), as `Recordings.run` runs it."""
+    constants = function, constants, features.map_size, features.image_size
+    return recordings.run(_read, constants, features.parts, features.corners, features.owners, *given)
 
 
 def _read(
     function: Function,
-    facts: tuple[Hashable, ...],
+    constants: tuple[Hashable, ...],
     map_size: tuple[int, int],
     image_size: tuple[int, int],
     parts: Tensor,
@@ -95,4 +95,4 @@ def _read(
     owners: Tensor,
     *given: Tensor,
 ) -> tuple[Tensor, ...]:
-    return function(*facts, Features(parts, corners, owners, map_size, image_size), *given)
+    return function(*constants, Features(parts, corners, owners, map_size, image_size), *given)

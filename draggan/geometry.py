@@ -35,8 +35,8 @@ class Point:
 
     def inside(self, image_size: tuple[int, int]) -> bool:
         """Whether the point lies on a picture of (height, width) pixels."""
-        height, width = image_size
-        return -0.5 <= self.x <= width - 0.5 and -0.5 <= self.y <= height - 0.5
+        (left, right), (top, bottom) = edges(image_size)
+        return left <= self.x <= right and top <= self.y <= bottom
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class DragPair:
     @property
     def distance(self) -> float:
         return self.handle.distance(self.target)
+
+
+def edges(image_size: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Between which x and which y points lie on a picture of (height, width) pixels: its pixels' outer edges."""
+    height, width = image_size
+    return (-0.5, width - 0.5), (-0.5, height - 0.5)
 
 
 def to_tensor(points: Sequence[Point], like: Tensor) -> Tensor:
@@ -76,9 +82,16 @@ def square(half_width: float, like: Tensor) -> Tensor:
 
 def inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Which points (.., 2) lie on a picture of (height, width) pixels. (..), bool"""
-    height, width = image_size
+    (left, right), (top, bottom) = edges(image_size)
     x, y = points.unbind(-1)
-    return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+
+
+def pushed_inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Points (.., 2), those beyond the edges of a picture of (height, width) pixels moved onto them."""
+    horizontal, vertical = edges(image_size)
+    x, y = points.unbind(-1)
+    return torch.stack([x.clamp(*horizontal), y.clamp(*vertical)], dim=-1)
 
 
 def to_cells(points: Places, image_size: tuple[int, int], map_size: tuple[int, int]) -> Places:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from draggan.gradients import gradients
 from draggan.perceptual import Perceptual, find_weights
+from draggan.require import require
 from draggan.stylegan2.generator import Generator
 from draggan.survey import BATCH, Survey, begin
 
@@ -37,16 +38,9 @@ class InversionConfig:
     perceptual: float = 0.5  # weight of VGG16's term, where its weights are on this machine
 
     def __post_init__(self) -> None:
-        for name in ("samples", "candidates", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.refinements < 0:
-            raise ValueError(f"refinements is {self.refinements}: it must be at least 0")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}: it must be a positive number")
-        for name in ("prior", "perceptual"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        require(self, "at least 1", lambda v: v >= 1, "samples", "candidates", "steps")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "refinements", "prior", "perceptual")
+        require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,6 @@
 A handle's place is known with its derivative (`matching.py`), so one damped least-squares step (`leastsquares.py`)
 moves all handles at once, like the joints of an arm, and of all ways to do so takes the one that changes least. A mask
 joins as rows that want no change (`fixed.py`).
-
-Takes the place of `draggan.engine.drag`: the same arguments, the same steps.
 """
 
 import math
@@ -15,16 +13,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from draggan.course import Course, Derivatives, Part, drag_of
-from draggan.engine import DragState, DragStep, Space, Stuck, check, check_space, feature_block, forward_pass
+from draggan.course import Course, Derivatives, Part
 from draggan.features import Features, recorded
 from draggan.fixed import Change, FixedRows, fixed_rows
-from draggan.geometry import DragPair, Point, square, to_points, to_tensor
+from draggan.geometry import DragPair, Point, pushed_inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
+from draggan.require import require
+from draggan.steps import (
+    FEW,
+    DragState,
+    DragStep,
+    ForwardPass,
+    Space,
+    Stuck,
+    check,
+    check_space,
+    feature_block,
+    references,
+    tolerance_of,
+)
 from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
 from draggan.views import View
@@ -35,7 +46,7 @@ LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
 CALMER = "raise damping, or lower stride or mask_weight"  # what is said where nothing else helps
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
-YIELDING = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
+COMPLIANCE = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
 SAME = 1e-5  # part of a loss within which it is the same: beside other drags its last bits are others
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
@@ -57,31 +68,19 @@ class KinematicConfig:
     shared: float = 0.5  # how much the moving layers change alike, 0 .. 1
     visible: float = 2.5  # how little of the picture shall change, beside how usual the change is; 0: that alone
     pull: float = 0.6  # part of the way back to the first latent that each step takes where the handles allow it
-    mask_weight: float = 80.0  # 256ths of the side that a change outside the mask by the features' own size counts as
-    mask_rows: int = 32  # projections of that change; each costs a backward pass when the drag begins
+    mask_weight: float = 80.0  # in 256ths of the side, squared: what a change outside the mask as large as F counts
+    mask_rows: int = 32  # projections that stand for that change's derivative (`fixed.py`): a backward pass each
     patience: int = 6  # steps without progress after which a drag gives up
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
         check_space(self.space)
-        for name in ("stride", "search", "spacing"):
-            if not 0 < getattr(self, name) <= 0.25:
-                raise ValueError(f"{name} is {getattr(self, name)} of the picture's side: it must be in 0 .. 0.25")
-        for name in ("moving_layers", "patience", "mask_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.max_steps < 0:
-            raise ValueError(f"max_steps is {self.max_steps}: it must be 0 or more")
-        if self.damping is not None and not 0 < self.damping < math.inf:
-            raise ValueError(f"damping is {self.damping}: it must be a positive number")
-        for name in ("renewal", "pull", "shared"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be in 0 .. 1")
-        for name in ("mask_weight", "visible"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
-        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
-            raise ValueError(f"tolerance is {self.tolerance}: it must be a positive number of pixels")
+        part = "above 0 and at most 0.25, a part of the picture's side"
+        require(self, part, lambda v: 0 < v <= 0.25, "stride", "search", "spacing")
+        require(self, "at least 1", lambda v: v >= 1, "moving_layers", "mask_rows", "patience")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "visible", "mask_weight")
+        require(self, "in 0 .. 1", lambda v: 0 <= v <= 1, "renewal", "shared", "pull")
+        require(self, "a positive number, or None", lambda v: v is None or 0 < v < math.inf, "damping", "tolerance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +100,9 @@ class KinematicStep(DragStep):
     counted as d^2 and beyond the stride s as s (2 d - s), and the square of what has changed outside a mask."""
 
 
+Settings, State = KinematicConfig, KinematicState  # by the names that every engine has, see `draggan.engines`
+
+
 def course(
     generator: Generator,
     latent: Tensor,
@@ -109,12 +111,11 @@ def course(
     config: KinematicConfig = KinematicConfig(),
     resume: DragState | None = None,
 ) -> Course[KinematicStep]:
-    """Moves each handle to its target, all at once, yielding after each step.
+    """The course of a drag that moves all handles at once, of the arguments of `draggan.drag`.
 
-    Arguments, order of steps and errors are those of `draggan.engine.drag`. A drag that no longer comes nearer ends,
-    and its last step says of each handle why (`DragStep.stuck`): it no longer looks like itself ("lost"), the
-    mask or the other handles want something else ("mask", "other handles"), or the generator does not follow
-    ("limit").
+    A drag that no longer comes nearer ends, and its last step says of each handle why (`DragStep.stuck`): it no longer
+    looks like itself ("lost"), the mask or the other handles want something else ("mask", "other handles"), or the
+    generator does not follow ("limit").
     """
     if resume is not None and not isinstance(resume, KinematicState):
         raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
@@ -123,8 +124,8 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    described = PATCH**2 * generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, described, resume)
+    template_size = PATCH**2 * generator.config.channels_of(config.feature_resolution)
+    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
         index=0,
@@ -143,9 +144,6 @@ def course(
     )
     task = _task(generator, start.origin, pairs, mask, config)
     return _drag(task, start)
-
-
-drag = drag_of(course)
 
 
 def prepare(
@@ -177,7 +175,7 @@ class _Task:
     search: float
     mask_weight: float
     damping: float
-    yielding: float
+    compliance: float
     tolerance: float
 
 
@@ -219,7 +217,7 @@ def _task(
     longer, origin = max(generator.image_size), origin.to(generator.device, generator.dtype)
     grain, spacing = max(1.0, longer / FINEST), config.spacing * longer
     patch, search = square(PATCH // 2, origin) * spacing, max(grain, config.search * longer)
-    few, held = len(pairs) <= 5, None
+    few, held = len(pairs) <= FEW, None
     if mask is not None:
         with gradients():
             held = fixed_rows(generator.quick, origin, mask, config.moving_layers, config.mask_rows)
@@ -239,14 +237,14 @@ def _task(
         search=search,
         mask_weight=config.mask_weight * grain,
         damping=config.damping or (EASY if few else STIFF),
-        yielding=0.0 if few else YIELDING,
-        tolerance=config.tolerance or (1.0 if few else 2.0),
+        compliance=0.0 if few else COMPLIANCE,
+        tolerance=tolerance_of(config.tolerance, pairs),
     )
 
 
 def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: KinematicConfig) -> Metric:
-    """The farther handles go and the more they are, the less is left to be said by that little shall be seen: that
-    counts with one over the square of the ways of all together."""
+    """`visible` is divided by the square of the handles' total way (in sides of the picture, at least one stride): the
+    farther they go together, the less it counts that little is seen to change."""
     way = max(config.stride, sum(pair.distance for pair in pairs) / max(generator.image_size))
     return replace(
         generator.known(metric_of, config.moving_layers),
@@ -270,7 +268,7 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
         gives_up = not arrived and state.waited >= task.config.patience
         last = (arrived and settled) or gives_up or state.index - first == task.config.max_steps
         stuck = (yield from _reasons(task, state, seen)) if gives_up else (None,) * len(task.pairs)
-        shown = forward_pass(task.generator, state.latent)
+        shown = ForwardPass(task.generator, state.latent)
         yield KinematicStep(state.latent, state.handles, seen.distances, seen.loss, arrived, last, state, shown, stuck)
         if last:
             return
@@ -279,17 +277,15 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
 
 def _started(task: _Task, state: KinematicState) -> Part[KinematicState]:
     """With exactly this drag's handles. Those that the state does not know are looked for by what lies there now."""
-    known = {place: i for i, place in enumerate(state.starts)}
-    rows = [known.get(pair.handle) for pair in task.pairs]
-    looked = tuple(p.handle if i is None else state.looked[i] for i, p in zip(rows, task.pairs, strict=True))
+    looked, known = references(state, task.pairs)
     state = replace(state, starts=tuple(p.handle for p in task.pairs), looked=looked)
     here: tuple[Tensor, ...] = ()
-    if None in rows:
+    if any(template is None for template in known):
         features: Features = yield _view(task, state.latent, looked)
         with torch.no_grad():
             found = describe(features, to_tensor(looked, task.origin)[:, None], task.patch)[:, 0].cpu()
         here = tuple(template.clone() for template in found)  # not views of one tensor
-    templates = (here[n] if i is None else state.templates[i] for n, i in enumerate(rows))
+    templates = (here[i] if template is None else template for i, template in enumerate(known))
     return replace(state, templates=tuple(templates))
 
 
@@ -311,10 +307,10 @@ def _look(task: _Task, state: KinematicState) -> Part[_Seen]:
             change = task.held.at(_there(task, state.latent))
         outside = change.size
     with torch.no_grad():
-        facts, near = (task.grain, task.stride, task.config.renewal), task.near
+        constants, near = (task.grain, task.stride, task.config.renewal), task.near
         predicted, templates = to_tensor(state.looked, task.origin), _there(task, torch.stack(state.templates))
         given = predicted, templates, task.targets, task.patch, near.offsets, near.points, near.at
-        found = recorded(task.generator.quick.recordings, _placed, facts, features, *given)
+        found = recorded(task.generator.quick.recordings, _placed, constants, features, *given)
         places, renewed, strange, distances, loss, lost = received(*found, outside)
     return _Seen(
         handles=found[0],
@@ -398,20 +394,20 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
 
 def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> KinematicState:
     """The latent changed, and the handles looked for where they should be by now."""
-    layers, size = task.config.moving_layers, task.generator.image_size
+    layers = task.config.moving_layers
     latent = _there(task, state.latent).clone()
     rest = state.pull * (task.origin - latent)[0, :layers]
-    change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.yielding)  # (L, w_dim)
+    change = solve(system.rows, task.metric, system.wish, system.damping, rest, task.compliance)  # (L, w_dim)
     latent[:, :layers] += change
     moves = (system.rows.flatten(1) @ change.flatten())[: 2 * len(task.pairs)].view(-1, 2)  # (N, 2)
     furthest = 1.25 * task.stride
     moves = (moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))).nan_to_num()
-    latent, looked = received(latent, seen.handles + moves)
+    latent, looked = received(latent, pushed_inside(seen.handles + moves, task.generator.image_size))
     return replace(
         state,
         index=state.index + 1,
         latent=latent,
-        looked=tuple(_within(place, size) for place in looked.tolist()),
+        looked=to_points(looked),
         templates=seen.renewed,
     )
 
@@ -437,8 +433,3 @@ def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Stuc
         return "mask" if task.held and ahead(system, i, 2 * i) < OPPOSED * together else "limit"
 
     return tuple(reason(i) for i in range(count))
-
-
-def _within(place: Sequence[float], image_size: tuple[int, int]) -> Point:
-    height, width = image_size
-    return Point(min(max(place[0], -0.5), width - 0.5), min(max(place[1], -0.5), height - 0.5))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.features import Features
-from draggan.geometry import inside, square
+from draggan.geometry import inside, pushed_inside, square
 
 REFINEMENTS = 2  # Gauss-Newton steps from the nearest place of the lattice
 EPSILON = 1e-3  # added to G G^T: a patch without texture does not run away
@@ -71,9 +71,7 @@ def locate(
         gap = describe(features, handles[:, None], patch)[:, 0] - templates  # (N, P C)
         step = grain * (_inverse(slope) @ (slope @ gap[:, :, None]))[:, :, 0]
         handles = nearest + (handles - step - nearest).nan_to_num().clamp(-grain, grain)
-    height, width = features.image_size
-    x, y = handles.unbind(-1)
-    return torch.stack([x.clamp(-0.5, width - 0.5), y.clamp(-0.5, height - 0.5)], dim=-1)
+    return pushed_inside(handles, features.image_size)
 
 
 def motion(features: Features, handles: Tensor, patch: Tensor, grain: float = 1.0) -> tuple[Tensor, Tensor]:

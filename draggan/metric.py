@@ -29,20 +29,20 @@ EVEN = 0.0146  # what `visible` is a multiple of: see `metric_of`
 class Metric:
     """How a change is measured: by the directions in which w varies, by whether its layers agree, and by what is seen.
 
-    Within a layer a change varies as a power of the covariance of w, and between layers as `shared` of that: at 1 all
-    layers change alike and the latent stays one of W, at 0 each goes its own way. With S that covariance, P the rows
-    `seen` and a the weight `visible`, the squared length of a change is that of S^-1 + a P^T P.
+    The squared length of a change d of the moving layers is d^T (S^-1 + visible P^T P) d. Within a layer S is
+    `covariance`, between layers `shared` times that (1: all layers change alike, so that a latent of W stays in W; 0:
+    each goes its own way). The rows of P are `seen`.
     """
 
-    covariance: Tensor  # (w_dim, w_dim), of mean variance 1
+    covariance: Tensor  # (w_dim, w_dim): that of w to the power POWER, scaled to a mean variance of 1
     shared: float  # 0 .. 1
     seen: Tensor  # (R, L, w_dim), the squares of whose products with a change add up to how much of it is seen
     visible: float = 0.0  # how much that counts
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows of a Jacobian (R, L, w_dim) times (S^-1 + a P^T P)^-1: directions of least change.
+        """Rows of a Jacobian (R, L, w_dim) times (S^-1 + visible P^T P)^-1: directions of least change.
 
-        By Woodbury's identity that is S - S P^T (1/a + P S P^T)^-1 P S.
+        By Woodbury's identity that is S - S P^T (1 / visible + P S P^T)^-1 P S.
         """
         spread = self._likely(rows)
         if not self.visible:
@@ -53,7 +53,7 @@ class Metric:
 
     @cached_property
     def _seen(self) -> tuple[Tensor, Tensor]:
-        """P S, (R, L, w_dim), and (1/a + P S P^T)^-1, (R, R)."""
+        """P S, (R, L, w_dim), and (1 / visible + P S P^T)^-1, (R, R)."""
         likely = self._likely(self.seen)
         system = self.seen.flatten(1) @ likely.flatten(1).T
         return likely, torch.linalg.inv(system + torch.eye(len(system)).to(system) / self.visible)

@@ -19,12 +19,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from draggan.delta import Delta, check
-from draggan.engine import DragState
 from draggan.film import Film
 from draggan.geometry import Point
 from draggan.photo import Photo
 from draggan.restore import Reader, own_numbers, text_of
 from draggan.session import Session, Shot
+from draggan.steps import DragState
 from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.generator import Generator
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from draggan.delta import Delta
-from draggan.engine import MAX_PAIRS, DragState, Stuck
-from draggan.engines import engine_of
+from draggan.engines import Config, engine_of
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
 from draggan.imagefile import LARGEST
@@ -21,6 +20,7 @@ from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.precision import check_drag_precision
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot, apart
+from draggan.steps import MAX_PAIRS, DragState, Stuck
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 LATER = {"visible"}  # settings that files of before do not have
@@ -109,7 +109,7 @@ class Reader:
             or adam["exp_avg"].shape != adam["exp_avg_sq"].shape
         ):
             raise ValueError("the optimiser's means of its drag do not belong together")
-        kind = engine_of(engine).state
+        kind = engine_of(engine).module().State
         more = {name: _more_of(name, d["more"][name]) for name in own_numbers(kind)}
         index = _whole(d["index"], "index", 0, 2**53)
         return kind(index, own, origin, starts, looked, handles, templates, adam, **more)
@@ -195,7 +195,7 @@ def _more_of(name: str, value: Any) -> float:
     return _whole(value, name, 0, 2**53) if name in WHOLE else _number(value, name)
 
 
-def _config(engine: str, d: dict[str, Any]) -> Any:
+def _config(engine: str, d: dict[str, Any]) -> Config:
     """Settings of a drag, each of the kind that it must have."""
     defaults = engine_of(engine).settings()
     if not asdict(defaults).keys() - LATER <= d.keys() <= asdict(defaults).keys():

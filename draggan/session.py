@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from draggan.course import Course, alone
-from draggan.engine import MAX_PAIRS, DragState, DragStep, Stuck
-from draggan.engines import DEFAULT, engine_of
+from draggan.engines import DEFAULT, Config, engine_of
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.precision import DragPrecision
+from draggan.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
@@ -52,7 +52,7 @@ class Session:
     phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
     why: Stuck | None = None  # what holds the farthest handle of a drag that was given up, where the engine can tell
     engine: str = DEFAULT  # the name of the engine that drags
-    config: Any = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
+    config: Config = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
     precision: DragPrecision = "auto"  # in which its drags multiply; "auto": as the generator comes
     loss: float = 0.0  # of the last step of the drag
     film: Film = field(default_factory=Film)  # the way from the start to the picture now
@@ -234,7 +234,7 @@ class Session:
         shots = tuple(replace(shot, session=replace(shot.session, model=model)) for shot in self.shots)
         return replace(self, model=model, past=past, future=future, shots=shots)
 
-    def dragged_by(self, engine: str, config: Any, precision: DragPrecision = "auto") -> "Session":
+    def dragged_by(self, engine: str, config: Config, precision: DragPrecision = "auto") -> "Session":
         """With an engine and its settings.
 
         A drag that another engine began, or that knows its handles by the features of another block, goes on from where
@@ -258,7 +258,7 @@ class Session:
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)
-        course = engine_of(self.engine).course
+        course = engine_of(self.engine).module().course
         return course(generator, self.latent, self.pairs, mask, self.config, resume=self.drag)
 
     def _edited(self, **changes: Any) -> "Session":

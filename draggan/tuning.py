@@ -17,6 +17,7 @@ from draggan.delta import Delta
 from draggan.distribution import draw
 from draggan.gradients import gradients
 from draggan.invert import comparisons, psnr, pyramid
+from draggan.require import require
 from draggan.stylegan2 import ops
 from draggan.stylegan2.generator import Generator
 
@@ -36,14 +37,9 @@ class TuningConfig:
     perceptual: float = 0.5  # weight of VGG16's term, where its weights are on this machine
 
     def __post_init__(self) -> None:
-        for name in ("steps", "anchors"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}: it must be a positive number")
-        for name in ("locality", "perceptual"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        require(self, "at least 1", lambda v: v >= 1, "steps", "anchors")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "locality", "perceptual")
+        require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
 
 
 @dataclass(frozen=True, eq=False)

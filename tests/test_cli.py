@@ -21,9 +21,9 @@ from draggan import models, project
 from draggan.arguments import pair_of
 from draggan.cli import main
 from draggan.download import hash_file
-from draggan.engine import DragConfig
 from draggan.faces import find_face
 from draggan.invert import InversionConfig
+from draggan.paper import DragConfig
 from draggan.picture import Picture
 from draggan.reconstruct import reconstruct
 from draggan.render import HOLD, to_picture

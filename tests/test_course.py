@@ -29,7 +29,7 @@ def courses(generator, engine):
     for i, steps in enumerate(LENGTHS):
         pairs = [DragPair(Point(12 + 14 * j, 20 + 5 * i), Point(20 + 12 * j, 30)) for j in range(1 + i % 3)]
         config = chosen.settings(max_steps=steps, tolerance=1e-6)
-        yield chosen.course(generator, generator.latent(i).double(), pairs, mask if i == 2 else None, config)
+        yield chosen.module().course(generator, generator.latent(i).double(), pairs, mask if i == 2 else None, config)
 
 
 def all_steps(running):
@@ -78,7 +78,9 @@ def test_the_network_runs_once_for_all(engine, exact, monkeypatch):
 
 def test_an_error_of_one_stops_no_other(exact):
     good, lost = (
-        engine_of("draggan").course(
+        engine_of("draggan")
+        .module()
+        .course(
             exact,
             torch.full_like(exact.latent(i).double(), torch.nan) if i else exact.latent(i).double(),
             [DragPair(Point(20, 20), Point(40, 30))],

@@ -18,10 +18,10 @@ REMEDY = {"kinematics": "raise damping, or lower stride", "draggan": "lower lr"}
 def test_every_engine_drags_and_goes_on(name):
     generator, engine = tiny_generator(64), engine_of(name)
     latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
-    first, second, *_ = engine.drag(generator, latent, pairs, None, engine.settings(max_steps=2))
+    first, second, *_ = drag(generator, latent, pairs, None, engine.settings(max_steps=2))
     assert torch.equal(first.latent, latent)
     assert not torch.equal(second.latent, latent)
-    again = next(engine.drag(generator, latent, pairs, None, engine.settings(), resume=second.state))
+    again = next(drag(generator, latent, pairs, None, engine.settings(), resume=second.state))
     assert torch.equal(again.latent, second.latent)
     assert again.handles == second.handles
 
@@ -31,12 +31,12 @@ def test_every_engine_drags_and_goes_on(name):
 def test_a_first_drag_works_whatever_the_caller_does_with_gradients(name, context):
     engine, pairs = engine_of(name), [DragPair(Point(20, 20), Point(50, 30))]
     latent, settings = tiny_generator(64).latent(1), engine.settings(max_steps=3)
-    *_, expected = engine.drag(tiny_generator(64), latent, pairs, None, settings)
+    *_, expected = drag(tiny_generator(64), latent, pairs, None, settings)
     generator = tiny_generator(64)
     with context():
-        *_, step = engine.drag(generator, latent, pairs, None, settings)
+        *_, step = drag(generator, latent, pairs, None, settings)
     assert torch.equal(step.latent, expected.latent)
-    *_, again = engine.drag(generator, latent, pairs, None, settings)
+    *_, again = drag(generator, latent, pairs, None, settings)
     assert torch.equal(again.latent, expected.latent)
 
 
@@ -44,8 +44,8 @@ def test_a_first_drag_works_whatever_the_caller_does_with_gradients(name, contex
 def test_a_latent_that_its_owner_changes_is_another(name):
     engine, generator, pairs = engine_of(name), tiny_generator(64), [DragPair(Point(20, 20), Point(50, 30))]
     latent, settings = generator.latent(1), engine.settings(max_steps=3)
-    *_, expected = engine.drag(generator, latent.clone(), pairs, None, settings)
-    for step in engine.drag(generator, latent, pairs, None, settings):
+    *_, expected = drag(generator, latent.clone(), pairs, None, settings)
+    for step in drag(generator, latent, pairs, None, settings):
         latent.copy_(step.latent + 1)
     assert torch.equal(step.latent, expected.latent)
     assert torch.equal(step.state.origin, expected.state.origin)
@@ -55,8 +55,8 @@ def test_a_latent_that_its_owner_changes_is_another(name):
 def test_pairs_in_another_order_are_the_same_drag(name):
     engine, generator = engine_of(name), tiny_generator(64)
     latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30)), DragPair(Point(40, 8), Point(60, 60))]
-    *_, last = engine.drag(generator, latent, pairs, None, engine.settings(max_steps=2))
-    again = next(engine.drag(generator, latent, pairs[::-1], None, engine.settings(), resume=last.state))
+    *_, last = drag(generator, latent, pairs, None, engine.settings(max_steps=2))
+    again = next(drag(generator, latent, pairs[::-1], None, engine.settings(), resume=last.state))
     assert again.handles == again.state.handles == last.handles[::-1]
     for handle, pair, distance in zip(again.handles, pairs[::-1], again.distances, strict=True):
         assert handle.distance(pair.target) == pytest.approx(distance, rel=1e-5)
@@ -67,9 +67,9 @@ def test_a_state_of_other_features_is_refused(name):
     config = replace(tiny_config(64), channels=(8, 8, 8, 6, 4))
     engine, generator = engine_of(name), Generator(config, random_tensors(config))
     latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
-    *_, last = engine.drag(generator, latent, pairs, None, engine.settings(max_steps=1))
+    *_, last = drag(generator, latent, pairs, None, engine.settings(max_steps=1))
     with pytest.raises(ValueError, match="another feature_resolution"):
-        engine.drag(generator, latent, pairs, None, engine.settings(feature_resolution=32), resume=last.state)
+        drag(generator, latent, pairs, None, engine.settings(feature_resolution=32), resume=last.state)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -77,14 +77,14 @@ def test_a_state_of_other_features_is_refused(name):
 def test_features_beyond_all_numbers_are_a_clear_error(name, value):
     engine, generator = engine_of(name), tiny_generator(64)
     given = generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
-    steps = engine.drag(*given)
+    steps = drag(*given, config=engine.settings())
     kept = [next(steps), next(steps)]
     generator.synthesis.b64.conv1.bias[0] = value
     with pytest.raises(FloatingPointError, match=f"diverged at step 2: .*{REMEDY[name]}"):
         next(steps)
     assert all(step.latent.isfinite().all() for step in kept)
     with pytest.raises(FloatingPointError, match=f"diverged at step 0: .*{REMEDY[name]}"):
-        next(engine.drag(*given))
+        next(drag(*given, config=engine.settings()))
 
 
 def test_settings_that_are_not_given_stay_at_their_defaults():
@@ -106,12 +106,12 @@ def test_what_there_is_not_is_named():
 def test_the_settings_and_the_state_say_which_engine_drags(name):
     generator, engine = tiny_generator(64), engine_of(name)
     given = generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))], None
-    *_, expected = engine.drag(*given, engine.settings(max_steps=2))
+    *_, expected = drag(*given, engine.settings(max_steps=2))
     *_, last = drag(*given, engine.settings(max_steps=2))
-    assert type(last.state) is engine.state
+    assert type(last.state) is engine.module().State
     assert torch.equal(last.latent, expected.latent)
-    assert type(next(drag(*given, resume=last.state)).state) is engine.state
-    assert type(next(drag(*given)).state) is ENGINES[DEFAULT].state
+    assert type(next(drag(*given, resume=last.state)).state) is engine.module().State
+    assert type(next(drag(*given)).state) is ENGINES[DEFAULT].module().State
 
 
 def test_other_settings_are_refused():

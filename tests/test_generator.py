@@ -99,7 +99,7 @@ def test_a_picture_goes_on_from_any_trunk():
     for resolution in generator.config.resolutions:
         trunk = generator.trunk(ws, resolution)
         assert trunk.features.shape[2:] == (resolution, resolution // 2)
-        torch.testing.assert_close(generator.picture(trunk, ws), whole)
+        torch.testing.assert_close(generator.picture(ws, trunk=trunk), whole)
     assert torch.equal(generator.preview(ws, 32), whole)
 
 

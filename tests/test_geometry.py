@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from draggan.geometry import DragPair, Point, disc, inside, square, to_cells, to_points, to_tensor
+from draggan.geometry import DragPair, Point, disc, inside, pushed_inside, square, to_cells, to_points, to_tensor
 
 LIKE = torch.zeros(1)
 
@@ -39,6 +39,9 @@ def test_inside_of_the_picture():
     assert not Point(0, 3.6).inside((4, 8))
     points = torch.tensor([[-0.5, 0.0], [7.5, 3.5], [7.6, 0.0], [0.0, 3.6]])
     assert inside(points, (4, 8)).tolist() == [True, True, False, False]
+    pushed = pushed_inside(points, (4, 8))
+    assert pushed.tolist() == [[-0.5, 0.0], [7.5, 3.5], [7.5, 0.0], [0.0, 3.5]]
+    assert all(point.inside((4, 8)) for point in to_points(pushed))
 
 
 def test_points_are_places():

@@ -1,8 +1,9 @@
-"""Imports run downwards only, and importing does nothing."""
+"""Imports never run in a circle, each module does without what it need not know, and importing does nothing."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,53 +11,25 @@ import pytest
 import draggan
 
 ROOT = Path(draggan.__file__).parent
-FLOORS = [  # each may import those above it
-    {
-        "adam",
-        "engines",
-        "gradients",
-        "memory",
-        "table",
-        "threads",
-        "transfer",
-        "writable",
-        "stylegan2.convolution",
-        "stylegan2.config",
-        "stylegan2.device",
-        "stylegan2.pickles",
-        "stylegan2.recent",
-        "stylegan2.recordings",
-    },
-    {"geometry", "imagefile"},
-    {"download", "picture", "stylegan2.ops", "stylegan2.arrays"},
-    {"arguments", "stylegan2.layers", "stylegan2.foreign", "paste", "faces"},
-    {"stylegan2.strips"},
-    {"stylegan2.generator"},
-    {"stylegan2.windows", "stylegan2.checkpoint", "delta", "distribution", "perceptual"},
-    {"stylegan2.converted", "features", "metric", "precision", "render", "survey", "photo"},
-    {"mask", "models", "matching", "leastsquares", "kept", "views"},
-    {"course", "fixed"},
-    {"engine"},
-    {"kinematics", "progress", "film", "cache", "invert"},
-    {"session"},
-    {"facts", "restore", "tuning"},
-    {"project", "reconstruct"},
-    {"web", "batches"},
-    {"cli"},
-    {"__main__", "web.__main__"},
-]
+FILES = ("models", "cache", "project", "restore")
+SCREENS = ("render", "web", "cli", "batches")
+APART = {  # what modules must do without, also behind what they import
+    "paper": (*FILES, *SCREENS, "session"),
+    "kinematics": (*FILES, *SCREENS, "session"),
+    "invert": (*FILES, *SCREENS, "session"),
+    "tuning": (*FILES, *SCREENS, "session"),
+    "session": (*FILES, *SCREENS),
+    "models": (*SCREENS, "session", "steps"),
+    "render": (*FILES, "web", "cli", "session", "steps"),
+    "project": ("web", "cli"),
+    "batches": ("web", "cli"),
+}
 
 
 def modules():
     for path in sorted(ROOT.rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         yield name.removesuffix(".__init__"), path
-
-
-def floor(name):
-    exact = [i for i, names in enumerate(FLOORS) if name in names]
-    within = [i for i, names in enumerate(FLOORS) if any(name.startswith(f"{n}.") for n in names)]
-    return (exact or within)[0]
 
 
 def imported(path):
@@ -73,16 +46,39 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-KNOWN = [name for name, _ in modules() if name not in ("__init__", "", "stylegan2")]
+KNOWN = {name: path for name, path in modules() if name not in ("__init__", "", "stylegan2")}
+IMPORTS = {  # of each module those of draggan
+    name: {target.removeprefix("draggan.") for target in imported(path)} & KNOWN.keys() - {name}
+    for name, path in KNOWN.items()
+}
 
 
-@pytest.mark.parametrize(("name", "path"), [m for m in modules() if m[0] in KNOWN], ids=KNOWN)
-def test_imports_run_downwards(name, path):
-    for target in imported(path):
-        inner = target.removeprefix("draggan.")
-        if inner == target or inner not in KNOWN or inner.split(".")[0] == name.split(".")[0] == "web":
-            continue
-        assert floor(inner) < floor(name), f"{name} imports {inner}"
+def within(name, package):
+    return name == package or name.startswith(f"{package}.")
+
+
+def reached(name):
+    """What a module imports, and what that imports, and so on."""
+    found, new = set(), {name}
+    while new:
+        found |= new
+        new = set().union(*(IMPORTS[each] for each in new)) - found
+    return found - {name}
+
+
+def test_no_imports_run_in_a_circle():
+    TopologicalSorter(IMPORTS).prepare()  # raises CycleError, which names them
+
+
+def test_the_network_knows_only_itself():
+    for name in KNOWN:
+        if within(name, "stylegan2"):
+            assert all(within(other, "stylegan2") for other in IMPORTS[name]), name
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_is_apart_stays_apart(name):
+    assert not {other for other in reached(name) if any(within(other, banned) for banned in APART[name])}
 
 
 def test_only_the_page_imports_gradio_and_only_the_command_line_prints():

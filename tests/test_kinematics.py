@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.cases import read_cases
 from draggan import fixed, kinematics
-from draggan.engine import DragConfig
-from draggan.engine import drag as published
+from draggan.engines import drag
 from draggan.geometry import DragPair, Point
 from draggan.invert import psnr
-from draggan.kinematics import KinematicConfig, drag
+from draggan.kinematics import KinematicConfig
+from draggan.paper import DragConfig
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 
@@ -199,9 +199,9 @@ def test_a_mask_that_forbids_the_drag_is_named(plush):
 def test_a_state_of_another_engine_is_refused():
     generator = tiny_generator()
     pairs = pairs_of((5, 5, 20, 20))
-    other = next(published(generator, generator.latent(1), pairs, config=DragConfig(max_steps=1)))
+    other = next(drag(generator, generator.latent(1), pairs, config=DragConfig(max_steps=1)))
     with pytest.raises(ValueError, match="belongs to another engine"):
-        drag(generator, generator.latent(1), pairs, resume=other.state)
+        drag(generator, generator.latent(1), pairs, config=FEW, resume=other.state)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_the_way_back_moves_no_row(rng):
 
 def test_a_row_gives_way_by_as_much_as_it_is_damped():
     rows, measure = torch.eye(2, 5)[:, None], Metric(torch.eye(5), 0.0, torch.zeros(1, 1, 5))
-    change = solve(rows, measure, torch.zeros(2), torch.tensor([1.0, 20.0]), torch.ones(1, 5), yielding=0.05)
+    change = solve(rows, measure, torch.zeros(2), torch.tensor([1.0, 20.0]), torch.ones(1, 5), compliance=0.05)
     torch.testing.assert_close(change[0], torch.tensor([0.05 / 1.05, 1 / 2, 1, 1, 1]), rtol=0.02, atol=0)
 
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from draggan.engines import drag
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import KinematicConfig, drag
+from draggan.kinematics import KinematicConfig
 from draggan.metric import EVEN, PIECES, Metric, metric_of, seen_of
 from draggan.precision import in_precision
 from draggan.stylegan2.generator import Generator

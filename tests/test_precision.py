@@ -10,7 +10,7 @@ import torch
 
 import draggan
 from draggan import precision
-from draggan.engines import ENGINES
+from draggan.engines import ENGINES, drag
 from draggan.precision import for_drag, in_precision, precision_of
 from tests.networks import tiny_generator
 
@@ -78,7 +78,7 @@ def test_a_network_that_moves_takes_its_precision_along(engine):
     moved = copy.deepcopy(lower).double()
     assert (moved.dtype, moved.multiplies_in) == (torch.float64, torch.bfloat16)
     assert for_drag(lower, "fp16").double().multiplies_in == torch.float16
-    near, far = (next(iter(engine.drag(g, lower.latent(1), PAIR))) for g in (lower, moved))
+    near, far = (next(drag(g, lower.latent(1), PAIR, config=engine.settings())) for g in (lower, moved))
     torch.testing.assert_close(far.latent.double(), near.latent.double())
     assert for_drag(moved, "fp32").quick.dtype == torch.float64
 

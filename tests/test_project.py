@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from draggan import delta, project
 from draggan.delta import Delta
-from draggan.engine import DragConfig
 from draggan.engines import ENGINES
 from draggan.geometry import DragPair, Point
+from draggan.paper import DragConfig
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.project import Project

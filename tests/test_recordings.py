@@ -9,12 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from draggan.course import together
-from draggan.engine import DragConfig
-from draggan.engine import drag as drag_as_published
-from draggan.engines import ENGINES, engine_of
+from draggan.engines import ENGINES, drag, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
-from draggan.kinematics import drag as drag_by_kinematics
+from draggan.paper import DragConfig
 from draggan.stylegan2 import ops, recordings
 from draggan.stylegan2.recordings import Recordings
 from tests.networks import tiny_generator
@@ -23,8 +21,8 @@ WAITING = (  # what a GPU is waited for: to read a value, or to send it numbers 
     "_local_scalar_dense", "nonzero", "unique", "masked_select", "equal.default", "check_errors", "lift_fresh",
 )  # fmt: skip
 DRAGS = {
-    "draggan": partial(drag_as_published, config=DragConfig(lr=0.02, max_steps=12, feature_resolution=64)),
-    "kinematics": partial(drag_by_kinematics, config=KinematicConfig(max_steps=6, feature_resolution=64)),
+    "draggan": partial(drag, config=DragConfig(lr=0.02, max_steps=12, feature_resolution=64)),
+    "kinematics": partial(drag, config=KinematicConfig(max_steps=6, feature_resolution=64)),
 }
 PAIRS = [DragPair(Point(20, 24), Point(33, 30)), DragPair(Point(44, 10), Point(40, 21))]
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -149,7 +147,7 @@ def together_for(steps, generator, engine, seeds):
     """The last steps of drags of some pictures, each with handles of its own number, taken together."""
     settings = engine_of(engine).settings(max_steps=steps, tolerance=1e-6)
     courses = [
-        engine_of(engine).course(generator, generator.latent(seed), PAIRS[: 1 + seed % 2], None, settings)
+        engine_of(engine).module().course(generator, generator.latent(seed), PAIRS[: 1 + seed % 2], None, settings)
         for seed in seeds
     ]
     found = {}

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from draggan.engine import MAX_PAIRS, DragConfig
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
+from draggan.paper import DragConfig
 from draggan.session import HISTORY, new_session
+from draggan.steps import MAX_PAIRS
 from tests.networks import tiny_generator
 
 CONFIG = DragConfig(lr=0.02, max_steps=3)

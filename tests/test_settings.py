@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from draggan.engine import DragConfig
 from draggan.kinematics import KinematicConfig
+from draggan.paper import DragConfig
 from draggan.web import settings
 
 

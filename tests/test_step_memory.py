@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from draggan.engines import engine_of
+from draggan.engines import drag, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config
@@ -55,10 +55,10 @@ def held_by_a_step(generator, name, count):
     rng = torch.Generator().manual_seed(3)
     places = (torch.rand(count, 2, generator=rng) * (size - 1)).round().tolist()
     pairs = [DragPair(Point(x, y), Point(size - 1 - x, size - 1 - y)) for x, y in places]
-    drag = engine.drag(generator, generator.latent(1), pairs, None, engine.settings(max_steps=2, tolerance=1e-6))
-    next(drag)
+    steps = drag(generator, generator.latent(1), pairs, None, engine.settings(max_steps=2, tolerance=1e-6))
+    next(steps)
     with Alive() as alive:
-        next(drag)
+        next(steps)
     return alive.most
 
 

@@ -5,7 +5,6 @@ import torch
 
 from draggan.stylegan2 import generator as g
 from draggan.stylegan2 import strips
-from draggan.stylegan2.generator import Trunk
 from tests.networks import tiny_generator
 
 
@@ -18,7 +17,7 @@ def test_strips_are_the_whole_picture(rows, facts, noise_mode, monkeypatch):
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
     trunk = generator.trunk(ws, 8, noise_mode)
     expected = generator.preview(ws, 64, noise_mode)
-    torch.testing.assert_close(generator.picture(trunk, ws, noise_mode), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(generator.picture(ws, noise_mode, trunk=trunk), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("whole", [4, 8, 128])
@@ -43,7 +42,7 @@ def test_a_preview_is_what_the_lower_blocks_paint(plush):
     assert errors[2] == 0
     assert errors[1] < 1e-3 < errors[0] < 1e-2
     assert torch.equal(
-        plush.picture(plush.trunk(latent, 128), latent, resolution=64), plush.render(latent, "const", 64)
+        plush.picture(latent, resolution=64, trunk=plush.trunk(latent, 128)), plush.render(latent, "const", 64)
     )
     with pytest.raises(ValueError, match="no block of resolution 100"):
         plush.render(latent, resolution=100)
@@ -52,7 +51,7 @@ def test_a_preview_is_what_the_lower_blocks_paint(plush):
 def test_a_picture_is_of_one_latent():
     generator = tiny_generator(16)
     with pytest.raises(ValueError, match="2 latents"):
-        generator.picture(Trunk(()), generator.latent(1).expand(2, -1, -1))
+        generator.picture(generator.latent(1).expand(2, -1, -1))
 
 
 def test_random_noise_is_drawn_for_every_strip(monkeypatch):
@@ -72,7 +71,7 @@ def test_a_strip_is_all_that_is_in_memory(monkeypatch):
     monkeypatch.setattr(strips.F, "leaky_relu_", spied(strips.F.leaky_relu_, tallest))
     generator.trunk(generator.latent(1), 16)
     tallest.clear()
-    generator.picture(generator.trunk(generator.latent(1), 16), generator.latent(1))
+    generator.picture(generator.latent(1), trunk=generator.trunk(generator.latent(1), 16))
     assert max(tallest) <= 128 / 16 * 7
 
 

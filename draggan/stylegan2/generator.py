@@ -293,9 +293,13 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def picture(
-        self, trunk: Trunk, ws: Latents, noise_mode: NoiseMode = "const", resolution: int | None = None
+        self,
+        ws: Latents,
+        noise_mode: NoiseMode = "const",
+        resolution: int | None = None,
+        trunk: Trunk | None = None,
     ) -> Tensor:
-        """The picture of one latent, without gradients and in little memory, from where `trunk` stopped.
+        """The picture of one latent, without gradients and in little memory; from where a `trunk` of it stopped.
 
         ws (1, num_ws, w_dim) -> (1, 3, H, W), about [-1, 1].
         With a `resolution` below the picture's it is a preview of the same size: what the blocks up to that one
@@ -304,9 +308,10 @@ class Generator(nn.Module):
         layers, last = self._checked(ws, noise_mode), self._block(resolution or self.config.resolutions[-1])
         if len(layers[0]) != 1:
             raise ValueError(f"{len(layers[0])} latents: a picture is made of one; `render` takes several")
-        maps = trunk.maps[: last + 1]
-        if not maps:
+        if trunk is None:
             maps = self._maps(layers, min(WHOLE, self.config.resolutions[last]), noise_mode)
+        else:
+            maps = trunk.maps[: last + 1]
         blocks = self.synthesis.blocks()[: last + 1]
         colours = [block.torgb(x, w) for block, x, w in zip(blocks, maps, layers[1::2], strict=False)]
         colours += strips.colours(blocks[len(maps) :], maps[-1], layers[2 * len(maps) - 1 :], noise_mode)
@@ -320,7 +325,7 @@ class Generator(nn.Module):
         """
         layers = self._checked(ws, noise_mode)
         each = zip(*(w.split(1) for w in layers), strict=True)
-        return torch.cat([self.picture(Trunk(()), one, noise_mode, resolution) for one in each])
+        return torch.cat([self.picture(one, noise_mode, resolution) for one in each])
 
     def parts_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """Its parts, (N, L, w_dim), where this generator computes. Raises ValueError for another shape."""

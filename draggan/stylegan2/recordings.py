@@ -45,29 +45,29 @@ class Recordings:
             self._kept.clear()
             self._stream = None  # of the place where it was
 
-    def run(self, function: Function, facts: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
-        """function(*facts, *given), whose gradients reach `given` where they are switched on.
+    def run(self, function: Function, constants: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
+        """function(*constants, *given), whose gradients reach `given` where they are switched on.
 
         The function must be one of a module, do the same operations whatever the values of `given`, and wait for none
         of them. What it reads besides must not change as long as the network stays where it is.
         """
         if not records(given[0].device):
-            return function(*facts, *given)
+            return function(*constants, *given)
         wanted = tuple(torch.is_grad_enabled() and t.requires_grad for t in given)
         shapes = tuple((t.shape, t.dtype) for t in given)
         settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        named = tuple(ref(fact) if isinstance(fact, nn.Module) else fact for fact in facts)  # which may go
+        named = tuple(ref(each) if isinstance(each, nn.Module) else each for each in constants)  # which may go
         key = function, named, shapes, wanted, given[0].device, settings
         with self._changing:
             known, recording = key in self._kept, self._kept.pop(key, None)
             if known and recording is None:
                 with torch.inference_mode(False):
-                    recording = self._recording(partial(function, *facts), given, wanted)
+                    recording = self._recording(partial(function, *constants), given, wanted)
             self._kept[key] = recording
             while len(self._kept) > MOST:
                 self._kept.popitem(last=False)
         if recording is None:  # libraries choose their algorithms in a first call, which cannot be recorded
-            return function(*facts, *given)
+            return function(*constants, *given)
         with torch.inference_mode(False):
             return _Played.apply(recording, *given)  # type: ignore[return-value]
 

@@ -100,10 +100,10 @@ def evaluate(
     if owners is None:
         owners = range(count) if latents > 1 else [0] * count
     places = sent(torch.tensor([*rows, owners]), device)  # at once, and looked at there
-    facts = generator, whole, shapes
+    constants = generator, whole, shapes
     if cost > RECORDED_COST:
-        return _evaluated(*facts, places, *parts)[0]
-    return generator.recordings.run(_evaluated, facts, places, *parts)[0]
+        return _evaluated(*constants, places, *parts)[0]
+    return generator.recordings.run(_evaluated, constants, places, *parts)[0]
 
 
 class _Shape(NamedTuple):

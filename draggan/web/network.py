@@ -16,12 +16,12 @@ from torch import Tensor
 
 from draggan.cache import ModelCache
 from draggan.delta import Delta, changed
-from draggan.engine import DragStep
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
+from draggan.steps import DragStep
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress
@@ -151,7 +151,7 @@ def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
 def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
-        yield from engine.prepare(generator, engine.settings(), metrics)
+        yield from engine.module().prepare(generator, engine.settings(), metrics)
     session = new_session(generator, model, 0, 0.7, 0 if generator.config.c_dim else None)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from draggan.engine import DragConfig
-from draggan.engines import DEFAULT, ENGINES, PAPER, engine_of
+from draggan.engines import DEFAULT, ENGINES, PAPER, Config, engine_of
 from draggan.models import step_size
+from draggan.paper import DragConfig
 from draggan.precision import DragPrecision, check_drag_precision
 from draggan.web.words import Said, say
 
@@ -68,9 +68,9 @@ def own(engine: str) -> list[Any]:
     return [config.max_steps, config.mask_weight]
 
 
-def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
+def shown(engine: str, config: Config, precision: str, model: str) -> list[Any]:
     """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
-    if engine != PAPER:
+    if not isinstance(config, DragConfig):
         config = DragConfig(lr=step_size(model), **{name: getattr(config, name) for name in SHARED})
     shape = [config.space, config.moving_layers, config.feature_resolution]
     radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
@@ -78,7 +78,7 @@ def shown(engine: str, config: Any, precision: str, model: str) -> list[Any]:
     return [engine, config.lr, config.max_steps, *shape, *radii, *rest]
 
 
-def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
+def chosen(shown: Sequence[Any]) -> tuple[str, Config, DragPrecision]:
     """The engine, its settings, and the precision. Raises ValueError where one is out of range or empty."""
     for name, value in zip(NAMES, shown, strict=True):
         if value is None:
@@ -91,7 +91,7 @@ def chosen(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
     return engine, engine_of(engine).settings(**given), check_drag_precision(precision)
 
 
-def live(shown: Sequence[Any]) -> tuple[str, Any, DragPrecision]:
+def live(shown: Sequence[Any]) -> tuple[str, Config, DragPrecision]:
     """The engine that follows a hand, always the fast one, and its settings."""
     controls = [DEFAULT, *shown[1:]]
     if shown[ENGINE] != DEFAULT:

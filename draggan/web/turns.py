@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from draggan.course import Course, together
-from draggan.engine import DragStep
+from draggan.steps import DragStep
 
 HANDLES = 8  # of the drags that take a step together, or one drag's: with more, a step of each costs no less
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from gradio.i18n import I18nData
 
-from draggan.engine import Stuck
 from draggan.invert import InversionStep
 from draggan.memory import out_of_memory
 from draggan.session import Session
+from draggan.steps import Stuck
 from draggan.table import ModelSpec
 from draggan.transfer import Progress
 from draggan.tuning import TuningStep

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from draggan import course
-from draggan.engine import MAX_PAIRS, DragConfig, drag, motion_supervision, track
-from draggan.engines import engine_of
+from draggan.engines import drag, engine_of
 from draggan.features import whole
 from draggan.geometry import DragPair, Point, disc, square, to_tensor
+from draggan.paper import DragConfig, motion_supervision, track
+from draggan.steps import MAX_PAIRS
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator, Trunk
 from tests.networks import random_tensors, tiny_generator
@@ -224,7 +225,7 @@ def test_moving_layers_and_feature_block_are_settings():
 def test_a_generator_with_fewer_layers_than_move_moves_all(engine):
     generator = tiny_generator(8)
     settings = engine_of(engine).settings(max_steps=2)
-    *_, step = engine_of(engine).drag(generator, generator.latent(1), pairs_of((2, 2, 5, 5)), config=settings)
+    *_, step = drag(generator, generator.latent(1), pairs_of((2, 2, 5, 5)), config=settings)
     assert (step.latent - generator.latent(1)).abs()[0, :3].amax(dim=1).min() > 0, "the last one is for colours alone"
 
 

@@ -1,0 +1,212 @@
+"""The paper's engine: DragGAN (Pan et al., SIGGRAPH 2023), section 3.2, many small steps by Adam.
+
+Knows a network that it is handed, and nothing of files, pages or pictures on a screen.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from draggan.adam import Means, adam
+from draggan.course import Course, Derivatives
+from draggan.features import Features, recorded
+from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
+from draggan.gradients import gradients
+from draggan.mask import hold
+from draggan.require import require
+from draggan.steps import (
+    DragState,
+    DragStep,
+    ForwardPass,
+    Space,
+    check,
+    check_space,
+    feature_block,
+    references,
+    tolerance_of,
+)
+from draggan.stylegan2.device import received
+from draggan.stylegan2.generator import Generator
+from draggan.views import View
+
+
+@dataclass(frozen=True)
+class DragConfig:
+    """How to drag; the defaults are the paper's (section 4, and its code for the means under `mask_weight`)."""
+
+    lr: float = 2e-3  # step size of Adam: 2e-3 for ffhq, afhqcat and car, else 1e-3
+    max_steps: int = 300  # optimisation steps of one call
+    space: Space = "w_plus"  # the moving layers each have a latent of their own, or in "w" share one change
+    moving_layers: int = 6  # the first layers of the latent, of a smaller generator all; the rest keeps the looks
+    feature_resolution: int = 128  # the block whose output is F; of a smaller generator the last
+    r1: float = 3 / 512  # radius of motion supervision, as a part of the picture's longer side
+    r2: float = 12 / 512  # half-width of the square searched by point tracking, likewise
+    mask_weight: float = 20.0  # lambda; belongs to means over disc, channels and map
+    mask_samples: int | None = 4  # windows of the map that the mask term looks at in a step; None: the whole map
+    tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
+
+    def __post_init__(self) -> None:
+        check_space(self.space)
+        require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
+        require(self, "above 0 and at most 0.25, a part of the picture's side", lambda v: 0 < v <= 0.25, "r1", "r2")
+        require(self, "at least 1", lambda v: v >= 1, "moving_layers")
+        require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "mask_weight")
+        require(self, "at least 1, or None for the whole map", lambda v: v is None or v >= 1, "mask_samples")
+        require(self, "a positive number of pixels, or None", lambda v: v is None or 0 < v < math.inf, "tolerance")
+
+
+Settings, State = DragConfig, DragState  # by the names that every engine has, see `draggan.engines`
+
+
+def course(
+    generator: Generator,
+    latent: Tensor,
+    pairs: Sequence[DragPair],
+    mask: Tensor | None = None,
+    config: DragConfig = DragConfig(),
+    resume: DragState | None = None,
+) -> Course[DragStep]:
+    """The course of a drag as the paper has it, of the arguments of `draggan.drag`: small steps of the latent."""
+    config = replace(
+        config,
+        feature_resolution=feature_block(generator, config.feature_resolution),
+        moving_layers=min(config.moving_layers, generator.num_ws),
+    )
+    template_size = generator.config.channels_of(config.feature_resolution)
+    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
+    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+
+
+def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
+    """This engine has nothing to work out beforehand."""
+    return iter(())
+
+
+def motion_supervision(features: Features, handles: Tensor, targets: Tensor, offsets: Tensor) -> Tensor:
+    """Equation 1, first term: the features around each handle shall come one pixel nearer to its target.
+
+    handles, targets (N, 2) in pixels, offsets (K, 2): the `disc` of r1 -> a scalar: the sum over the handles of the
+    mean over disc and channels of |sg F(q) - F(q + d)|.
+    """
+    direction = F.normalize(targets - handles, dim=1, eps=1e-12)  # (N, 2); 0 where handle and target coincide
+    places = handles[:, None] + offsets  # (N, K, 2)
+    there = inside(places, features.image_size)  # (N, K)
+    now = features.detach().sample(places)  # (N, K, C)
+    ahead = features.sample(places + direction[:, None])  # (N, K, C)
+    difference = (now - ahead).abs().mean(dim=2) * there  # (N, K)
+    return (difference.sum(dim=1) / there.sum(dim=1)).sum()
+
+
+def track(features: Features, handles: Tensor, templates: Tensor, offsets: Tensor) -> Tensor:
+    """Equation 3: each handle goes to the place around it whose features are nearest to its template, by L1.
+
+    handles (N, 2) in pixels, templates (N, C), offsets (K, 2): the `square` of r2 -> handles (N, 2). Never leaves the
+    picture; of places equally near the one closest to the handle is taken.
+    """
+    found = []
+    for i, template in enumerate(templates):  # one by one, because the features of all candidates at once are large
+        places = handles[i] + offsets  # (K, 2)
+        there = features.of(i).sample(places[None])[0]  # (K, C)
+        distance = there.sub_(template).abs_().sum(dim=1)  # (K,)
+        nearest = distance.masked_fill(~inside(places, features.image_size), math.inf).argmin()
+        found.append(places.index_select(0, nearest[None]))  # as an index it would be read, which waits for it
+    return torch.cat(found)
+
+
+def _followed(
+    features: Features, places: Tensor, templates: Tensor, targets: Tensor, near: Tensor, around: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where the handles are now, and the loss there. near, around (K, 2): the disc of r1, the square of r2."""
+    handles = track(features.detach(), places, templates, around)
+    return handles, motion_supervision(features, handles, targets, near)
+
+
+def _drag(
+    generator: Generator,
+    latent: Tensor,
+    pairs: tuple[DragPair, ...],
+    mask: Tensor | None,
+    config: DragConfig,
+    resume: DragState | None,
+) -> Course[DragStep]:
+    size, quick = generator.image_size, generator.quick
+    r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
+    tolerance = tolerance_of(config.tolerance, pairs)
+    start = resume or _start(latent)
+
+    layers = config.moving_layers
+    with gradients():
+        base = start.latent.to(generator.device, generator.dtype, copy=True)
+        moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
+        spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
+        means: Means = {}
+        if start.adam and start.adam["exp_avg"].shape == moving.shape:
+            means = {name: t.to(moving) if t.ndim else t for name, t in start.adam.items()}
+        targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
+        near, around = disc(r1, base), square(r2, base)  # (K, 2) each
+
+    held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
+    places, known = references(start, pairs)
+    templates, kept = None, ()  # (N, C); the same as a state keeps them
+    first = index = start.index
+    while True:
+        with gradients():
+            ws = moving + spread, base[:, layers:]  # only the moving layers have gradients
+        features: Features = yield View(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
+        with gradients():
+            looked, before = places, to_tensor(places, base)
+            if templates is None:
+                templates = _completed(known, features.detach(), before)
+                kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
+            given = before, templates, targets, near, around
+            handles, loss = recorded(quick.recordings, _followed, (), features, *given)
+            if held and index:  # before the first step nothing has changed, but for the last bits
+                loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
+        averages = {name: t for name, t in means.items() if t.ndim}  # the number of steps is on the CPU already
+        now, found, said, *kept_averages = received(torch.cat(ws, dim=1), handles, loss, *averages.values())
+        places = to_points(found)
+        distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
+        if not math.isfinite(said):
+            raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
+        state = DragState(
+            index=index,
+            latent=now,  # (1, num_ws, w_dim)
+            origin=start.origin,
+            starts=tuple(pair.handle for pair in pairs),
+            looked=looked,
+            handles=places,
+            templates=kept,
+            adam={**means, **dict(zip(averages, kept_averages, strict=True))},
+        )
+        arrived = max(distances) <= tolerance
+        last = arrived or index - first == config.max_steps
+        shown = ForwardPass(generator, state.latent, features.trunk)
+        step = DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
+        if last:
+            yield step
+            shown.trunk = None
+            return
+        gradient: Tensor = (yield Derivatives((loss,), moving))[0]
+        yield step
+        shown.trunk = None
+        with gradients():
+            moving, means = adam(moving.detach(), gradient, means, config.lr)
+            moving.requires_grad_()
+        index += 1
+
+
+def _start(latent: Tensor) -> DragState:
+    """A drag that has not begun: no handle has a template yet."""
+    latent = latent.cpu().clone()  # the caller may go on with its own
+    return DragState(0, latent, latent, (), (), (), (), {})
+
+
+def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:
+    """The templates, (N, C); those still unknown are what lies at the handles now."""
+    now = features.sample(handles[:, None])[:, 0]  # (N, C)
+    return torch.stack([here if t is None else t.to(here) for here, t in zip(now, templates, strict=True)])
