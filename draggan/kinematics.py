@@ -269,7 +269,8 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
         last = (arrived and settled) or gives_up or state.index - first == task.config.max_steps
         stuck = (yield from _reasons(task, state, seen)) if gives_up else (None,) * len(task.pairs)
         shown = ForwardPass(task.generator, state.latent)
-        yield KinematicStep(state.latent, state.handles, seen.distances, seen.loss, arrived, last, state, shown, stuck)
+        latent = state.latent.clone()  # whoever changes it does not change what the drag goes on from
+        yield KinematicStep(latent, state.handles, seen.distances, seen.loss, arrived, last, state, shown, stuck)
         if last:
             return
         state, seen = yield from _step(task, state, seen)

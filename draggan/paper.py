@@ -79,7 +79,8 @@ def course(
     )
     template_size = generator.config.channels_of(config.feature_resolution)
     pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
-    return _drag(generator, latent.detach(), pairs, mask, config, resume)
+    latent = latent.detach().cpu().clone()  # the caller may go on with its own
+    return _drag(generator, latent, pairs, mask, config, resume)
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
@@ -202,7 +203,6 @@ def _drag(
 
 def _start(latent: Tensor) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
-    latent = latent.cpu().clone()  # the caller may go on with its own
     return DragState(0, latent, latent, (), (), (), (), {})
 
 

@@ -97,6 +97,11 @@ def check(
     """
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
+    if generator.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(generator.device.type):
+        raise ValueError(
+            "drags need a generator of float32 or float64, and no autocast: where they shall multiply in less, load it "
+            "with draggan.load(.., precision='bf16')"
+        )
     wanted = (1, generator.num_ws, generator.config.w_dim)
     if latent.shape != wanted:
         raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
@@ -151,7 +156,7 @@ def _checked(mask: Tensor, image_size: tuple[int, int]) -> Tensor | None:
     mask = torch.as_tensor(mask)
     if tuple(mask.shape) != tuple(image_size):
         raise ValueError(f"mask of shape {tuple(mask.shape)}: it must be (height, width) = {tuple(image_size)}")
-    mask = mask.float()
+    mask = mask.to(torch.float32, copy=True)  # the caller may go on with its own
     if not ((mask >= 0) & (mask <= 1)).all():
         raise ValueError("mask values must lie in 0 .. 1: 1 where the picture may change, 0 where it must not")
     return None if (mask == 1).all() else mask

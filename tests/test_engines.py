@@ -41,14 +41,29 @@ def test_a_first_drag_works_whatever_the_caller_does_with_gradients(name, contex
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_latent_that_its_owner_changes_is_another(name):
+def test_what_its_owner_changes_is_another(name):
+    """The latent and the mask, also before the first step, and the latents of the steps."""
     engine, generator, pairs = engine_of(name), tiny_generator(64), [DragPair(Point(20, 20), Point(50, 30))]
-    latent, settings = generator.latent(1), engine.settings(max_steps=3)
-    *_, expected = drag(generator, latent.clone(), pairs, None, settings)
-    for step in drag(generator, latent, pairs, None, settings):
-        latent.copy_(step.latent + 1)
-    assert torch.equal(step.latent, expected.latent)
+    latent, mask, settings = generator.latent(1), torch.ones(64, 64), engine.settings(max_steps=3)
+    mask[:, 55:] = 0
+    *_, expected = drag(generator, latent.clone(), pairs, mask.clone(), settings)
+    steps = drag(generator, latent, pairs, mask, settings)
+    latent.zero_()
+    mask.zero_()
+    for step in steps:
+        end = step.latent.clone()
+        step.latent.zero_()
+    assert torch.equal(end, expected.latent)
     assert torch.equal(step.state.origin, expected.state.origin)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_drags_in_low_precision_say_how_they_are_had(name):
+    pairs = [DragPair(Point(20, 20), Point(50, 30))]
+    with pytest.raises(ValueError, match=r"need a generator of float32 .* load it with draggan.load"):
+        drag(tiny_generator(64).bfloat16(), tiny_generator(64).latent(1), pairs, None, engine_of(name).settings())
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="and no autocast"):
+        drag(tiny_generator(64), tiny_generator(64).latent(1), pairs, None, engine_of(name).settings())
 
 
 @pytest.mark.parametrize("name", ENGINES)
