@@ -5,13 +5,15 @@ import os
 import re
 
 import gradio as gr
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, visits
 from draggan.web.app import ServerConfig
-from draggan.web.limits import accounts, size
+from draggan.web.limits import REQUEST_BYTES, BodyLimit, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
 from tests.shelf import serve
 
@@ -63,6 +65,8 @@ def test_accounts_come_from_files_too(tmp_path):
     path.write_text("# nobody\n")
     with pytest.raises(ValueError, match="has no line"):
         accounts([f"@{path}"])
+    path.write_text("ann:a\n", "utf-8-sig")  # as editors on Windows write it
+    assert accounts([f"@{path}"]) == (("ann", "a"),)
     with pytest.raises(FileNotFoundError):
         accounts(["@no-such-file"])
     assert "secret" not in repr(ServerConfig(auth=(("ann", "secret"),)))
@@ -80,6 +84,23 @@ def test_sizes(text, bytes_):
 def test_bad_sizes_are_told(text):
     with pytest.raises(ValueError, match="is no size: write 500mb or 4gb"):
         size(text)
+
+
+@pytest.mark.parametrize("root", ["", "/edit"])
+def test_only_uploads_may_be_large(root):
+    async def whole(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await PlainTextResponse("")(scope, receive, send)
+
+    async def status(path: str) -> int:
+        transport = httpx.ASGITransport(BodyLimit(whole, uploads=2 * REQUEST_BYTES))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return (await http.post(root + path, content=bytes(REQUEST_BYTES + 1))).status_code
+
+    assert asyncio.run(status("/gradio_api/upload")) == 200
+    for path in ("run/upload", "run/upload/", "call/upload", "api/upload", "queue/join"):
+        assert asyncio.run(status(f"/gradio_api/{path}")) == 413, path
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_BYTES = 16 << 20  # of a request that is no upload; the largest is a mask
+UPLOAD = "/gradio_api/upload"  # how the path of a request ends that brings files, also behind a --root-path
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -26,7 +27,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._uploads if scope["path"].rstrip("/").endswith("/upload") else REQUEST_BYTES
+        most = self._uploads if scope["path"].endswith(UPLOAD) else REQUEST_BYTES
         said = f"The request is larger than the {most} bytes that this server takes.\n"
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > most:
@@ -70,7 +71,7 @@ def _numbered(values: Sequence[str]) -> list[tuple[str, str]]:
             given.append((f"--auth number {number}", value))
             continue
         path = Path(value[1:])
-        lines = [(f"{path}, line {n}", line) for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+        lines = [(f"{path}, line {n}", line) for n, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1)]
         kept = [(where, line) for where, line in lines if line.strip() and not line.startswith("#")]
         if not kept:
             raise ValueError(f"{path} has no line: write one user:password a line")
