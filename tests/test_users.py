@@ -1,8 +1,11 @@
 """Several users: who is let in, how they share the network, and what becomes of those who leave."""
 
 import asyncio
+import errno
 import os
 import re
+import shutil
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -87,20 +90,37 @@ def test_bad_sizes_are_told(text):
 
 
 @pytest.mark.parametrize("root", ["", "/edit"])
-def test_only_uploads_may_be_large(root):
+def test_only_uploads_may_be_large(root, tmp_path):
     async def whole(scope, receive, send):
         while (await receive())["more_body"]:
             pass
         await PlainTextResponse("")(scope, receive, send)
 
     async def status(path: str) -> int:
-        transport = httpx.ASGITransport(BodyLimit(whole, uploads=2 * REQUEST_BYTES))
+        transport = httpx.ASGITransport(BodyLimit(whole, uploads=2 * REQUEST_BYTES, folder=tmp_path))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
             return (await http.post(root + path, content=bytes(REQUEST_BYTES + 1))).status_code
 
     assert asyncio.run(status("/gradio_api/upload")) == 200
     for path in ("run/upload", "run/upload/", "call/upload", "api/upload", "queue/join"):
         assert asyncio.run(status(f"/gradio_api/{path}")) == 413, path
+
+
+@pytest.mark.parametrize("free", [0, 1 << 30])
+def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+
+    async def full(scope, receive, send):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(BodyLimit(full, uploads=REQUEST_BYTES, folder=tmp_path))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.post("/gradio_api/upload", content=b"a picture")
+
+    answer = asyncio.run(send())
+    assert answer.status_code == 507
+    assert "disk of this server is full: send a smaller file" in answer.text
 
 
 @pytest.mark.parametrize(

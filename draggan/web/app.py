@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 from gradio import themes
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from draggan.cache import ModelCache
@@ -20,6 +21,7 @@ from draggan.web.limits import REQUEST_BYTES, BodyLimit
 from draggan.web.network import Network
 from draggan.web.own import Own
 from draggan.web.presence import Listeners, Places
+from draggan.web.sent import FORMATS, IDLE_SECONDS
 from draggan.web.starts import Starts
 from draggan.web.visits import Visits
 from draggan.web.words import say
@@ -34,10 +36,8 @@ TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
-IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away, and what was sent and is not used
 CLEAN_SECONDS = 3600  # from one look for that to the next
 STORE = Path(__file__).with_name("store.js")
-FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
@@ -248,9 +248,11 @@ def serve(page: Page, config: ServerConfig) -> str:
     for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
     os.environ |= UNCOUNTED
+    uploads = Path(get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)
     middleware = [
         Middleware(page.listeners.around),
-        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES),
+        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES, folder=uploads),
     ]
     page.queue(default_concurrency_limit=None)
     page._queue.sleep_when_free = LOOK_SECONDS
