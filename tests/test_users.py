@@ -1,10 +1,12 @@
 """Several users: who is let in, how they share the network, and what becomes of those who leave."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
 import shutil
+import socket
 from types import SimpleNamespace
 
 import gradio as gr
@@ -15,10 +17,10 @@ from starlette.responses import PlainTextResponse
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, visits
-from draggan.web.app import ServerConfig
+from draggan.web.app import ServerConfig, free_port
 from draggan.web.limits import REQUEST_BYTES, BodyLimit, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
-from tests.shelf import serve
+from tests.shelf import Shelf, serve
 
 
 def test_tabs_wait_in_the_order_in_which_they_came():
@@ -127,6 +129,8 @@ def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
     ("field", "value", "message"),
     [
         ("root_path", "edit", "root path 'edit': write /edit"),
+        ("port", 0, "port 0: it must be within 1 .. 65535"),
+        ("port", 70000, "port 70000: it must be within"),
         ("max_users", 0, "max_users is 0"),
         ("max_upload", 0, "max_upload is 0"),
     ],
@@ -134,6 +138,42 @@ def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
 def test_bad_limits_are_told(field, value, message):
     with pytest.raises(ValueError, match=message):
         ServerConfig(**{field: value})
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_a_host_that_is_none_of_this_machine_is_told(host):
+    with pytest.raises(OSError, match=f"cannot listen on {host}, port 17950 .*: name others with --host"):
+        free_port(host, 17950)
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+def test_the_next_port_is_taken_where_one_is_not_free():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < free_port("127.0.0.1", port) < port + 100
+        if has_ipv6():
+            assert port < free_port("::1", port) < port + 100
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::"])
+def test_a_page_on_ipv6(host, plush):
+    page = app.build(Shelf(plush), "cpu", "plush-256", max_users=1)
+    address = app.serve(page, ServerConfig(host=host, port=17951))
+    try:
+        with httpx.Client(trust_env=False) as http:
+            assert http.get(address.replace("[::]", "[::1]")).is_success
+        assert address == f"http://[{host.strip('[]')}]:17951/"
+    finally:
+        page.close()
 
 
 async def dragging(tab: Visitor) -> None:
