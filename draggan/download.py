@@ -62,7 +62,7 @@ def download(
     Raises DownloadError when no address works.
     """
     tried: list[tuple[str, str]] = []
-    lock = filelock.FileLock(f"{path}.lock", thread_local=False)  # a page may ask each time from another thread
+    lock = filelock.FileLock(f"{path}.lock", mode=0o666, thread_local=False)  # a page asks from changing threads
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield from _acquire(lock)

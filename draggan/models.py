@@ -220,18 +220,28 @@ def convert(path: Path) -> Path:
 
 
 def default_folder() -> Path:
-    """Where downloaded models lie, where no other folder is given. It need not exist yet."""
-    if chosen := os.environ.get("DRAGGAN_CHECKPOINTS"):
-        return Path(chosen).expanduser()
-    if not EMBEDDED.is_dir():
-        return CHECKOUT
-    cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return Path(cache or "~/.cache").expanduser() / "draggan"
+    """Where downloaded models lie, where no other folder is given. It need not exist yet.
+
+    Raises FileNotFoundError where it would be in the home of a user who has none.
+    """
+    try:
+        if chosen := os.environ.get("DRAGGAN_CHECKPOINTS"):
+            return Path(chosen).expanduser()
+        if not EMBEDDED.is_dir():
+            return CHECKOUT
+        cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+        return Path(cache or "~/.cache").expanduser() / "draggan"
+    except RuntimeError as error:
+        said = "this user has no home: name a folder for models with --checkpoints, or in DRAGGAN_CHECKPOINTS"
+        raise FileNotFoundError(said) from error
 
 
-def metrics_folder(folder: Path | None = None) -> Path:
-    """Where the metrics of models are kept, beside the models. It need not exist yet."""
-    return _folder(folder) / "metrics"
+def metrics_folder(folder: Path | None = None) -> Path | None:
+    """Where the metrics of models are kept, beside the models; it need not exist yet. None: there is no place."""
+    try:
+        return _folder(folder) / "metrics"
+    except FileNotFoundError:
+        return None
 
 
 def _home(spec: ModelSpec, folder: Path | None) -> Path:

@@ -415,6 +415,15 @@ def test_a_session_opens_where_its_model_file_was_sent_here_and_names_no_other_f
         assert (canvas["refused"] and canvas["refused"]["values"]["why"]) == (message or False)
 
 
+def test_the_model_of_what_a_browser_kept_is_downloaded(do, network, tmp_path, monkeypatch):
+    path, come = tmp_path / "kept.draggan", []
+    kept = Keep(network).safe(with_file(do, "far"), event("safe", details=None))["kept"]
+    path.write_bytes(base64.b64decode(kept["session"]))
+    monkeypatch.setattr(network, "download", lambda model: come.append(model) or iter(()))
+    assert do.start("far", 3, 0.7, 0, [str(path)], 1)[SESSION].model == "far"
+    assert come == ["far"]
+
+
 def test_what_could_not_be_sent_is_told(do):
     _, canvas = do.start("tiny", 3, 0.7, 0, None, 2)[SESSION : SESSION + 2]
     assert "could not be sent: reload the page" in canvas["refused"]["values"]["why"]

@@ -1,6 +1,7 @@
 """The table, and models by their names: found, downloaded, loaded, verified, removed, kept in memory."""
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from draggan import download as downloads
 from draggan import models
 from draggan.cache import ModelCache
 from draggan.download import DownloadError, read_record
@@ -287,6 +289,27 @@ def test_the_folder(monkeypatch, tmp_path):
     assert models.find(CAT, Path("~/own")) == Path.home() / "own" / "afhqcat.pkl"
 
 
+def test_without_a_home_only_downloads_need_a_folder(monkeypatch, tmp_path, plush):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.setattr(models, "EMBEDDED", models.CHECKOUT)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert models.find("plush-256").exists()
+    assert ModelCache().metrics is None
+    with pytest.raises(FileNotFoundError, match="no home: name a folder for models with --checkpoints"):
+        models.find(CAT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_locks_are_for_all_accounts_that_share_a_folder(tmp_path):
+    steps = downloads.download(["http://127.0.0.1:9/f"], tmp_path / "m.pkl")
+    next(steps)
+    assert (tmp_path / "m.pkl.lock").stat().st_mode & 0o777 == 0o666
+    steps.close()
+
+
 def test_states_has_the_whole_table(folder):
     assert [state.spec for state in models.states()] == list(MODELS)
     assert [state.spec.name for state in models.states() if state.path] == ["plush-256"]
@@ -345,6 +368,21 @@ def test_the_cache_tries_again_after_an_error_and_a_change(tmp_path, loads):
     write_generator(tmp_path, 0)
     assert cache.load(path, "cpu") is cache.load(path, "cpu")
     assert loads == [path] * 3
+
+
+def test_the_cache_uses_what_is_in_memory_where_the_file_has_gone_and_downloads_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "download", lambda *_: pytest.fail("nobody asked for a download"))
+    cache, file = ModelCache(keep=1), folder / f"{models.spec_of(CAT).filename}.safetensors"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=f"the file of {CAT} is not here: choose the model again"):
+        cache.load(CAT, "cpu")
+    file.write_bytes(generator_bytes(tmp_path))
+    loaded = cache.load(CAT, "cpu")
+    file.unlink()
+    assert cache.load(CAT, "cpu") is loaded
+    cache.load(write_generator(tmp_path, 1), "cpu")
+    with pytest.raises(FileNotFoundError, match="choose the model again"):
+        cache.load(CAT, "cpu")
 
 
 def test_which_models_show_faces():

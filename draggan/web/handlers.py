@@ -258,6 +258,8 @@ class Handlers:
         if len(sent) < parts:
             lost = words.Said("the browser has lost the details of your picture: it is shown without them")
             gr.Warning(spoken(lost))
+        for _ in self._network.download(saved.session.model):
+            pass  # a tab that has no picture yet cannot show how far it is
         return self._seen(self._opened(saved))
 
     def _seen(self, session: Session) -> tuple:

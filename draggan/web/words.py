@@ -118,8 +118,11 @@ def explain(error: BaseException) -> Said:
     if isinstance(error, DownloadError):
         folder = str(error.folder.absolute())
         tried = error.reasons().replace(folder + os.sep, "").replace(folder, "the folder of its models")
-        text = "This server could not download {file}:{tried}\nTry again later, or ask who runs it."
-        return Said(text, {"file": error.names[0], "tried": tried})
+        text = (
+            "This server could not download {file}:{tried}\n"
+            "Try again later, or have {files} put into the folder of its models by hand."
+        )
+        return Said(text, {"file": error.names[0], "tried": tried, "files": " / ".join(error.names)})
     return Said(str(error).replace("{", "{{").replace("}", "}}"))
 
 
