@@ -73,7 +73,7 @@ def offer(server, monkeypatch):
             name = f"cat{i}.pkl"
             urls.append(server.add(f"/{name}", content or b"", then=Reply() if content else GONE))
             sources.append(Source(name, (urls[-1],), sha256))
-        row = replace(models.spec_of(CAT), sources=tuple(sources))
+        row = replace(models.spec_of(CAT), height=16, width=16, sources=tuple(sources))
         monkeypatch.setattr(models, "MODELS", tuple(row if spec.name == CAT else spec for spec in MODELS))
         return urls
 
@@ -216,6 +216,8 @@ def test_verify(folder, offer, weights):
     verdict = models.verify(CAT)
     assert verdict.sha256 == verdict.expected == hashlib.sha256(weights).hexdigest()
     assert verdict.problem == ""
+    assert verdict.recorded
+    assert not models.verify("plush-256").recorded
     damaged = bytearray(weights)
     damaged[-1] ^= 1  # the structure is whole, a weight is not
     find(CAT).write_bytes(damaged)
@@ -224,6 +226,18 @@ def test_verify(folder, offer, weights):
     assert models.verify(CAT).problem == ""  # nothing is left to compare it with
     find(CAT).write_bytes(weights[:-1])
     assert "not a generator" in models.verify(CAT).problem
+
+
+def test_another_model_under_the_name_of_one_is_refused(folder, offer, weights, tmp_path):
+    config = tiny_config(32)
+    checkpoint.write(tmp_path / "other.safetensors", config, random_tensors(config, 0))
+    other = (tmp_path / "other.safetensors").read_bytes()
+    offer(other, weights)
+    run()
+    assert find(CAT) == folder / "cat1.pkl"
+    find(CAT).write_bytes(other)
+    find(CAT).with_name("cat1.pkl.json").unlink()
+    assert "its pictures have 32 x 32 pixels, those of ada-afhqcat 16 x 16" in models.verify(CAT).problem
 
 
 def test_the_hash_of_the_table_is_held_to(folder, offer, weights, tmp_path):
