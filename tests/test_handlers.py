@@ -673,7 +673,10 @@ def test_the_status_says_what_to_do_next(do):
     assert "choose a smaller model" in str(explain(MemoryError()))
     assert "choose a smaller model" in explained(RuntimeError("[..] DefaultCPUAllocator: can't allocate memory"))
     assert "nobody expected" in explained(RuntimeError("shapes cannot be multiplied"))
-    tried = [("http://there/m.pkl", "/srv/models has only 1 MB"), ("/srv/models", "it changed: delete /srv/models/m.json")]
+    tried = [
+        ("http://there/m.pkl", "/srv/models has only 1 MB"),
+        ("/srv/models", "it changed: delete /srv/models/m.json"),
+    ]
     said = explained(DownloadError(["m.pkl"], Path("/srv/models"), tried))
     assert "could not download m.pkl" in said
     assert "the folder of its models has only 1 MB" in said

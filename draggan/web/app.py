@@ -303,7 +303,7 @@ def _theme() -> themes.Base:
 
 
 def free_port(host: str, port: int) -> int:
-    """The first free port from `port` on. Raises OSError where a hundred are taken, or the host is none of this machine."""
+    """The first free port from `port` on. Raises OSError where a hundred are taken, or none can be had."""
     last = min(port + 99, PORTS)
     for candidate in range(port, last + 1):
         try:
@@ -314,7 +314,8 @@ def free_port(host: str, port: int) -> int:
                     probe.bind((address, candidate))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                said = f"cannot listen on {host}, port {candidate} ({error.strerror}): name others with --host and --port"
+                where = f"{host}, port {candidate}"
+                said = f"cannot listen on {where} ({error.strerror}): name others with --host and --port"
                 raise OSError(said) from error
         else:
             return candidate
