@@ -295,9 +295,9 @@ def _held(part: Path, url: str) -> tuple[Origin | None, int]:
     """The origin of `part` and its length, where this address can go on from it; else (None, 0)."""
     origin = read_origin(part)
     size = part.stat().st_size if part.exists() else 0
-    same = origin and origin.url == without_password(url) and origin.etag
-    fits = same and (origin.total is None or size <= origin.total)
-    return (origin, size) if fits else (None, 0)
+    if origin is None or origin.url != without_password(url) or not origin.etag:
+        return None, 0
+    return (origin, size) if origin.total is None or size <= origin.total else (None, 0)
 
 
 def keep_resumable(part: Path) -> None:
