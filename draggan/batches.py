@@ -155,7 +155,9 @@ def verify(args: argparse.Namespace) -> None:
         verdict = models.verify(name, args.checkpoints)
         if verdict.problem:
             raise ValueError(f"{verdict.path}: {verdict.problem}")
-        held = "as expected" if verdict.expected else "nothing is known of what it should be"
+        held = "nothing is known of what it should be"
+        if verdict.expected:
+            held = "as first downloaded" if verdict.recorded else "as the table says"
         print(f"{verdict.path}: good, SHA-256 {verdict.sha256} ({held})")
 
     _each(args.names, one)

@@ -24,11 +24,12 @@ class ModelCache:
         self._precision: Precision = precision
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
+        self._last: dict[tuple[str, str], tuple] = {}  # by what was asked for, and the device: which of them it was
         self._digests: dict[tuple[Path, int], str] = {}  # of files, as they were last changed
 
     @property
-    def metrics(self) -> Path:
-        """Where the metrics of models are kept. It need not exist yet."""
+    def metrics(self) -> Path | None:
+        """As `models.metrics_folder`."""
         return models.metrics_folder(self._folder)
 
     def download(self, name_or_path: str | Path) -> Iterator[Progress]:
@@ -47,21 +48,25 @@ class ModelCache:
         return self._digests[key]
 
     def load(self, name_or_path: str | Path, device: str = "auto") -> Generator:
-        """As `models.load`. A file that has changed since it was loaded is loaded again."""
-        target = str(models.pick_device(device))
-        path = models.fetch(name_or_path, self._folder)
-        if not path.exists():
-            raise FileNotFoundError(f"no such file: {path}")
-        key = (path, path.stat().st_mtime_ns, target)
+        """As `models.load`, but downloads nothing. A file that has changed since it was loaded is loaded again; one
+        that is not here any more is used as long as it is in memory."""
+        name, target = str(name_or_path), str(models.pick_device(device))
+        path = models.find(name_or_path, self._folder)
         with self._lock:
+            key = (path, path.stat().st_mtime_ns, target) if path.exists() else self._last.get((name, target))
+            if key is None:
+                again = f"the file of {name} is not here: choose the model again, which downloads it"
+                raise FileNotFoundError(again if name in models.available_models() else f"no such file: {path}")
             mine = key not in self._models
             future = self._models.setdefault(key, Future())
             self._models.move_to_end(key)
             while len(self._models) > self._keep:
                 self._models.popitem(last=False)
+            self._last[name, target] = key
+            self._last = {asked: found for asked, found in self._last.items() if found in self._models}
         if mine:
             try:
-                future.set_result(models.load(path, target, precision=self._precision))
+                future.set_result(models.load(key[0], target, precision=self._precision))
             except BaseException as error:
                 with self._lock:
                     self._models.pop(key, None)  # the next call tries again

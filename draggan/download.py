@@ -14,7 +14,7 @@ import filelock
 import requests
 
 from draggan import transfer
-from draggan.transfer import Patience, Progress, Refused, beside
+from draggan.transfer import Patience, Progress, Refused, beside, without_password
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,16 @@ class DownloadError(OSError):
     """No address worked. The message names the files, every address with its error, and the folder for them."""
 
     def __init__(self, names: Sequence[str], folder: Path, tried: Sequence[tuple[str, str]]) -> None:
-        self.tried = tuple(tried)  # (address, error)
-        lines = "".join(f"\n  {url}: {error}" for url, error in tried)
+        self.names, self.folder = tuple(names), folder
+        self.tried = tuple((without_password(url), without_password(error)) for url, error in tried)  # addresses
         super().__init__(
-            f"could not download {names[0]}:{lines}\n"
+            f"could not download {names[0]}:{self.reasons()}\n"
             f"Try again later, or put {' or '.join(names)} into {folder} by hand."
         )
+
+    def reasons(self) -> str:
+        """Every address with its error, one a line."""
+        return "".join(f"\n  {url}: {error}" for url, error in self.tried)
 
 
 def download(
@@ -58,21 +62,23 @@ def download(
     Raises DownloadError when no address works.
     """
     tried: list[tuple[str, str]] = []
-    lock = filelock.FileLock(f"{path}.lock", thread_local=False)  # a page may ask each time from another thread
+    lock = filelock.FileLock(f"{path}.lock", mode=0o666, thread_local=False)  # a page asks from changing threads
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield from _acquire(lock)
     except OSError as error:
-        raise DownloadError([path.name], path.parent, [(str(path.parent), str(error))]) from error
+        raise DownloadError([path.name], path.parent, [(str(path.parent), error.strerror or str(error))]) from error
     try:
         with transfer.open_session() as session:
             for url in dict.fromkeys(urls):
                 try:
                     yield from _from(session, url, path, sha256, check, patience or Patience())
+                    break
                 except Refused as error:
                     tried.append((url, str(error)))
                 except OSError as error:
-                    tried.append((url, f"cannot write: {error}"))
+                    tried.append((url, f"cannot write: {error.strerror or error}"))
+                transfer.keep_resumable(beside(path, ".part"))
     finally:
         lock.release()
     if not path.exists():

@@ -7,6 +7,7 @@ the user's. `DRAGGAN_MIRROR` is the address of a folder that is asked for a file
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,6 +48,7 @@ class Verdict:
     path: Path
     sha256: str
     expected: str | None  # None: nothing is known of what it should be
+    recorded: bool  # whether that is the one of its first download: the table has none
     problem: str  # empty: the file is good, as far as can be known
 
 
@@ -148,7 +150,7 @@ def download(name: str, folder: Path | None = None, patience: Patience | None = 
         path = home / source.filename
         try:
             yield from downloads.download(
-                _urls(source), path, sha256=source.sha256, check=checkpoint.read, patience=patience
+                _urls(source), path, sha256=source.sha256, check=partial(_check, spec), patience=patience
             )
         except DownloadError as error:
             tried += error.tried
@@ -179,19 +181,28 @@ def verify(name: str, folder: Path | None = None) -> Verdict:
     found = state(name, folder)
     if found.path is None:
         raise FileNotFoundError(f"{name} is not here: fetch it first")
-    expected = None
+    expected, recorded = None, False
     for source in found.spec.sources:
         if source.filename == found.path.name:  # and not its converted form
             expected = source.sha256 or (found.record.sha256 if found.record else None)
+            recorded = source.sha256 is None
     digest, problem = downloads.hash_file(found.path), ""
     if expected and digest != expected:
         problem = f"its SHA-256 is {digest}, expected {expected}: remove it and fetch it again"
     else:
         try:
-            checkpoint.read(found.path)
-        except checkpoint.CheckpointError as error:
+            _check(found.spec, found.path)
+        except ValueError as error:
             problem = str(error)
-    return Verdict(found.path, digest, expected, problem)
+    return Verdict(found.path, digest, expected, recorded, problem)
+
+
+def _check(spec: ModelSpec, path: Path) -> None:
+    """Raises ValueError where a file is no generator, or one of pictures of another size than the table says."""
+    config, _ = checkpoint.read(path)
+    if (config.height, config.width) != (spec.height, spec.width):
+        sizes = f"{config.width} x {config.height} pixels, those of {spec.name} {spec.width} x {spec.height}"
+        raise ValueError(f"it is another model: its pictures have {sizes}")
 
 
 def remove(name: str, folder: Path | None = None) -> tuple[Path, ...]:
@@ -220,18 +231,28 @@ def convert(path: Path) -> Path:
 
 
 def default_folder() -> Path:
-    """Where downloaded models lie, where no other folder is given. It need not exist yet."""
-    if chosen := os.environ.get("DRAGGAN_CHECKPOINTS"):
-        return Path(chosen).expanduser()
-    if not EMBEDDED.is_dir():
-        return CHECKOUT
-    cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return Path(cache or "~/.cache").expanduser() / "draggan"
+    """Where downloaded models lie, where no other folder is given. It need not exist yet.
+
+    Raises FileNotFoundError where it would be in the home of a user who has none.
+    """
+    try:
+        if chosen := os.environ.get("DRAGGAN_CHECKPOINTS"):
+            return Path(chosen).expanduser()
+        if not EMBEDDED.is_dir():
+            return CHECKOUT
+        cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+        return Path(cache or "~/.cache").expanduser() / "draggan"
+    except RuntimeError as error:
+        said = "this user has no home: name a folder for models with --checkpoints, or in DRAGGAN_CHECKPOINTS"
+        raise FileNotFoundError(said) from error
 
 
-def metrics_folder(folder: Path | None = None) -> Path:
-    """Where the metrics of models are kept, beside the models. It need not exist yet."""
-    return _folder(folder) / "metrics"
+def metrics_folder(folder: Path | None = None) -> Path | None:
+    """Where the metrics of models are kept, beside the models; it need not exist yet. None: there is no place."""
+    try:
+        return _folder(folder) / "metrics"
+    except FileNotFoundError:
+        return None
 
 
 def _home(spec: ModelSpec, folder: Path | None) -> Path:

@@ -12,6 +12,8 @@ import re
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -26,6 +28,8 @@ from requests.adapters import HTTPAdapter
 
 BLOCK = 1 << 20  # bytes read at once, at most
 HEADROOM = 256 << 20  # bytes of the disk that a download leaves free
+STRETCH = 64 << 20  # bytes of a file of unknown length for which room is made at once
+STOP_SECONDS = 0.2  # in which a caller may stop while nothing comes
 NOISE = re.compile(r"^(<.*?>|HTTPS?Connection\w*\(.*?\)): |\[\w+: \w+\] | \(_ssl\.c:\d+\)")
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # status codes that may be gone in a moment
 
@@ -95,7 +99,7 @@ def fetch(
             raise Refused(f"no safe connection: {_reason(error)}") from error
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             reason, pause = _reason(error), 0.0
-        except requests.RequestException as error:  # a malformed address, redirects in a circle
+        except (requests.RequestException, ValueError) as error:  # malformed addresses, redirects in a circle
             raise Refused(_reason(error)) from error
         origin, size = _held(part, url)
         failures = 0 if size > furthest else failures + 1
@@ -141,9 +145,22 @@ def _attempt(
 
 def _receive(response: requests.Response, part: Path, size: int, origin: Origin) -> Generator[Progress, None, int]:
     """The body of a response, appended to `part`, which is `size` bytes long. Returns its length then."""
-    shown = 0.0
-    with part.open("ab") as file:
-        while block := response.raw.read1(BLOCK, decode_content=False):  # what has come, so a drop loses nothing
+    shown, room = 0.0, size
+    with part.open("ab") as file, ThreadPoolExecutor(1) as reader:
+        while True:
+            if origin.total is None and size >= room:
+                _make_room(part.parent, STRETCH)
+                room = size + STRETCH
+            coming = reader.submit(response.raw.read1, BLOCK, decode_content=False)  # so a drop loses nothing
+            try:
+                while wait_for([coming], timeout=STOP_SECONDS).not_done:
+                    yield Progress("downloading", origin.url, size, origin.total)
+            finally:
+                if not coming.done():
+                    with suppress(OSError, RuntimeError, ValueError):  # it has ended meanwhile
+                        response.raw.shutdown()
+            if not (block := coming.result()):
+                break
             size += len(block)
             file.write(block)
             file.flush()
@@ -174,7 +191,8 @@ def _start(response: requests.Response, url: str, part: Path, sha256: str | None
     if sha256 and host and host != sha256:
         raise Refused(f"the server has a file of SHA-256 {host}, expected {sha256}")
     length = response.headers.get("Content-Length", "")
-    origin = Origin(url, _etag(response), int(length) if length.isdigit() else None, host)
+    total = int(length) if length.isascii() and length.isdigit() else None
+    origin = Origin(without_password(url), _etag(response), total, host)
     discard(part)
     part.touch()
     write_json(beside(part, ".json"), origin)
@@ -238,7 +256,7 @@ def is_loopback(host: str) -> bool:
 
 def _retry_after(text: str) -> float:
     """Seconds, of a header that gives them as a number or as a date; 0 where it gives neither."""
-    if text.strip().isdigit():
+    if text.strip().isdecimal():
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
@@ -263,6 +281,11 @@ def _reason(error: BaseException) -> str:
     return f"{said}: {_reason(inner)}" if said else _reason(inner)
 
 
+def without_password(text: str) -> str:
+    """An address, or a text with addresses, without the users and passwords in them."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+
+
 def read_origin(part: Path) -> Origin | None:
     """Whose bytes `part` holds; None where that is not known."""
     return read_json(Origin, beside(part, ".json"))
@@ -272,8 +295,16 @@ def _held(part: Path, url: str) -> tuple[Origin | None, int]:
     """The origin of `part` and its length, where this address can go on from it; else (None, 0)."""
     origin = read_origin(part)
     size = part.stat().st_size if part.exists() else 0
-    fits = origin and origin.url == url and origin.etag and (origin.total is None or size <= origin.total)
-    return (origin, size) if fits else (None, 0)
+    if origin is None or origin.url != without_password(url) or not origin.etag:
+        return None, 0
+    return (origin, size) if origin.total is None or size <= origin.total else (None, 0)
+
+
+def keep_resumable(part: Path) -> None:
+    """Deletes `part` unless its bytes can be gone on from."""
+    origin = read_origin(part)
+    if not (origin and origin.etag):
+        discard(part)
 
 
 def discard(part: Path) -> None:
@@ -295,5 +326,9 @@ def read_json(kind: type, path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     new = beside(path, ".new")
-    new.write_text(json.dumps(asdict(value), indent=2) + "\n", encoding="utf-8")
-    new.replace(path)
+    try:
+        new.write_text(json.dumps(asdict(value), indent=2) + "\n", encoding="utf-8")
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

@@ -445,6 +445,78 @@ def test_a_full_disk_is_noticed_before(server, path, monkeypatch):
     assert received(path) == 0
 
 
+def test_a_file_of_unknown_length_leaves_room_too(server, path, monkeypatch):
+    def usage(folder):
+        return SimpleNamespace(free=transfer.HEADROOM + 150_000 - received(path))
+
+    monkeypatch.setattr(transfer.shutil, "disk_usage", usage)
+    monkeypatch.setattr(transfer, "STRETCH", 50_000)
+    url = server.add("/f", DATA, then=Reply(etag="", headers={"Content-Length": ""}, pace=0.01))
+    with pytest.raises(DownloadError, match="to stay free"):
+        run(url, path)
+    assert received(path) == 0, "what can never be gone on from is not kept"
+    assert 50_000 < server.sent("/f") < len(DATA)
+
+
+@pytest.mark.parametrize("etag", [None, ""])
+def test_of_an_address_given_up_only_what_can_be_gone_on_from_is_kept(server, path, etag):
+    with pytest.raises(DownloadError):
+        run(server.add("/f", DATA, Reply(cut=100_000, etag=etag), then=Reply(status=404)), path)
+    assert received(path) == (100_000 if etag is None else 0)
+
+
+def test_a_note_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no room"):
+        transfer.write_json(tmp_path / "note.json", QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_stop_is_heard_while_nothing_comes(server, path):
+    steps = download([server.add("/f", DATA, Reply(cut=100_000, stall=True))], path, patience=QUICK)
+    while next(steps).received < 100_000:
+        pass
+    began = time.monotonic()
+    for _ in range(3):
+        assert next(steps).phase == "downloading"
+    steps.close()
+    assert time.monotonic() - began < 5, "the server is silent for 10 seconds"
+    assert received(path) == 100_000
+
+
+def test_passwords_in_addresses_are_not_told(server, path):
+    url = server.add("/f", DATA, Reply(status=404))
+    secret = url.replace("://", "://ann:s3cret@")
+    with pytest.raises(DownloadError, match="status 404") as caught:
+        run([secret, "http://ann:s3cret@[::1/f"], path)
+    assert "s3cret" not in str(caught.value) + str(caught.value.tried)
+    steps = download([secret], path, patience=QUICK)
+    while next(steps).received == 0:
+        pass
+    steps.close()
+    run(secret, path)
+    assert server.requests[-1].start > 0, "it is gone on from"
+    assert read_record(path).url == url
+    assert not any(b"s3cret" in file.read_bytes() for file in path.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=302, headers={"Location": "http://b\xfccher..example/\xff"}),
+        Reply(status=302, headers={"Location": "http://[::1/x"}),
+        Reply(headers={"Content-Length": "\xb2"}, cut=100),
+        Reply(status=429, headers={"Retry-After": "\xb2"}),
+    ],
+)
+def test_an_answer_that_makes_no_sense_leaves_the_other_addresses(server, path, reply):
+    run([server.add("/bad", OTHER, then=reply), server.add("/good", DATA)], path, sha256=sha256(DATA))
+    assert path.read_bytes() == DATA
+
+
 def test_a_folder_that_cannot_be_made(server, tmp_path):
     (tmp_path / "folder").write_text("a file")
     with pytest.raises(DownloadError, match="folder"):

@@ -408,9 +408,17 @@ def test_a_session_opens_where_its_model_file_was_sent_here_and_names_no_other_f
         path = tmp_path / "kept.draggan"
         path.write_bytes(base64.b64decode(kept["session"]))
         session, canvas = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION : SESSION + 2]
-        assert not path.exists(), "what a browser sends back is not left here"
         assert session.model == ("tiny" if message else model)
         assert (canvas["refused"] and canvas["refused"]["values"]["why"]) == (message or False)
+
+
+def test_the_model_of_what_a_browser_kept_is_downloaded(do, network, tmp_path, monkeypatch):
+    path, come = tmp_path / "kept.draggan", []
+    kept = Keep(network).safe(with_file(do, "far"), event("safe", details=None))["kept"]
+    path.write_bytes(base64.b64decode(kept["session"]))
+    monkeypatch.setattr(network, "download", lambda model: come.append(model) or iter(()))
+    assert do.start("far", 3, 0.7, 0, [str(path)], 1)[SESSION].model == "far"
+    assert come == ["far"]
 
 
 def test_what_could_not_be_sent_is_told(do):
@@ -662,6 +670,16 @@ def test_the_status_says_what_to_do_next(do):
     assert "choose a smaller model" in str(explain(MemoryError()))
     assert "choose a smaller model" in explained(RuntimeError("[..] DefaultCPUAllocator: can't allocate memory"))
     assert "nobody expected" in explained(RuntimeError("shapes cannot be multiplied"))
+    tried = [
+        ("http://there/m.pkl", "/srv/models has only 1 MB"),
+        ("/srv/models", "it changed: delete /srv/models/m.json"),
+    ]
+    said = explained(DownloadError(["m.pkl"], Path("/srv/models"), tried))
+    assert "could not download m.pkl" in said
+    assert "the folder of its models has only 1 MB" in said
+    assert "delete m.json" in said
+    assert "srv" not in said
+    assert explained(ValueError("no such file: caf\udce9.png")) == r"no such file: caf\udce9.png"
     assert str(explain(ValueError("no {brace} is a figure"))) == "no {brace} is a figure"
 
 

@@ -1,6 +1,7 @@
 """The table, and models by their names: found, downloaded, loaded, verified, removed, kept in memory."""
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from draggan import download as downloads
 from draggan import models
 from draggan.cache import ModelCache
 from draggan.download import DownloadError, read_record
@@ -71,7 +73,7 @@ def offer(server, monkeypatch):
             name = f"cat{i}.pkl"
             urls.append(server.add(f"/{name}", content or b"", then=Reply() if content else GONE))
             sources.append(Source(name, (urls[-1],), sha256))
-        row = replace(models.spec_of(CAT), sources=tuple(sources))
+        row = replace(models.spec_of(CAT), height=16, width=16, sources=tuple(sources))
         monkeypatch.setattr(models, "MODELS", tuple(row if spec.name == CAT else spec for spec in MODELS))
         return urls
 
@@ -214,6 +216,8 @@ def test_verify(folder, offer, weights):
     verdict = models.verify(CAT)
     assert verdict.sha256 == verdict.expected == hashlib.sha256(weights).hexdigest()
     assert verdict.problem == ""
+    assert verdict.recorded
+    assert not models.verify("plush-256").recorded
     damaged = bytearray(weights)
     damaged[-1] ^= 1  # the structure is whole, a weight is not
     find(CAT).write_bytes(damaged)
@@ -222,6 +226,18 @@ def test_verify(folder, offer, weights):
     assert models.verify(CAT).problem == ""  # nothing is left to compare it with
     find(CAT).write_bytes(weights[:-1])
     assert "not a generator" in models.verify(CAT).problem
+
+
+def test_another_model_under_the_name_of_one_is_refused(folder, offer, weights, tmp_path):
+    config = tiny_config(32)
+    checkpoint.write(tmp_path / "other.safetensors", config, random_tensors(config, 0))
+    other = (tmp_path / "other.safetensors").read_bytes()
+    offer(other, weights)
+    run()
+    assert find(CAT) == folder / "cat1.pkl"
+    find(CAT).write_bytes(other)
+    find(CAT).with_name("cat1.pkl.json").unlink()
+    assert "its pictures have 32 x 32 pixels, those of ada-afhqcat 16 x 16" in models.verify(CAT).problem
 
 
 def test_the_hash_of_the_table_is_held_to(folder, offer, weights, tmp_path):
@@ -287,6 +303,27 @@ def test_the_folder(monkeypatch, tmp_path):
     assert models.find(CAT, Path("~/own")) == Path.home() / "own" / "afhqcat.pkl"
 
 
+def test_without_a_home_only_downloads_need_a_folder(monkeypatch, tmp_path, plush):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.setattr(models, "EMBEDDED", models.CHECKOUT)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert models.find("plush-256").exists()
+    assert ModelCache().metrics is None
+    with pytest.raises(FileNotFoundError, match="no home: name a folder for models with --checkpoints"):
+        models.find(CAT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_locks_are_for_all_accounts_that_share_a_folder(tmp_path):
+    steps = downloads.download(["http://127.0.0.1:9/f"], tmp_path / "m.pkl")
+    next(steps)
+    assert (tmp_path / "m.pkl.lock").stat().st_mode & 0o777 == 0o666
+    steps.close()
+
+
 def test_states_has_the_whole_table(folder):
     assert [state.spec for state in models.states()] == list(MODELS)
     assert [state.spec.name for state in models.states() if state.path] == ["plush-256"]
@@ -345,6 +382,21 @@ def test_the_cache_tries_again_after_an_error_and_a_change(tmp_path, loads):
     write_generator(tmp_path, 0)
     assert cache.load(path, "cpu") is cache.load(path, "cpu")
     assert loads == [path] * 3
+
+
+def test_the_cache_uses_what_is_in_memory_where_the_file_has_gone_and_downloads_nothing(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "download", lambda *_: pytest.fail("nobody asked for a download"))
+    cache, file = ModelCache(keep=1), folder / f"{models.spec_of(CAT).filename}.safetensors"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=f"the file of {CAT} is not here: choose the model again"):
+        cache.load(CAT, "cpu")
+    file.write_bytes(generator_bytes(tmp_path))
+    loaded = cache.load(CAT, "cpu")
+    file.unlink()
+    assert cache.load(CAT, "cpu") is loaded
+    cache.load(write_generator(tmp_path, 1), "cpu")
+    with pytest.raises(FileNotFoundError, match="choose the model again"):
+        cache.load(CAT, "cpu")
 
 
 def test_which_models_show_faces():

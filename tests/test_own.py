@@ -25,7 +25,9 @@ from draggan.photo import Photo
 from draggan.picture import Crop, Picture, cut, whole_crop
 from draggan.project import load_delta
 from draggan.render import to_picture
+from draggan.web import aims
 from draggan.web.aims import Aim, Aims
+from draggan.web.dragging import Dragging
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
@@ -88,7 +90,6 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
     pixels = np.asarray(Image.open(photo))
     framing, session, canvas, *_, group, use = framed(own, session, photo)
-    assert not photo.exists(), "what was sent is deleted as soon as it is read"
     assert (group["visible"], use["visible"]) == (True, False)
     assert canvas["marks"]["phase"] == "framing"
     event = SimpleNamespace(right=2, down=1, larger=1.2, turn=5, number=4)
@@ -255,7 +256,11 @@ def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_
     assert canvas["marks"]["phase"] == "framing"
     with pytest.raises(gr.Error, match="something is running"):
         list(own.upload(replace(again, phase="loading"), other, str(tmp_path / "third.png")))
-    assert not (tmp_path / "third.png").exists()
+
+
+def test_two_who_send_the_same_picture_both_have_it(network, photo):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    assert all(framed(own, session, photo)[1].framing for _ in range(2))
 
 
 def test_what_cannot_be_done_is_told(network, tmp_path):
@@ -264,7 +269,6 @@ def test_what_cannot_be_done_is_told(network, tmp_path):
     empty.touch()
     with pytest.raises(gr.Error, match=r"empty\.png is empty"):
         framed(own, session, empty)
-    assert not empty.exists()
     shown = []
     with pytest.raises(gr.Error, match="no picture to reconstruct"):
         shown.extend(own.reconstruct(session, None, 10, False, TAB))
@@ -273,16 +277,27 @@ def test_what_cannot_be_done_is_told(network, tmp_path):
 
 
 def test_aims_belong_to_a_tab_and_a_pull():
-    aims, here = Aims(), Aim(Point(1, 2))
-    aims.put("a", 1, here)
-    aims.put("b", 1, Aim(Point(3, 4), done=True))
-    assert aims.get("a", 1) is here
-    assert aims.get("a", 2) is None
-    aims.put("a", 2, here)
-    assert aims.get("a", 1) is None, "earlier pulls are forgotten"
-    aims.forget("a")
-    assert aims.get("a", 2) is None
-    assert aims.get("b", 1).done
+    places, here = Aims(), Aim(Point(1, 2))
+    places.put("a", 1, here)
+    places.put("b", 1, Aim(Point(3, 4), done=True))
+    assert places.get("a", 1) is here
+    assert places.get("a", 2) is None
+    places.put("a", 2, here)
+    assert places.get("a", 1) is None, "earlier pulls are forgotten"
+    places.forget("a")
+    assert places.get("a", 2) is None
+    assert places.get("b", 1).done
+
+
+def test_aims_that_nobody_pulls_for_are_forgotten(network, monkeypatch):
+    monkeypatch.setattr(aims, "MOST", 3)
+    dragging = Dragging(network)
+    for tab in "abcde":
+        dragging.aim(SimpleNamespace(at=[1, 2], done=False, gesture=1), SimpleNamespace(session_hash=tab))
+    known = dragging._aims
+    assert [known.get(tab, 1) is not None for tab in "abcde"] == [False, False, True, True, True]
+    with pytest.raises(ValueError, match="invalid literal"):
+        dragging.aim(SimpleNamespace(at=[1, 2], done=False, gesture="a" * 100), SimpleNamespace(session_hash="f"))
 
 
 def test_a_model_that_is_put_away_is_not_kept_by_a_picture_that_changed_it():

@@ -135,8 +135,9 @@ def test_a_model_that_is_nowhere_is_told_and_the_old_one_stays(tab, mirror, prox
     choose(tab, "stylegan2-church")
     toast = tab.page.get_by_text("could not download")
     expect(toast).to_be_visible(timeout=60_000)
-    for said in (f"{mirror.url}/{file}", "status 404", f"put {file}", f"into {folder} by hand"):
+    for said in (f"{mirror.url}/{file}", "status 404", f"have {file}", "put into the folder of its models"):
         expect(toast).to_contain_text(said)
+    expect(toast).not_to_contain_text(str(folder))
     expect(model(tab)).to_have_value(re.compile("plush-256"))
     expect(tab.page.locator("#stop")).to_be_disabled()
     assert (tab.frame(), tab.points(), tab.status.inner_text()) == kept

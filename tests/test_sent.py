@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from draggan.web import app
+from draggan.web import app, sent
 from draggan.web.sent import FOLDER, as_sent, kept_while_serving, use
 from tests.browser import serving
 from tests.shelf import serve
@@ -25,8 +27,8 @@ def send(address, name, content=b"a picture of somebody"):
 
 def test_what_users_sent_has_the_name_that_they_know(tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER, str(tmp_path))
-    sent, own = tmp_path / "2bd595" / "my own.pkl", Path("models", "cat.pkl")
-    assert as_sent(f"{sent} is no network, {own} is") == f"my own.pkl is no network, {own} is"
+    mine, own = tmp_path / "2bd595" / "my own.pkl", Path("models", "cat.pkl")
+    assert as_sent(f"{mine} is no network, {own} is") == f"my own.pkl is no network, {own} is"
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -69,6 +71,48 @@ def test_what_is_not_used_is_put_away_and_what_is_stays(plush, tmp_path, monkeyp
         assert used.stat().st_mtime_ns == modified, "it would be loaded again"
     finally:
         page.close()
+
+
+def test_what_is_read_once_goes_soon_and_so_does_what_broke_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(sent, "SOON_SECONDS", 1)
+    monkeypatch.setattr(sent, "IDLE_SECONDS", 3)
+    monkeypatch.setattr(sent, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with kept_while_serving() as folder:
+        (folder / "hash").mkdir()
+        read = [folder / "tmpbroken", folder / "hash" / "me.png", folder / "hash" / "1.draggan"]
+        model = [folder / "hash" / "mine.pkl", folder / "hash" / "mine.pkl.safetensors"]
+        for path in read + model:
+            path.write_bytes(b"it")
+        until = time.monotonic() + 30
+        while any(path.exists() for path in read) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [path.exists() for path in read + model] == [False, False, False, True, True]
+        begun = time.monotonic()
+        while time.monotonic() < begun + 4:
+            use(str(model[0]))
+            time.sleep(0.05)
+        assert all(path.exists() for path in model), "it is used"
+        while any(path.exists() for path in model) and time.monotonic() < until + 30:
+            time.sleep(0.05)
+        assert not any(path.exists() for path in model)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_is_closed_leaves_nothing(ignored, tmp_path):
+    ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" * ignored  # as nohup does
+    code = (
+        f"{ignore}import os, signal, time\n"
+        "from draggan.web.sent import kept_while_serving\n"
+        "with kept_while_serving():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    time.sleep(0.2)\n"
+        "    print('still here')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env=os.environ | {FOLDER: str(tmp_path)}, capture_output=True)
+    assert (run.returncode, run.stdout.strip()) == (0, b"still here" if ignored else b"")
+    assert not list(tmp_path.glob("draggan-*"))
 
 
 def test_files_that_nobody_sent_are_not_touched(tmp_path, monkeypatch):

@@ -1,19 +1,26 @@
 """Several users: who is let in, how they share the network, and what becomes of those who leave."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import re
+import shutil
+import socket
+from types import SimpleNamespace
 
 import gradio as gr
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, visits
-from draggan.web.app import ServerConfig
-from draggan.web.limits import accounts, size
+from draggan.web.app import ServerConfig, free_port
+from draggan.web.limits import REQUEST_BYTES, BodyLimit, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
-from tests.shelf import serve
+from tests.shelf import Shelf, serve
 
 
 def test_tabs_wait_in_the_order_in_which_they_came():
@@ -63,6 +70,8 @@ def test_accounts_come_from_files_too(tmp_path):
     path.write_text("# nobody\n")
     with pytest.raises(ValueError, match="has no line"):
         accounts([f"@{path}"])
+    path.write_text("ann:a\n", "utf-8-sig")  # as editors on Windows write it
+    assert accounts([f"@{path}"]) == (("ann", "a"),)
     with pytest.raises(FileNotFoundError):
         accounts(["@no-such-file"])
     assert "secret" not in repr(ServerConfig(auth=(("ann", "secret"),)))
@@ -82,10 +91,46 @@ def test_bad_sizes_are_told(text):
         size(text)
 
 
+@pytest.mark.parametrize("root", ["", "/edit"])
+def test_only_uploads_may_be_large(root, tmp_path):
+    async def whole(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await PlainTextResponse("")(scope, receive, send)
+
+    async def status(path: str) -> int:
+        transport = httpx.ASGITransport(BodyLimit(whole, uploads=2 * REQUEST_BYTES, folder=tmp_path))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return (await http.post(root + path, content=bytes(REQUEST_BYTES + 1))).status_code
+
+    assert asyncio.run(status("/gradio_api/upload")) == 200
+    for path in ("run/upload", "run/upload/", "call/upload", "api/upload", "queue/join"):
+        assert asyncio.run(status(f"/gradio_api/{path}")) == 413, path
+
+
+@pytest.mark.parametrize("free", [0, 1 << 30])
+def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+
+    async def full(scope, receive, send):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(BodyLimit(full, uploads=REQUEST_BYTES, folder=tmp_path))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.post("/gradio_api/upload", content=b"a picture")
+
+    answer = asyncio.run(send())
+    assert answer.status_code == 507
+    assert "disk of this server is full: send a smaller file" in answer.text
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("root_path", "edit", "root path 'edit': write /edit"),
+        ("port", 0, "port 0: it must be within 1 .. 65535"),
+        ("port", 70000, "port 70000: it must be within"),
         ("max_users", 0, "max_users is 0"),
         ("max_upload", 0, "max_upload is 0"),
     ],
@@ -93,6 +138,42 @@ def test_bad_sizes_are_told(text):
 def test_bad_limits_are_told(field, value, message):
     with pytest.raises(ValueError, match=message):
         ServerConfig(**{field: value})
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_a_host_that_is_none_of_this_machine_is_told(host):
+    with pytest.raises(OSError, match=f"cannot listen on {host}, port 17950 .*: name others with --host"):
+        free_port(host, 17950)
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+def test_the_next_port_is_taken_where_one_is_not_free():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert port < free_port("127.0.0.1", port) < port + 100
+        if has_ipv6():
+            assert port < free_port("::1", port) < port + 100
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::"])
+def test_a_page_on_ipv6(host, plush):
+    page = app.build(Shelf(plush), "cpu", "plush-256", max_users=1)
+    address = app.serve(page, ServerConfig(host=host, port=17951))
+    try:
+        with httpx.Client(trust_env=False) as http:
+            assert http.get(address.replace("[::]", "[::1]")).is_success
+        assert address == f"http://[{host.strip('[]')}]:17951/"
+    finally:
+        page.close()
 
 
 async def dragging(tab: Visitor) -> None:

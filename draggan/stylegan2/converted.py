@@ -39,7 +39,7 @@ def load(path: Path) -> Loaded:
         return loaded
     with ExitStack() as stack:
         with suppress(OSError):  # without the lock two processes may both convert, and one file is kept
-            stack.enter_context(FileLock(target.with_name(f"{target.name}.lock"), timeout=PATIENCE))
+            stack.enter_context(FileLock(target.with_name(f"{target.name}.lock"), PATIENCE, mode=0o666))
         return _read_converted(path, target) or _convert(path, target)
 
 

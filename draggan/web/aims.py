@@ -1,9 +1,12 @@
 """Where the pointers are that pictures follow: what a running pull reads while it runs."""
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from draggan.geometry import Point
+
+MOST = 1000  # tabs of which an aim is kept: more than can pull at once
 
 
 @dataclass(frozen=True)
@@ -15,22 +18,27 @@ class Aim:
 
 
 class Aims:
-    """The aims of all tabs, by tab and pull. Safe to use from many threads."""
+    """The last aim of each tab, by tab and pull. Safe to use from many threads.
+
+    An aim may come before its pull has begun, and even after it has ended: the oldest are forgotten.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._aims: dict[tuple[str, int], Aim] = {}
+        self._aims: OrderedDict[str, tuple[int, Aim]] = OrderedDict()  # by tab: the pull, and its aim
 
     def put(self, tab: str, pull: int, aim: Aim) -> None:
-        """Forgets earlier pulls of the tab."""
         with self._lock:
-            self._aims = {key: old for key, old in self._aims.items() if key[0] != tab}
-            self._aims[tab, pull] = aim
+            self._aims[tab] = pull, aim
+            self._aims.move_to_end(tab)
+            if len(self._aims) > MOST:
+                self._aims.popitem(last=False)
 
     def get(self, tab: str, pull: int) -> Aim | None:
         with self._lock:
-            return self._aims.get((tab, pull))
+            known, aim = self._aims.get(tab, (None, None))
+            return aim if known == pull else None
 
     def forget(self, tab: str) -> None:
         with self._lock:
-            self._aims = {key: old for key, old in self._aims.items() if key[0] != tab}
+            self._aims.pop(tab, None)

@@ -1,5 +1,6 @@
 """The page: its layout and its wiring, and the server that shows it."""
 
+import errno
 import os
 import socket
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 from gradio import themes
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from draggan.cache import ModelCache
@@ -20,6 +22,7 @@ from draggan.web.limits import REQUEST_BYTES, BodyLimit
 from draggan.web.network import Network
 from draggan.web.own import Own
 from draggan.web.presence import Listeners, Places
+from draggan.web.sent import FORMATS, IDLE_SECONDS
 from draggan.web.starts import Starts
 from draggan.web.visits import Visits
 from draggan.web.words import say
@@ -34,10 +37,9 @@ TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
-IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away, and what was sent and is not used
+PORTS = 65535  # the last one
 CLEAN_SECONDS = 3600  # from one look for that to the next
 STORE = Path(__file__).with_name("store.js")
-FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
@@ -73,6 +75,8 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if self.root_path and not self.root_path.startswith(("/", "http://", "https://")):
             raise ValueError(f"root path {self.root_path!r}: write /edit, or a whole address (http://..)")
+        if not 1 <= self.port <= PORTS:
+            raise ValueError(f"port {self.port}: it must be within 1 .. {PORTS}")
         if self.max_users < 1:
             raise ValueError(f"max_users is {self.max_users}: at least 1 tab must be let in")
         if self.max_upload < 1:
@@ -246,17 +250,20 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
 def serve(page: Page, config: ServerConfig) -> str:
     """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
     for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1", "::"]))
     os.environ |= UNCOUNTED
+    host = config.host.strip("[]")
+    uploads = Path(get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)
     middleware = [
         Middleware(page.listeners.around),
-        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES),
+        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES, folder=uploads),
     ]
     page.queue(default_concurrency_limit=None)
     page._queue.sleep_when_free = LOOK_SECONDS
     _, address, _ = page.launch(
-        server_name=config.host,
-        server_port=free_port(config.host, config.port),
+        server_name=f"[{host}]" if ":" in host else host,
+        server_port=free_port(host, config.port),
         share=config.share,
         auth=list(config.auth) or None,
         root_path=config.root_path.rstrip("/"),
@@ -296,14 +303,20 @@ def _theme() -> themes.Base:
 
 
 def free_port(host: str, port: int) -> int:
-    """The first free port from `port` on. Raises OSError where a hundred are taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for candidate in range(port, min(port + 100, 65536)):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
+    """The first free port from `port` on. Raises OSError where a hundred are taken, or none can be had."""
+    last = min(port + 99, PORTS)
+    for candidate in range(port, last + 1):
+        try:
+            for address in (host, "127.0.0.1"):  # which Gradio wants to be free, too
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                with socket.socket(family, socket.SOCK_STREAM) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, candidate))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                where = f"{host}, port {candidate}"
+                said = f"cannot listen on {where} ({error.strerror}): name others with --host and --port"
+                raise OSError(said) from error
+        else:
             return candidate
-    raise OSError(f"no free port on {host} from {port} to {port + 99}: name another with --port")
+    raise OSError(f"no free port on {host} from {port} to {last}: name another with --port")

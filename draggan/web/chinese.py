@@ -258,6 +258,10 @@ CHINESE = {
     "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.": (
         "内存不足。没有丢失任何内容：请选择较小的模型，或用 --device cpu 重新启动。"
     ),
+    "This server could not download {file}:{tried}\n"
+    "Try again later, or have {files} put into the folder of its models by hand.": (
+        "服务器无法下载 {file}：{tried}\n请稍后再试，或请人手动把 {files} 放入服务器的模型文件夹。"
+    ),
     "{name} is empty: give it a value.": "“{name}”为空：请填写。",
     "{name} is empty: give it a value, or press Reset settings.": "“{name}”为空：请填写，或按“恢复默认设置”。",
     "there is no picture in this tab: wait for the first one, or reload the page": (

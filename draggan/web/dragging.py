@@ -83,7 +83,7 @@ class Dragging:
             yield from self._preparing(session)
             frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
             with self._drags.one():
-                while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
+                while not (aim := self._aims.get(tab, int(event.gesture)) or Aim(session.pairs[index].target)).done:
                     if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
                         session, taken = session.aimed(index, aim.at), 0
                         steps = self._network.steps(session)
@@ -122,7 +122,7 @@ class Dragging:
     def aim(self, event: gr.EventData, request: gr.Request) -> None:
         """Where the pointer of a pull is now, or that it was let go."""
         x, y = event.at
-        self._aims.put(str(request.session_hash), event.gesture, Aim(Point(float(x), float(y)), bool(event.done)))
+        self._aims.put(str(request.session_hash), int(event.gesture), Aim(Point(float(x), float(y)), bool(event.done)))
 
 
 class _Frames:

@@ -251,17 +251,15 @@ class Handlers:
         if not sent:
             raise ConnectionError("it could not be sent: reload the page")
         session, *details = (Path(path) for path in sent)
-        try:
-            saved = self._found(load(session), own)
-            if saved.session.photo and details:
-                photo = replace(saved.session.photo, delta=load_delta(details[0]))
-                saved = replace(saved, session=replace(saved.session, photo=photo))
-        finally:
-            for path in (session, *details):
-                path.unlink(missing_ok=True)
+        saved = self._found(load(session), own)
+        if saved.session.photo and details:
+            photo = replace(saved.session.photo, delta=load_delta(details[0]))
+            saved = replace(saved, session=replace(saved.session, photo=photo))
         if len(sent) < parts:
             lost = words.Said("the browser has lost the details of your picture: it is shown without them")
             gr.Warning(spoken(lost))
+        for _ in self._network.download(saved.session.model):
+            pass  # a tab that has no picture yet cannot show how far it is
         return self._seen(self._opened(saved))
 
     def _seen(self, session: Session) -> tuple:

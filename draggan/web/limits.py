@@ -1,6 +1,8 @@
 """What a server takes: who may log in, and how large a request may be. Knows nothing of gradio."""
 
+import errno
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,28 +11,36 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_BYTES = 16 << 20  # of a request that is no upload; the largest is a mask
+UPLOAD = "/gradio_api/upload"  # how the path of a request ends that brings files, also behind a --root-path
+FULL = "The disk of this server is full: send a smaller file, or try again later.\n"
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 class BodyLimit:
-    """Refuses, with status 413, each request whose body is larger than it may be.
+    """Refuses, with status 413, each request whose body is larger than it may be, and with 507 files without room.
 
-    uploads: bytes of a request that brings files; all others may have `REQUEST_BYTES`.
+    uploads: bytes of a request that brings files; all others may have `REQUEST_BYTES`. folder: where the files go.
     """
 
-    def __init__(self, app: ASGIApp, uploads: int) -> None:
+    def __init__(self, app: ASGIApp, uploads: int, folder: Path) -> None:
         self._app = app
         self._uploads = uploads
+        self._folder = folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._uploads if scope["path"].rstrip("/").endswith("/upload") else REQUEST_BYTES
+        brings = scope["path"].endswith(UPLOAD)
+        most = self._uploads if brings else REQUEST_BYTES
         said = f"The request is larger than the {most} bytes that this server takes.\n"
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > most:
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        declared = int(length) if length.isdigit() else 0
+        if declared > most:
             await PlainTextResponse(said, 413)(scope, receive, send)
+            return
+        if brings and declared > shutil.disk_usage(self._folder).free:
+            await PlainTextResponse(FULL, 507)(scope, receive, send)
             return
         come = 0
 
@@ -42,7 +52,12 @@ class BodyLimit:
                 raise HTTPException(413, said)
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        except OSError as error:
+            if not brings or error.errno != errno.ENOSPC:
+                raise
+            await PlainTextResponse(FULL, 507)(scope, receive, send)
 
 
 def accounts(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -70,7 +85,7 @@ def _numbered(values: Sequence[str]) -> list[tuple[str, str]]:
             given.append((f"--auth number {number}", value))
             continue
         path = Path(value[1:])
-        lines = [(f"{path}, line {n}", line) for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+        lines = [(f"{path}, line {n}", line) for n, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1)]
         kept = [(where, line) for where, line in lines if line.strip() and not line.startswith("#")]
         if not kept:
             raise ValueError(f"{path} has no line: write one user:password a line")

@@ -76,7 +76,7 @@ class Network:
         return self._models.download(model)
 
     def generator(self, model: str) -> Generator:
-        """The model, loaded where it is not yet."""
+        """The model, loaded where it is not yet; its file must be here."""
         use(model)
         return self._models.load(model, self._device)
 
@@ -148,7 +148,7 @@ def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
     return WeakKeyDictionary()
 
 
-def _rehearsal(generator: Generator, model: str, metrics: Path) -> Iterator[None]:
+def _rehearsal(generator: Generator, model: str, metrics: Path | None) -> Iterator[None]:
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
         yield from engine.module().prepare(generator, engine.settings(), metrics)

@@ -58,7 +58,7 @@ class Own:
 
     @told
     def upload(self, session: Session, framing: Framing | None, path: str) -> Iterator[tuple]:
-        """A file that the user sends, read and deleted, and framed. -> framing, then what `_left` gives"""
+        """A file that the user sends, read and framed. -> framing, then what `_left` gives"""
         try:
             must_be_idle(session)
             yield framing, *shortly(session, words.Said("Reading your picture ...")), gr.skip(), gr.skip()
@@ -72,8 +72,6 @@ class Own:
             if session is not None and not session.busy:
                 yield framing, *shown(session), gr.skip(), gr.skip()
             raise
-        finally:
-            Path(path).unlink(missing_ok=True)
 
     def frame(self, session: Session, framing: Framing | None, event: gr.EventData) -> tuple:
         """The picture moved, enlarged or turned on the canvas; always answered. -> framing, canvas"""

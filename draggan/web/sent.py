@@ -1,35 +1,68 @@
-"""What users send, pictures, sessions and models: kept in a folder of this server's own, as long as it is used."""
+"""What users send, pictures, sessions and models: kept in a folder of this server's own, as long as it is used.
+
+A model is read again and again; all else once, as soon as it is here. It is not deleted by who has read it: equal files
+that several users send have one path.
+"""
 
 import os
 import re
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
+from draggan.stylegan2.converted import converted_path
+
 FOLDER = "GRADIO_TEMP_DIR"  # the variable that says where gradio keeps what is sent
+FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]  # of models
+IDLE_SECONDS = 24 * 3600  # after which a model that was sent and is not used is put away
+SOON_SECONDS = 300  # likewise all else, and what of an upload has come that does not go on
+SWEEP_SECONDS = 60  # from one look for that to the next
 
 
 @contextmanager
 def kept_while_serving() -> Iterator[Path]:
     """The folder, inside the one that `GRADIO_TEMP_DIR` names where it does. It goes with the server, also where the
-    system ends that by SIGTERM."""
-    told, handler = os.environ.get(FOLDER), signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    system or a terminal that is closed ends that."""
+    told = os.environ.get(FOLDER)
+    hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows does not have
+    ends = [each for each in {signal.SIGTERM, hangup} if signal.getsignal(each) is not signal.SIG_IGN]  # as by nohup
+    handlers = {each: signal.signal(each, lambda *_: sys.exit(0)) for each in ends}
+    ended = threading.Event()
     if told:
         Path(told).mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="draggan-", dir=told, ignore_cleanup_errors=True) as folder:
             os.environ[FOLDER] = folder
+            threading.Thread(target=_sweep_until, args=(ended, Path(folder)), daemon=True).start()
             yield Path(folder)
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        ended.set()
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
         os.environ.pop(FOLDER, None)
         if told:
             os.environ[FOLDER] = told
+
+
+def _sweep_until(ended: threading.Event, folder: Path) -> None:
+    while not ended.wait(SWEEP_SECONDS):
+        sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what users sent and nobody needs any more, and what uploads left that broke off."""
+    for path in (*folder.glob("tmp*"), *folder.glob("*/*")):
+        with suppress(OSError):
+            most = IDLE_SECONDS if path.suffix.lower() in FORMATS else SOON_SECONDS
+            if time.time() - path.stat().st_ctime > most and path.is_file():
+                path.unlink()
 
 
 def was_sent(file: str) -> bool:
@@ -40,10 +73,12 @@ def was_sent(file: str) -> bool:
 
 def use(file: str) -> None:
     """A file is in use: if users sent it, it is new from now on to who puts away what is old."""
-    path = Path(file)
-    if path.is_relative_to(get_upload_folder()) and path.exists():
-        there = path.stat()
-        os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns))  # which sets the time of its last change of state
+    if not Path(file).is_relative_to(get_upload_folder()):
+        return
+    for path in (Path(file), converted_path(Path(file))):
+        with suppress(FileNotFoundError):
+            there = path.stat()
+            os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns))  # which sets the time of its last change of state
 
 
 def as_sent(text: str) -> str:

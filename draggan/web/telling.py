@@ -65,10 +65,11 @@ def spoken(said: Said) -> str:
 
 
 def explained(error: Exception) -> str:
-    """What went wrong, in the language of who asked, without the folders of this server."""
+    """What went wrong, in the language of who asked, without the folders of this server, and as a browser reads it."""
     if not _expected(error):
         return spoken(Said(UNEXPECTED))
-    return as_sent(spoken(words.explain(error)))
+    said = as_sent(spoken(words.explain(error)))
+    return said.encode("utf-8", "backslashreplace").decode()  # names of files may be no UTF-8
 
 
 def _expected(error: Exception) -> bool:

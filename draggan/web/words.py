@@ -1,11 +1,13 @@
 """What the page says: where a session stands, and what an error means."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gradio.i18n import I18nData
 
+from draggan.download import DownloadError
 from draggan.invert import InversionStep
 from draggan.memory import out_of_memory
 from draggan.session import Session
@@ -113,6 +115,14 @@ def explain(error: BaseException) -> Said:
         return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
+    if isinstance(error, DownloadError):
+        folder = str(error.folder.absolute())
+        tried = error.reasons().replace(folder + os.sep, "").replace(folder, "the folder of its models")
+        text = (
+            "This server could not download {file}:{tried}\n"
+            "Try again later, or have {files} put into the folder of its models by hand."
+        )
+        return Said(text, {"file": error.names[0], "tried": tried, "files": " / ".join(error.names)})
     return Said(str(error).replace("{", "{{").replace("}", "}}"))
 
 
