@@ -167,7 +167,7 @@ function show() {
   bar.hidden = progress == null;
   bar.value = progress ?? 0;
   tell();
-  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || localStorage.getItem('draggan-seen'));
+  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || window.draggan.seen());
   if (framing() && zoom.scale > 1) pan(1, 0, 0); // what is seen is what is used
   points();
   panels();
@@ -266,7 +266,7 @@ function compare(on) {
 
 function send(edit, mark = null) {
   if (busy()) return;
-  localStorage.setItem('draggan-seen', 'yes');
+  window.draggan.see();
   selected = mark;
   post(edit);
 }
