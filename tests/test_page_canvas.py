@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -335,6 +336,53 @@ def test_a_pen_sets_points_and_paints(browser, address):
     assert tab.page.evaluate("[...window.kinds]") == ["pen"]
     tab.close()
     context.close()
+
+
+@pytest.mark.parametrize("begun", ["before", "during"])
+def test_paint_that_a_drag_does_not_take_does_not_stay(tab, begun):
+    tab.in_small_steps()
+    tab.pair((111, 170), (190, 120))
+    tab.paint((40, 220), (80, 220))
+    painted = tab.painted()
+    tab.page.click("[data-tool=paint]")
+    if begun == "before":
+        tab.page.evaluate("document.querySelector('#drag').click()")
+    tab.page.mouse.move(*tab.place(40, 40))
+    tab.page.mouse.down()
+    tab.page.mouse.move(*tab.place(80, 40), steps=3)
+    assert tab.painted() > painted
+    if begun == "during":
+        tab.page.keyboard.press("Space")
+    tab.wait_steps(1)
+    tab.page.mouse.up()
+    assert tab.painted() == painted
+    tab.stop()
+    assert tab.painted() == painted
+
+
+def test_where_nothing_is_white_all_may_move_on_the_page_and_in_its_file(tab, tmp_path):
+    said = "Nothing is white: all may move."
+    tab.page.click("[data-tool=paint]")
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="Save mask").click()
+    download.value.save_as(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png", (256, 256)).all()
+    tab.stroke((60, 60), (100, 60))
+    tab.page.click("[data-tool=hold]")
+    size = tab.page.get_by_label("Brush size")
+    size.fill("40")
+    assert said not in tab.status.inner_text()
+    tab.stroke((50, 60), (110, 60))
+    expect(tab.status).to_have_text(said)
+    assert tab.painted() == 0
+    tab.paint((60, 60), (100, 60))
+    expect(tab.status).not_to_have_text(said)
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "black.png")
+    expect(tab.status).to_have_text(said)
+    tab.page.click("[data-tool=paint]")
+    tab.page.get_by_role("button", name="Clear mask").click()
+    expect(tab.status).not_to_have_text(said)
 
 
 def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):

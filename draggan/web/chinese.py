@@ -159,6 +159,7 @@ CHINESE = {
     "The mask as a black and white PNG: white may move": "将蒙版存为黑白 PNG:白色可以移动",
     "Save mask": "保存蒙版",
     "Mask file": "蒙版文件",
+    "Nothing is white: all may move.": "没有白色区域：整幅图都可以变。",
     "Pixels to go, step by step; thin: the loss": "每一步剩余的像素；细线：损失",
     "Press on any point, and draw to where it should go": "按住任意一点，拖到它应去的地方",
     "Pictures to go back to": "可以返回的图像",
