@@ -43,8 +43,9 @@ CSS = """footer { display: none !important }
 #model input { text-overflow: ellipsis; margin-right: 24px }
 #psi [data-testid="block-info"] { white-space: nowrap }
 #canvas .html-container { padding: 0 !important }
-#actions { flex-wrap: nowrap; gap: 8px }
-#actions button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
+#actions, #framing { flex-wrap: nowrap; gap: 8px }
+#work:has([data-phase="framing"]) #actions, #actions:has(#use) > :not(#stop, #use) { display: none }
+#actions button, #framing button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
 .toast-message-text { white-space: pre-line }
 @media (max-width: 760px) {
   #work > :has(#canvas) { order: -1 }
@@ -143,15 +144,9 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                 with gr.Accordion(say("Your picture"), open=False, elem_id="own"):
                     gr.Markdown(say("Any photo; it stays on this machine, and is deleted with the tab."))
                     photo = gr.UploadButton(say("Upload a picture"), file_types=["image"], elem_id="upload", size="sm")
-                    with gr.Group(visible=False) as framing:
+                    with gr.Group():
                         effort = gr.Slider(10, 400, 150, step=10, label=say("Steps"), elem_id="effort")
                         tuning = gr.Checkbox(True, label=say("Bring back details (slower)"), elem_id="tuning")
-                        with gr.Row():
-                            reconstruct = gr.Button(
-                                say("Reconstruct"), variant="primary", elem_id="reconstruct", size="sm"
-                            )
-                            cancel = gr.Button(say("Cancel"), elem_id="cancel", size="sm")
-                    use = gr.Button(say("Use it now"), variant="primary", elem_id="use", size="sm", visible=False)
                 with gr.Accordion(say("Style"), open=False):
                     gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
@@ -174,9 +169,13 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                         session = gr.Button(say("Session"), elem_id="session", size="sm", min_width=60)
             with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
+                with gr.Row(elem_id="framing", visible=False) as framing:
+                    reconstruct = gr.Button(say("Reconstruct"), variant="primary", elem_id="reconstruct", min_width=120)
+                    cancel = gr.Button(say("Cancel"), elem_id="cancel", min_width=80)
                 with gr.Row(elem_id="actions"):
                     drag = gr.Button(say("Drag it"), variant="primary", elem_id="drag", min_width=120)
                     stop = gr.Button(say("Stop"), variant="stop", interactive=False, elem_id="stop", min_width=80)
+                    use = gr.Button(say("Use it now"), variant="primary", elem_id="use", visible=False, min_width=100)
                     undo = gr.Button(say("Undo"), interactive=False, elem_id="undo", min_width=60)
                     redo = gr.Button(say("Redo"), interactive=False, elem_id="redo", min_width=60)
                     gr.Button(say("Clear points"), elem_id="clear", min_width=60)

@@ -265,9 +265,7 @@ CHINESE = {
         "此页还没有图像：请等待第一幅图像，或重新加载页面"
     ),
     "something is running: wait for its end, or press Stop": "正在运行：请等待结束，或按“停止”",
-    "your picture is being framed: press Reconstruct or Cancel under Your picture first": (
-        "正在取景您的图片：请先在“您的图片”中按“重建”或“取消”"
-    ),
+    "your picture is being framed: press Reconstruct or Cancel first": ("正在取景您的图片：请先按“重建”或“取消”"),
     "there is nothing to drag yet: click a point of the picture, then where it should go": (
         "还没有可拖动的点：先点击图像上的一点，再点击它应去的位置"
     ),
