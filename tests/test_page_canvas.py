@@ -243,6 +243,11 @@ def test_holding_shows_the_picture_as_drawn(tab):
     assert tab.frame() == drawn
     tab.page.keyboard.up("c")
     assert tab.frame() == dragged
+    for pressed, released in (("c", "C"), ("C", "C"), ("C", "c")):  # Shift pressed or let go meanwhile; Caps Lock
+        tab.page.keyboard.down(pressed)
+        assert tab.frame() == drawn
+        tab.page.keyboard.up(released)
+        assert tab.frame() == dragged
     expect(tab.page.locator("#canvas .handle")).to_be_visible()
 
 

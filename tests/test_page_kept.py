@@ -22,7 +22,9 @@ from tests.test_page_models import send
 NO_DETAILS = "IDBFactory.prototype.open = () => { throw new Error('full'); }"
 NO_SESSION = "Storage.prototype.setItem = (key) => { if (key === 'draggan') throw new Error('full'); }"
 
-FORBIDDEN = "for (const kind of {}) Object.defineProperty(window, kind, {{ get() {{ throw new DOMException('denied'); }} }})"
+FORBIDDEN = (
+    "for (const kind of {}) Object.defineProperty(window, kind, {{ get() {{ throw new DOMException('denied'); }} }})"
+)
 
 
 def kept(tab):

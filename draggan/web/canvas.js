@@ -148,7 +148,7 @@ function tell() {
 }
 
 function show() {
-  const { size: [width, height], phase, picture, handles, pending, view, start } = props.marks;
+  const { size: [width, height], phase, picture, handles, pending, view, start, photo } = props.marks;
   const { progress } = task();
   stage.style.setProperty('--aspect', width / height);
   if (picture !== drawn) {
@@ -167,7 +167,7 @@ function show() {
   bar.hidden = progress == null;
   bar.value = progress ?? 0;
   tell();
-  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || window.draggan.seen());
+  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || photo || window.draggan.seen());
   if (framing() && zoom.scale > 1) pan(1, 0, 0); // what is seen is what is used
   points();
   panels();
@@ -193,7 +193,7 @@ function panels() {
     return pairRow(say, { number: index + 1, pixels, chosen: selected?.index === index }, act);
   }));
   if (focused !== -1) (list.querySelectorAll('button')[focused] ?? stage).focus({ preventScroll: true });
-  if (handles.length === 0) {
+  if (handles.length === 0 && !busy()) {
     list.append(hintRow(say({ text: 'No points yet. Press on the picture and draw to where it should go.' })));
   }
   if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
@@ -567,7 +567,8 @@ file.addEventListener('change', loadMask);
 find('.keep').addEventListener('click', () => download(pictureOf(layer).toDataURL('image/png'), 'mask.png'));
 // Once larger, or with -1 smaller: the picture that is framed, or else what is seen.
 const enlarge = (times) => (framing() ? reframe({ larger: 1.1 ** times }) : magnify(1.5 ** times));
-for (const [which, act] of [['.in', () => enlarge(1)], ['.out', () => enlarge(-1)], ['.fit', () => pan(1, 0, 0)]]) {
+const fit = () => (framing() ? reframe({ again: true }) : pan(1, 0, 0));
+for (const [which, act] of [['.in', () => enlarge(1)], ['.out', () => enlarge(-1)], ['.fit', fit]]) {
   find(which).addEventListener('click', act);
 }
 comparer.addEventListener('pointerdown', () => compare(true));
@@ -596,12 +597,13 @@ const KEYS = {
   c: () => compare(true),
   '+': () => enlarge(1),
   '-': () => enlarge(-1),
-  0: () => pan(1, 0, 0),
+  0: fit,
 };
 
 heed('keydown', (event) => {
   const { target, key } = event;
   if (target.closest?.('input:not([type=range]), textarea, select, [contenteditable=true]')) return;
+  const act = KEYS[key] ?? KEYS[key.toLowerCase()];
   if (event.ctrlKey || event.metaKey) {
     if (event.altKey || !['z', 'y'].includes(key.toLowerCase())) return;
     press(event.shiftKey || key.toLowerCase() === 'y' ? 'redo' : 'undo');
@@ -609,15 +611,15 @@ heed('keydown', (event) => {
     const by = event.shiftKey ? 10 : 1;
     if (!steer(...ARROWS[key].map((step) => step * by))) return;
   } else if (key === 'Enter' && target === stage && byKeys() && !busy()) enter();
-  else if (key in KEYS && !event.altKey) {
+  else if (act && !event.altKey) {
     if (key === ' ' && (event.repeat || target.closest?.('button, summary, [role=button]'))) return;
-    KEYS[key]();
+    act();
     outline();
     points();
   } else return;
   event.preventDefault();
 });
-document.addEventListener('keyup', ({ key }) => { if (key === 'c') compare(false); });
+heed('keyup', ({ key }) => { if (['c', 'C'].includes(key)) compare(false); });
 window.addEventListener('blur', () => compare(false));
 
 // What outlives the server ---------------------------------------------------------------------------------------------

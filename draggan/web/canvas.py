@@ -139,6 +139,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "pending": session.pending and _xy(session.pending),
         "view": "own" if session.framing else _view(session.latent),
         "start": _view(session.start),
+        "photo": session.photo is not None,
         "phase": "framing" if session.framing and not session.busy else session.phase,
         "steps": session.steps,
         "loss": session.loss,
