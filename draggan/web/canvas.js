@@ -5,7 +5,7 @@
 import { STILL, carried, reframed } from './framing.js';
 import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repaint, whiten, wipe } from './mask.js';
 import { download, give } from './files.js';
-import { drawCross, drawGraph, drawPair, shape } from './drawing.js';
+import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
 import { speaker, translate } from './speech.js';
 
@@ -19,6 +19,7 @@ let stroke = null; // the stroke being painted: {at, before}, where the brush is
 let grip = null; // what the pressed pointer holds: {from, at, found, moved}
 let draft = null; // points as they would be: {index, end, at} or {handle, target}
 let selected = null; // {index, end}
+let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view
 let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
@@ -121,12 +122,12 @@ function points() {
   svg.replaceChildren();
   if (selected && selected.index < handles.length) {
     const { index, end } = selected;
-    const [cx, cy] = moved(index, end, (end === 'handle' ? handles : targets)[index]);
-    const halo = { cx, cy, r: 7.5 * unit, fill: 'rgb(255 255 255 / 0.35)', stroke: '#ffd028', class: 'selected' };
-    shape(svg, 'circle', { ...halo, 'stroke-width': 1.5 * unit });
+    drawHalo(svg, moved(index, end, (end === 'handle' ? handles : targets)[index]), unit, 'selected');
   }
+  if (meant in handles) drawHalo(svg, handles[meant], unit, 'meant');
   handles.forEach((handle, i) => {
-    drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]) }, unit);
+    const number = handles.length > 1 ? i + 1 : null;
+    drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]), number }, unit);
   });
   if (draft?.handle) drawPair(svg, { ...draft, kind: 'new-' }, unit);
   if (pending) drawPair(svg, { handle: pending }, unit);
@@ -198,6 +199,15 @@ function panels() {
   }
   if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
 }
+
+list.addEventListener('pointerover', ({ target }) => {
+  meant = [...list.children].indexOf(target.closest('li'));
+  points();
+});
+list.addEventListener('pointerleave', () => {
+  meant = -1;
+  points();
+});
 
 // The distance of the farthest handle and the loss, step by step.
 function trace(steps, far) {
