@@ -1,9 +1,9 @@
 """The page: its layout and its wiring, and the server that shows it."""
 
+import json
 import os
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -36,7 +36,6 @@ UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUEN
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
 IDLE_SECONDS = 24 * 3600  # after which a picture that nobody touched is put away, and what was sent and is not used
 CLEAN_SECONDS = 3600  # from one look for that to the next
-STORE = Path(__file__).with_name("store.js")
 FORMATS = [".pkl", ".pt", ".pth", ".safetensors"]
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
@@ -262,7 +261,7 @@ def serve(page: Page, config: ServerConfig) -> str:
         theme=_theme(),
         css=CSS,
         footer_links=[],
-        head=f"<script>(() => {{ {STORE.read_text('utf-8')} }})()</script>",
+        head=_head(),
         i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
         prevent_thread_lock=True,
         quiet=True,
@@ -273,6 +272,12 @@ def serve(page: Page, config: ServerConfig) -> str:
         enable_monitoring=False,
     )
     return address
+
+
+def _head() -> str:
+    """What is there before the components are: `window.draggan`."""
+    scripts, words = canvas.joined("store.js", "speech.js"), json.dumps(CHINESE, ensure_ascii=False)
+    return f"<script>(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})()</script>"
 
 
 def _theme() -> themes.Base:

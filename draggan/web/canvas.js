@@ -7,7 +7,6 @@ import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repain
 import { download, give } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
-import { speaker, translate } from './speech.js';
 
 const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
@@ -39,7 +38,7 @@ const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
-const say = speaker(props.words);
+const { say, translate } = window.draggan;
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
@@ -684,7 +683,7 @@ watch('paint', () => {
 });
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
-translate(element, say);
+translate(element);
 new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
 show();
 films();

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from draggan.geometry import DragPair, Point
 from draggan.session import Session
-from draggan.web.chinese import CHINESE
 from draggan.web.words import Said
 
 HERE = Path(__file__).parent
@@ -33,7 +32,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=_joined("speech.js", "framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "canvas.js"),
+        js_on_load=joined("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "canvas.js"),
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
@@ -45,7 +44,6 @@ def component() -> gr.HTML:
         kept=None,
         refused=False,
         task={"status": None, "progress": None},
-        words=CHINESE,
         strip=[],
     )
 
@@ -218,7 +216,7 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     return painted if painted.any() else None
 
 
-def _joined(*names: str) -> str:
+def joined(*names: str) -> str:
     """Modules as one script, each after those that it imports."""
     modules = (HERE.joinpath(name).read_text("utf-8") for name in names)
     return re.sub(r"^import .*\n|^export ", "", "".join(modules), flags=re.MULTILINE)
