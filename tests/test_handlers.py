@@ -584,6 +584,12 @@ def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkey
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_what_was_painted_too_late_for_a_drag_does_not_stay(do):
+    first, second, *_ = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    assert first[1]["paint"]["png"] is None
+    assert "paint" not in second[1]
+
+
 def test_masks_are_read_and_shown_to_the_engine(do):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True

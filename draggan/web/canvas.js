@@ -673,8 +673,10 @@ watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;
   stroke = null;
-  wipe(layer);
-  if (!sent?.png) return;
+  if (!sent?.png) {
+    wipe(layer);
+    return;
+  }
   const paper = new Image();
   paper.onload = () => {
     if (props.paint?.at === sent.at) repaint(layer, paper); // an answer that came meanwhile brings the same in a copy
