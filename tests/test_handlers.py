@@ -249,10 +249,14 @@ def warned(monkeypatch):
 
 
 def test_nothing_else_happens_while_a_drag_runs(do, warned):
-    dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
+    painted = np.zeros((64, 64), dtype=bool)
+    painted[:30, 10:] = True
+    session = do.edit(clicked(do, drawn(do), (5, 6), (40, 30)), event("mask", png=png_of(painted)))[0]
+    dragging = replace(session, phase="dragging")
     for number, kind in enumerate(("click", "mask", "reset", "undo", "redo", "clear"), start=1):
         session, canvas, *rest = do.edit(dragging, event(kind, at=[1, 1], png=None))
-        assert canvas == gr.update(answered=7)
+        assert canvas["answered"] == 7
+        assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted), "what is painted is the mask"
         assert [session, *rest] == [gr.skip()] * 9
         assert warned == ["something is running: wait for its end, or press Stop"] * number
     with pytest.raises(gr.Error, match="something is running"):
@@ -585,6 +589,12 @@ def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkey
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_what_was_painted_too_late_for_a_drag_does_not_stay(do):
+    first, second, *_ = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    assert first[1]["paint"]["png"] is None
+    assert "paint" not in second[1]
+
+
 def test_masks_are_read_and_shown_to_the_engine(do):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True
@@ -689,7 +699,7 @@ def test_what_nobody_expected_is_told_too(do, warned, capsys):
         list(do.draw(session, [6], 0.7, 0))
     assert told.value.print_exception
     session_after, canvas, *_ = do.edit(session, event("move"))
-    assert (session_after, canvas["answered"]) == (session, 7)
+    assert (session_after, canvas["answered"], canvas["paint"]["png"]) == (session, 7, None)
     assert "nobody expected" in warned[0]
     assert "AttributeError" in capsys.readouterr().err, "the traceback is in the log"
 

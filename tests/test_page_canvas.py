@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -242,6 +243,11 @@ def test_holding_shows_the_picture_as_drawn(tab):
     assert tab.frame() == drawn
     tab.page.keyboard.up("c")
     assert tab.frame() == dragged
+    for pressed, released in (("c", "C"), ("C", "C"), ("C", "c")):  # Shift pressed or let go meanwhile; Caps Lock
+        tab.page.keyboard.down(pressed)
+        assert tab.frame() == drawn
+        tab.page.keyboard.up(released)
+        assert tab.frame() == dragged
     expect(tab.page.locator("#canvas .handle")).to_be_visible()
 
 
@@ -337,6 +343,54 @@ def test_a_pen_sets_points_and_paints(browser, address):
     context.close()
 
 
+@pytest.mark.parametrize("begun", ["before", "during"])
+def test_paint_that_a_drag_does_not_take_does_not_stay(tab, begun):
+    tab.in_small_steps()
+    tab.pair((111, 170), (190, 120))
+    tab.paint((40, 220), (80, 220))
+    painted = tab.painted()
+    tab.page.click("[data-tool=paint]")
+    goal = tab.place(80, 40)
+    tab.page.mouse.move(*tab.place(40, 40))
+    if begun == "before":
+        tab.page.evaluate("document.querySelector('#drag').click()")
+    tab.page.mouse.down()
+    tab.page.mouse.move(*goal, steps=3)
+    if begun == "during":
+        assert tab.painted() > painted
+        tab.page.keyboard.press("Space")
+    tab.wait_steps(1)
+    tab.page.mouse.up()
+    assert tab.painted() == painted
+    tab.stop()
+    assert tab.painted() == painted
+
+
+def test_where_nothing_is_white_all_may_move_on_the_page_and_in_its_file(tab, tmp_path):
+    said = "Nothing is white: all may move."
+    tab.page.click("[data-tool=paint]")
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="Save mask").click()
+    download.value.save_as(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png", (256, 256)).all()
+    tab.stroke((60, 60), (100, 60))
+    tab.page.click("[data-tool=hold]")
+    size = tab.page.get_by_label("Brush size")
+    size.fill("40")
+    assert said not in tab.status.inner_text()
+    tab.stroke((50, 60), (110, 60))
+    expect(tab.status).to_have_text(said)
+    assert tab.painted() == 0
+    tab.paint((60, 60), (100, 60))
+    expect(tab.status).not_to_have_text(said)
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
+    tab.page.get_by_label("Mask file").set_input_files(tmp_path / "black.png")
+    expect(tab.status).to_have_text(said)
+    tab.page.click("[data-tool=paint]")
+    tab.page.get_by_role("button", name="Clear mask").click()
+    expect(tab.status).not_to_have_text(said)
+
+
 def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     tab.paint((60, 60), (200, 60))
     painted = tab.painted()
@@ -368,6 +422,22 @@ def test_a_mask_is_inverted_saved_and_loaded(tab, tmp_path):
     expect(tab.status).to_have_text(told)
     tab.page.get_by_label("Mask file").set_input_files(tmp_path / "black.png")
     expect(tab.status).not_to_have_text(told)
+
+
+@pytest.mark.parametrize("window", [(1366, 650), (1024, 768), (768, 900), (390, 844)])
+def test_the_picture_is_not_stretched(tab, window):
+    tab.page.set_viewport_size({"width": window[0], "height": window[1]})
+    for y in range(20, 240, 20):
+        tab.stroke((30, y), (200, y + 8))
+    expect(tab.page.locator("#canvas .handle")).to_have_count(11)
+    tab.drag_to_its_end()
+    tab.page.click("[data-tool=paint]")
+    stage = tab.page.locator("#canvas .stage")
+    for aspect in (1, 4, 0.5):
+        stage.evaluate("(stage, aspect) => stage.style.setProperty('--aspect', aspect)", aspect)
+        box = stage.bounding_box()
+        assert box["width"] == pytest.approx(aspect * box["height"], abs=1)
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= window[0]
 
 
 def test_the_picture_comes_first_on_a_narrow_screen(tab):

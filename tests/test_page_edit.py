@@ -42,10 +42,17 @@ def test_points_are_listed_with_their_distance(tab):
     until(tab, lambda: way(tab) > 3)
     assert float(rows(tab).nth(0).locator(".away").inner_text().split()[0]) < 43.8
     tab.stop()
+    expect(tab.page.locator("#canvas .number")).to_have_text(["1", "2"])
+    rows(tab).nth(1).hover()
+    meant = tab.page.locator("#canvas .meant")
+    assert [meant.get_attribute("cx"), meant.get_attribute("cy")] == tab.points()[3][1:]
     rows(tab).nth(0).click()
     expect(tab.page.locator("#canvas .selected")).to_have_count(1)
+    tab.page.mouse.move(*tab.place(200, 200))
+    expect(meant).to_have_count(0)
     tab.page.get_by_role("button", name="Remove point 1").click()
     expect(rows(tab)).to_have_count(1)
+    expect(tab.page.locator("#canvas .number")).to_have_count(0)
     tab.page.keyboard.press("Control+z")
     expect(rows(tab)).to_have_count(2)
 
@@ -53,14 +60,14 @@ def test_points_are_listed_with_their_distance(tab):
 def test_the_first_visit_has_a_hint(browser, address):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
-    hint = tab.page.get_by_text("Press on the nose")
+    hint = tab.page.get_by_text("Press on any point")
     expect(hint).to_be_visible()
     tab.click(100, 100)
     expect(hint).to_be_hidden()
     tab.close()
     again = Tab(context, address)
     expect(again.status).to_contain_text("lick ")
-    expect(again.page.get_by_text("Press on the nose")).to_be_hidden()
+    expect(again.page.get_by_text("Press on any point")).to_be_hidden()
     again.close()
     context.close()
 

@@ -1,5 +1,7 @@
 """What is not lost: sessions as files, a page that is loaded again, a server that is killed and started again."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,10 @@ from tests.test_page_models import send
 
 NO_DETAILS = "IDBFactory.prototype.open = () => { throw new Error('full'); }"
 NO_SESSION = "Storage.prototype.setItem = (key) => { if (key === 'draggan') throw new Error('full'); }"
+
+FORBIDDEN = (
+    "for (const kind of {}) Object.defineProperty(window, kind, {{ get() {{ throw new DOMException('denied'); }} }})"
+)
 
 
 def kept(tab):
@@ -162,6 +168,19 @@ def test_what_cannot_be_kept_is_not_promised(browser, address, detailed):
     expect(tab.page.locator("#canvas .unkept")).to_contain_text("cannot keep this picture", timeout=20_000)
     tab.page.route("**/app_id", lambda route: route.abort())
     expect(tab.status).to_contain_text("Your picture is not kept here", timeout=20_000)
+    context.close()
+
+
+@pytest.mark.parametrize("kinds", [["localStorage"], ["localStorage", "sessionStorage"]])
+def test_a_browser_that_forbids_storage_can_edit(browser, address, kinds):
+    context = browser.new_context(viewport=WINDOW)
+    context.add_init_script(FORBIDDEN.format(kinds))
+    tab = Tab(context, address)
+    tab.pair((111, 170), (120, 168))
+    tab.drag_to_its_end()
+    note = tab.page.locator("#canvas .unkept")
+    expect(note).to_have_text(re.compile("cannot keep this picture" if "sessionStorage" in kinds else "^$"))
+    expect(tab.page.locator("#canvas .first")).to_be_hidden()
     context.close()
 
 

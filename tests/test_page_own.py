@@ -144,11 +144,19 @@ def test_keys_frame_a_picture(tab, photo):
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     stage = tab.page.locator("#canvas .stage")
     stage.focus()
+    first = tab.frame()
     for key in ("+", "ArrowRight", "Shift+ArrowDown", "-"):
         framed = tab.frame()
         stage.press(key)
         until(tab, lambda: tab.frame() != framed)  # noqa: B023
     moved = [*filter(None, sent)]
+    expect(tab.page.locator("#canvas .pairs .hint")).to_have_count(0)  # pressing moves the picture
+    stage.press("0")
+    until(tab, lambda: tab.frame() == first)
+    stage.press("+")
+    until(tab, lambda: tab.frame() != first)
+    tab.page.click("#canvas .fit")
+    until(tab, lambda: tab.frame() == first)
     assert moved == [[0, 0, pytest.approx(1.1), 0], [1, 0, 1, 0], [0, 10, 1, 0], [0, 0, pytest.approx(1 / 1.1), 0]]
     assert tab.page.locator("#canvas .stage.zoomed").count() == 0
 
@@ -199,12 +207,16 @@ def test_what_there_is_so_far_is_used_and_dragged(tab, photo):
     before = tab.frame()
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    for button in ("#reconstruct", "#cancel"):
+        expect(tab.page.locator(button)).to_be_in_viewport(ratio=1)
     expect(tab.page.locator("#use")).to_be_hidden()
     reconstruct(tab, steps=400, details=True)
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
+    expect(tab.page.locator("#use")).to_be_in_viewport(ratio=1)
     tab.page.click("#use")
     expect(tab.status).to_contain_text(LIKE, timeout=20_000)
     expect(tab.page.locator("#use")).to_be_hidden()
+    expect(tab.page.locator("#canvas .first")).to_be_hidden()
     used = tab.frame()
     tab.pair((128, 150), (150, 150))
     tab.drag_to_its_end()

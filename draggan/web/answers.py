@@ -60,7 +60,7 @@ def must_be_free(session: Session | None) -> None:
     """Raises ValueError also where a picture of one's own is being framed."""
     must_be_idle(session)
     if session is not None and session.framing:
-        raise ValueError("your picture is being framed: press Reconstruct or Cancel under Your picture first")
+        raise ValueError("your picture is being framed: press Reconstruct or Cancel first")
 
 
 def free(session: Session | None) -> bool:

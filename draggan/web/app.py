@@ -1,6 +1,7 @@
 """The page: its layout and its wiring, and the server that shows it."""
 
 import errno
+import json
 import os
 import socket
 from dataclasses import dataclass, field
@@ -39,14 +40,14 @@ UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUEN
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
 PORTS = 65535  # the last one
 CLEAN_SECONDS = 3600  # from one look for that to the next
-STORE = Path(__file__).with_name("store.js")
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }
 #psi [data-testid="block-info"] { white-space: nowrap }
 #canvas .html-container { padding: 0 !important }
-#actions { flex-wrap: nowrap; gap: 8px }
-#actions button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
+#actions, #framing { flex-wrap: nowrap; gap: 8px }
+#work:has([data-phase="framing"]) #actions, #actions:has(#use) > :not(#stop, #use) { display: none }
+#actions button, #framing button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
 .toast-message-text { white-space: pre-line }
 @media (max-width: 760px) {
   #work > :has(#canvas) { order: -1 }
@@ -147,15 +148,9 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                 with gr.Accordion(say("Your picture"), open=False, elem_id="own"):
                     gr.Markdown(say("Any photo; it stays on this machine, and is deleted with the tab."))
                     photo = gr.UploadButton(say("Upload a picture"), file_types=["image"], elem_id="upload", size="sm")
-                    with gr.Group(visible=False) as framing:
+                    with gr.Group():
                         effort = gr.Slider(10, 400, 150, step=10, label=say("Steps"), elem_id="effort")
                         tuning = gr.Checkbox(True, label=say("Bring back details (slower)"), elem_id="tuning")
-                        with gr.Row():
-                            reconstruct = gr.Button(
-                                say("Reconstruct"), variant="primary", elem_id="reconstruct", size="sm"
-                            )
-                            cancel = gr.Button(say("Cancel"), elem_id="cancel", size="sm")
-                    use = gr.Button(say("Use it now"), variant="primary", elem_id="use", size="sm", visible=False)
                 with gr.Accordion(say("Style"), open=False):
                     gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
@@ -178,9 +173,13 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                         session = gr.Button(say("Session"), elem_id="session", size="sm", min_width=60)
             with gr.Column(scale=3, min_width=320):
                 view = canvas.component()
+                with gr.Row(elem_id="framing", visible=False) as framing:
+                    reconstruct = gr.Button(say("Reconstruct"), variant="primary", elem_id="reconstruct", min_width=120)
+                    cancel = gr.Button(say("Cancel"), elem_id="cancel", min_width=80)
                 with gr.Row(elem_id="actions"):
                     drag = gr.Button(say("Drag it"), variant="primary", elem_id="drag", min_width=120)
                     stop = gr.Button(say("Stop"), variant="stop", interactive=False, elem_id="stop", min_width=80)
+                    use = gr.Button(say("Use it now"), variant="primary", elem_id="use", visible=False, min_width=100)
                     undo = gr.Button(say("Undo"), interactive=False, elem_id="undo", min_width=60)
                     redo = gr.Button(say("Redo"), interactive=False, elem_id="redo", min_width=60)
                     gr.Button(say("Clear points"), elem_id="clear", min_width=60)
@@ -270,7 +269,7 @@ def serve(page: Page, config: ServerConfig) -> str:
         theme=_theme(),
         css=CSS,
         footer_links=[],
-        head=f"<script>(() => {{ {STORE.read_text('utf-8')} }})()</script>",
+        head=_head(),
         i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
         prevent_thread_lock=True,
         quiet=True,
@@ -281,6 +280,12 @@ def serve(page: Page, config: ServerConfig) -> str:
         enable_monitoring=False,
     )
     return address
+
+
+def _head() -> str:
+    """What is there before the components are: `window.draggan`."""
+    scripts, words = canvas.joined("store.js", "speech.js"), json.dumps(CHINESE, ensure_ascii=False)
+    return f"<script>(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})()</script>"
 
 
 def _theme() -> themes.Base:

@@ -3,22 +3,22 @@
 // What the user does goes to the server as 'edit' {kind, ...}, with places [x, y] in pixels of the picture, and the
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
 import { STILL, carried, reframed } from './framing.js';
-import { download, give, paintOf, pictureOf } from './files.js';
-import { drawCross, drawGraph, drawPair, shape } from './drawing.js';
+import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repaint, whiten, wipe } from './mask.js';
+import { download, give } from './files.js';
+import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
-import { speaker, translate } from './speech.js';
 
 const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
 const [ring, note, bar, line, size] = ['.ring', '.note', '.progress', '.status', '.size'].map(find);
 const [file, comparer, list, graph, strip] = ['.file', '.compare', '.pairs', '.graph', '.strip'].map(find);
-const pen = layer.getContext('2d');
 const REACH = { mouse: 11, pen: 14, touch: 22 }; // pixels of the screen within which a point is picked up
 let tool = 'points';
-let stroke = null; // the last place of the stroke being painted
+let stroke = null; // the stroke being painted: {at, before}, where the brush is, and the mask as it was
 let grip = null; // what the pressed pointer holds: {from, at, found, moved}
 let draft = null; // points as they would be: {index, end, at} or {handle, target}
 let selected = null; // {index, end}
+let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view
 let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
@@ -38,7 +38,7 @@ const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
-const say = speaker(props.words);
+const { say, translate } = window.draggan;
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
@@ -121,12 +121,12 @@ function points() {
   svg.replaceChildren();
   if (selected && selected.index < handles.length) {
     const { index, end } = selected;
-    const [cx, cy] = moved(index, end, (end === 'handle' ? handles : targets)[index]);
-    const halo = { cx, cy, r: 7.5 * unit, fill: 'rgb(255 255 255 / 0.35)', stroke: '#ffd028', class: 'selected' };
-    shape(svg, 'circle', { ...halo, 'stroke-width': 1.5 * unit });
+    drawHalo(svg, moved(index, end, (end === 'handle' ? handles : targets)[index]), unit, 'selected');
   }
+  if (meant in handles) drawHalo(svg, handles[meant], unit, 'meant');
   handles.forEach((handle, i) => {
-    drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]) }, unit);
+    const number = handles.length > 1 ? i + 1 : null;
+    drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]), number }, unit);
   });
   if (draft?.handle) drawPair(svg, { ...draft, kind: 'new-' }, unit);
   if (pending) drawPair(svg, { handle: pending }, unit);
@@ -148,11 +148,11 @@ function tell() {
 }
 
 function show() {
-  const { size: [width, height], phase, picture, handles, pending, view, start } = props.marks;
+  const { size: [width, height], phase, picture, handles, pending, view, start, photo } = props.marks;
   const { progress } = task();
   stage.style.setProperty('--aspect', width / height);
   if (picture !== drawn) {
-    [drawn, selected, cross] = [picture, null, null];
+    [drawn, selected, cross, stroke] = [picture, null, null, null];
     layer.width = 0;
   }
   for (const known of [props.image, props.original]) if (known?.view === start) originals.set(start, known.url);
@@ -167,7 +167,7 @@ function show() {
   bar.hidden = progress == null;
   bar.value = progress ?? 0;
   tell();
-  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || localStorage.getItem('draggan-seen'));
+  find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || photo || window.draggan.seen());
   if (framing() && zoom.scale > 1) pan(1, 0, 0); // what is seen is what is used
   points();
   panels();
@@ -193,11 +193,20 @@ function panels() {
     return pairRow(say, { number: index + 1, pixels, chosen: selected?.index === index }, act);
   }));
   if (focused !== -1) (list.querySelectorAll('button')[focused] ?? stage).focus({ preventScroll: true });
-  if (handles.length === 0) {
+  if (handles.length === 0 && !busy()) {
     list.append(hintRow(say({ text: 'No points yet. Press on the picture and draw to where it should go.' })));
   }
   if (phase === 'dragging' || way.length > 0) trace(steps, Math.max(...away, 0));
 }
+
+list.addEventListener('pointerover', ({ target }) => {
+  meant = [...list.children].indexOf(target.closest('li'));
+  points();
+});
+list.addEventListener('pointerleave', () => {
+  meant = -1;
+  points();
+});
 
 // The distance of the farthest handle and the loss, step by step.
 function trace(steps, far) {
@@ -266,7 +275,7 @@ function compare(on) {
 
 function send(edit, mark = null) {
   if (busy()) return;
-  localStorage.setItem('draggan-seen', 'yes');
+  window.draggan.see();
   selected = mark;
   post(edit);
 }
@@ -368,37 +377,35 @@ function enter() {
 
 const painting = () => ['paint', 'hold', 'erase'].includes(tool);
 
-// A first stroke of what must stay lets all the rest move.
-function prime() {
-  if (tool !== 'hold' || pen.getImageData(0, 0, layer.width, layer.height).data.some(Boolean)) return;
-  pen.globalCompositeOperation = 'source-over';
-  pen.fillStyle = 'white';
-  pen.fillRect(0, 0, layer.width, layer.height);
+// A stroke begins; a first one of what must stay lets all the rest move.
+function begin(at) {
+  stroke = { at, before: contentOf(layer) };
+  if (tool === 'hold' && !hasPaint(layer)) whiten(layer);
+  paint(at);
 }
 
-function paint([x, y], [nextX, nextY]) {
-  pen.globalCompositeOperation = tool === 'paint' ? 'source-over' : 'destination-out';
-  pen.strokeStyle = 'white';
-  pen.lineCap = pen.lineJoin = 'round';
-  pen.lineWidth = (size.value / 256 / zoom.scale) * Math.max(layer.width, layer.height);
-  pen.beginPath();
-  pen.moveTo(x + 0.5, y + 0.5);
-  pen.lineTo(nextX + 0.501, nextY + 0.5); // a line without length would leave nothing
-  pen.stroke();
+function paint(to) {
+  const wide = (size.value / 256 / zoom.scale) * Math.max(layer.width, layer.height);
+  brush(layer, stroke.at, to, { wide, erases: tool !== 'paint' });
+  stroke.at = to;
 }
 
-// Another mask: `change` draws it.
+// It ends, and is in the mask; where something has begun meanwhile, it never was.
+function lift() {
+  const { before } = stroke;
+  stroke = null;
+  if (busy()) putBack(layer, before);
+  else remask(() => {});
+}
+
+// Another mask: `change` paints it.
 function remask(change) {
   if (busy()) return;
-  pen.globalCompositeOperation = 'source-over';
-  pen.fillStyle = 'white';
-  change();
+  change(layer);
+  const bare = !hasPaint(layer);
+  if (bare) wipe(layer); // of what is too faint
   post({ kind: 'mask', png: layer.toDataURL('image/png') });
-}
-
-function invert() {
-  pen.globalCompositeOperation = 'xor';
-  pen.fillRect(0, 0, layer.width, layer.height);
+  if (bare && change !== wipe) complain({ text: 'Nothing is white: all may move.' });
 }
 
 async function loadMask() {
@@ -406,11 +413,8 @@ async function loadMask() {
   file.value = '';
   if (!chosen) return;
   try {
-    const mask = paintOf(await createImageBitmap(chosen), layer);
-    remask(() => {
-      pen.clearRect(0, 0, layer.width, layer.height);
-      pen.drawImage(mask, 0, 0);
-    });
+    const paper = paintOf(await createImageBitmap(chosen), layer);
+    remask(() => repaint(layer, paper));
   } catch {
     complain({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
   }
@@ -420,10 +424,6 @@ async function loadMask() {
 function complain(about) {
   wrong = { said: say(about), status: say(task().status) };
   tell();
-}
-
-function saveMask() {
-  download(pictureOf(layer).toDataURL('image/png'), 'mask.png');
 }
 
 function outline() {
@@ -491,11 +491,8 @@ stage.addEventListener('pointerdown', (event) => {
   stage.setPointerCapture(event.pointerId);
   if (fingers.size > 1) cancel();
   if (busy() || event.button !== 0 || !event.isPrimary) return;
-  if (painting()) {
-    prime();
-    stroke = place(event);
-    paint(stroke, stroke);
-  } else {
+  if (painting()) begin(place(event));
+  else {
     const found = props.marks.pending ? null : hit(event);
     grip = { from: place(event), at: [event.clientX, event.clientY], found, moved: false };
   }
@@ -528,10 +525,7 @@ stage.addEventListener('pointermove', (event) => {
     return;
   }
   outline();
-  if (!stroke) return;
-  const next = place(event);
-  paint(stroke, next);
-  stroke = next;
+  if (stroke) paint(place(event));
 });
 stage.addEventListener('pointerup', (event) => {
   fingers.delete(event.pointerId);
@@ -541,14 +535,12 @@ stage.addEventListener('pointerup', (event) => {
     grip = null;
   }
   if (grip) release(event);
-  if (!stroke) return;
-  stroke = null;
-  remask(() => {});
+  if (stroke) lift();
 });
 function cancel() {
-  if (stroke) remask(() => {});
+  if (stroke) lift();
   if (live) letGo({ clientX: pointer[0], clientY: pointer[1] });
-  stroke = grip = draft = null;
+  grip = draft = null;
   points();
 }
 stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); held = grasp(); cancel(); });
@@ -578,13 +570,14 @@ for (const button of element.querySelectorAll('[data-tool]')) {
 }
 size.addEventListener('input', outline);
 find('.invert').addEventListener('click', () => remask(invert));
-find('.unmask').addEventListener('click', () => remask(() => pen.clearRect(0, 0, layer.width, layer.height)));
+find('.unmask').addEventListener('click', () => remask(wipe));
 find('.load').addEventListener('click', () => file.click());
 file.addEventListener('change', loadMask);
-find('.keep').addEventListener('click', saveMask);
+find('.keep').addEventListener('click', () => download(pictureOf(layer).toDataURL('image/png'), 'mask.png'));
 // Once larger, or with -1 smaller: the picture that is framed, or else what is seen.
 const enlarge = (times) => (framing() ? reframe({ larger: 1.1 ** times }) : magnify(1.5 ** times));
-for (const [which, act] of [['.in', () => enlarge(1)], ['.out', () => enlarge(-1)], ['.fit', () => pan(1, 0, 0)]]) {
+const fit = () => (framing() ? reframe({ again: true }) : pan(1, 0, 0));
+for (const [which, act] of [['.in', () => enlarge(1)], ['.out', () => enlarge(-1)], ['.fit', fit]]) {
   find(which).addEventListener('click', act);
 }
 comparer.addEventListener('pointerdown', () => compare(true));
@@ -613,12 +606,13 @@ const KEYS = {
   c: () => compare(true),
   '+': () => enlarge(1),
   '-': () => enlarge(-1),
-  0: () => pan(1, 0, 0),
+  0: fit,
 };
 
 heed('keydown', (event) => {
   const { target, key } = event;
   if (target.closest?.('input:not([type=range]), textarea, select, [contenteditable=true]')) return;
+  const act = KEYS[key] ?? KEYS[key.toLowerCase()];
   if (event.ctrlKey || event.metaKey) {
     if (event.altKey || !['z', 'y'].includes(key.toLowerCase())) return;
     press(event.shiftKey || key.toLowerCase() === 'y' ? 'redo' : 'undo');
@@ -626,15 +620,15 @@ heed('keydown', (event) => {
     const by = event.shiftKey ? 10 : 1;
     if (!steer(...ARROWS[key].map((step) => step * by))) return;
   } else if (key === 'Enter' && target === stage && byKeys() && !busy()) enter();
-  else if (key in KEYS && !event.altKey) {
+  else if (act && !event.altKey) {
     if (key === ' ' && (event.repeat || target.closest?.('button, summary, [role=button]'))) return;
-    KEYS[key]();
+    act();
     outline();
     points();
   } else return;
   event.preventDefault();
 });
-document.addEventListener('keyup', ({ key }) => { if (key === 'c') compare(false); });
+heed('keyup', ({ key }) => { if (['c', 'C'].includes(key)) compare(false); });
 window.addEventListener('blur', () => compare(false));
 
 // What outlives the server ---------------------------------------------------------------------------------------------
@@ -678,19 +672,20 @@ watch('kept', () => keeper.keep(props.kept));
 watch('answered', () => settle(props.answered));
 watch('paint', () => {
   const sent = props.paint;
-  pen.clearRect(0, 0, layer.width, layer.height);
-  if (!sent?.png) return;
-  const mask = new Image();
-  mask.onload = () => {
-    if (props.paint?.at !== sent.at) return; // an answer that came meanwhile brings the same in a copy
-    pen.globalCompositeOperation = 'source-over';
-    pen.drawImage(mask, 0, 0);
+  stroke = null;
+  if (!sent?.png) {
+    wipe(layer);
+    return;
+  }
+  const paper = new Image();
+  paper.onload = () => {
+    if (props.paint?.at === sent.at) repaint(layer, paper); // an answer that came meanwhile brings the same in a copy
   };
-  mask.src = sent.png;
+  paper.src = sent.png;
 });
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
-translate(element, say);
+translate(element);
 new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
 show();
 films();

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from draggan.geometry import DragPair, Point
 from draggan.session import Session
-from draggan.web.chinese import CHINESE
 from draggan.web.words import Said
 
 HERE = Path(__file__).parent
@@ -33,7 +32,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=_joined("speech.js", "framing.js", "files.js", "drawing.js", "lists.js", "canvas.js"),
+        js_on_load=joined("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "canvas.js"),
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
@@ -45,7 +44,6 @@ def component() -> gr.HTML:
         kept=None,
         refused=False,
         task={"status": None, "progress": None},
-        words=CHINESE,
         strip=[],
     )
 
@@ -70,12 +68,17 @@ def update(
     if strip:
         changes["strip"] = [data_url("image/jpeg", shot.thumbnail) for shot in session.shots]
     if repaint:
-        changes["paint"] = {"png": write_mask(session.mask), "at": time.monotonic_ns()}
+        changes["paint"] = _paint(session)
     if image is not None:
         changes["image"] = {"url": data_url("image/jpeg", image), "view": lying["view"]}
     if answered is not None:
         changes["answered"] = answered
     return gr.update(**changes)
+
+
+def unedited(session: Session | None, number: int) -> dict[str, Any]:
+    """The answer to an edit that cannot be made, which the canvas may show already: the mask as it is."""
+    return gr.update(answered=number, paint=session and _paint(session))
 
 
 def picture(session: Session, image: bytes, original: bytes | None = None) -> dict[str, Any]:
@@ -134,6 +137,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "pending": session.pending and _xy(session.pending),
         "view": "own" if session.framing else _view(session.latent),
         "start": _view(session.start),
+        "photo": session.photo is not None,
         "phase": "framing" if session.framing and not session.busy else session.phase,
         "steps": session.steps,
         "loss": session.loss,
@@ -212,10 +216,14 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     return painted if painted.any() else None
 
 
-def _joined(*names: str) -> str:
+def joined(*names: str) -> str:
     """Modules as one script, each after those that it imports."""
     modules = (HERE.joinpath(name).read_text("utf-8") for name in names)
     return re.sub(r"^import .*\n|^export ", "", "".join(modules), flags=re.MULTILINE)
+
+
+def _paint(session: Session) -> dict[str, Any]:
+    return {"png": write_mask(session.mask), "at": time.monotonic_ns()}
 
 
 def _shown(latent: Tensor, image: bytes) -> dict[str, Any]:

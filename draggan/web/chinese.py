@@ -159,6 +159,7 @@ CHINESE = {
     "The mask as a black and white PNG: white may move": "将蒙版存为黑白 PNG:白色可以移动",
     "Save mask": "保存蒙版",
     "Mask file": "蒙版文件",
+    "Nothing is white: all may move.": "没有白色区域：整幅图都可以变。",
     "Pixels to go, step by step; thin: the loss": "每一步剩余的像素；细线：损失",
     "Press on any point, and draw to where it should go": "按住任意一点，拖到它应去的地方",
     "Pictures to go back to": "可以返回的图像",
@@ -268,9 +269,7 @@ CHINESE = {
         "此页还没有图像：请等待第一幅图像，或重新加载页面"
     ),
     "something is running: wait for its end, or press Stop": "正在运行：请等待结束，或按“停止”",
-    "your picture is being framed: press Reconstruct or Cancel under Your picture first": (
-        "正在取景您的图片：请先在“您的图片”中按“重建”或“取消”"
-    ),
+    "your picture is being framed: press Reconstruct or Cancel first": ("正在取景您的图片：请先按“重建”或“取消”"),
     "there is nothing to drag yet: click a point of the picture, then where it should go": (
         "还没有可拖动的点：先点击图像上的一点，再点击它应去的位置"
     ),

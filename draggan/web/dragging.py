@@ -51,6 +51,7 @@ class Dragging:
             session = session.dragged_by(*settings.chosen(controls))
             yield from self._preparing(session)
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
+            repaint = True  # what was painted after the drag began is not in its mask
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
                     moved = step.index > session.steps
@@ -66,7 +67,8 @@ class Dragging:
                     if moved:
                         frames.shown()
                     status = words.status(session, self._drags.others)
-                    yield shown(session, frame, status, strip=not session.busy)
+                    yield shown(session, frame, status, strip=not session.busy, repaint=repaint)
+                    repaint = False
                     if not session.busy:
                         break
         except Exception as error:

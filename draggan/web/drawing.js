@@ -1,8 +1,9 @@
 // Points, a cross and a graph as shapes on an SVG. Knows nothing of what they stand for.
-export function shape(svg, name, attributes) {
+function shape(svg, name, attributes) {
   const node = document.createElementNS('http://www.w3.org/2000/svg', name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   svg.append(node);
+  return node;
 }
 
 function arrow(svg, [hx, hy], [tx, ty], unit) {
@@ -18,8 +19,26 @@ function arrow(svg, [hx, hy], [tx, ty], unit) {
   shape(svg, 'polygon', { ...head, stroke: 'rgb(0 0 0 / 0.5)', 'stroke-width': 0.7 * unit });
 }
 
-// A handle, and its target where there is one. unit: 1/256 of the longer side as it is seen.
-export function drawPair(svg, { handle, target, kind = '' }, unit) {
+// A number beside a handle, where the arrow to its target is not.
+function drawNumber(svg, { handle, target, number }, unit) {
+  const { width, height } = svg.viewBox.baseVal;
+  const [x, y] = [width, height].map((length, axis) => {
+    const [at, away] = [handle[axis], target[axis] > handle[axis] ? -6.5 * unit : 6.5 * unit];
+    return at + away < 3 * unit || at + away > length - 3 * unit ? at - away : at + away;
+  });
+  const font = { 'font-size': 7 * unit, 'font-weight': 'bold', 'text-anchor': 'middle', 'dominant-baseline': 'central' };
+  const ink = { fill: 'white', stroke: 'black', 'stroke-width': 1.6 * unit, 'stroke-linejoin': 'round' };
+  shape(svg, 'text', { x, y, ...font, ...ink, 'paint-order': 'stroke', class: 'number' }).textContent = number;
+}
+
+// What stands out from the others.
+export function drawHalo(svg, [cx, cy], unit, name) {
+  const halo = { cx, cy, r: 7.5 * unit, fill: 'rgb(255 255 255 / 0.35)', stroke: '#ffd028', class: name };
+  shape(svg, 'circle', { ...halo, 'stroke-width': 1.5 * unit });
+}
+
+// A handle, its target where there is one, and its number where it has one. unit: 1/256 of the longer side as it is seen.
+export function drawPair(svg, { handle, target, number, kind = '' }, unit) {
   const [hx, hy] = handle;
   if (target) {
     arrow(svg, handle, target, unit);
@@ -30,6 +49,7 @@ export function drawPair(svg, { handle, target, kind = '' }, unit) {
   }
   const dot = { cx: hx, cy: hy, r: 3.4 * unit, fill: '#286eff', stroke: 'white', 'stroke-width': unit };
   shape(svg, 'circle', { ...dot, class: `${kind}handle` });
+  if (number) drawNumber(svg, { handle, target, number }, unit);
 }
 
 export function drawCross(svg, [x, y], unit) {

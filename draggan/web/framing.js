@@ -1,6 +1,7 @@
 // How a picture of one's own is moved, enlarged and turned, as values {right, down, larger, turn}: it goes by pixels
 // to the right and down, then it is enlarged, and turned by degrees, about the middle. Places are [x, y] from there.
-export const STILL = { right: 0, down: 0, larger: 1, turn: 0 };
+// again: before all that it is framed as it was at first.
+export const STILL = { right: 0, down: 0, larger: 1, turn: 0, again: false };
 
 // Where a place was before the picture was enlarged and turned.
 function before([x, y], { larger, turn }) {
@@ -10,9 +11,10 @@ function before([x, y], { larger, turn }) {
 
 // Two changes in one.
 export function reframed(first, next) {
+  if (next.again) return next;
   const [right, down] = before([next.right, next.down], first);
   const [larger, turn] = [first.larger * next.larger, first.turn + next.turn];
-  return { right: first.right + right, down: first.down + down, larger, turn };
+  return { right: first.right + right, down: first.down + down, larger, turn, again: first.again };
 }
 
 // What keeps the picture under the fingers that were at some places and are at others: one finger or two.

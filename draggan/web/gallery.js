@@ -1,11 +1,9 @@
 // Small pictures to choose from: props.pictures [{src, title}]. 'pick' {index} says which was chosen.
 const list = element.querySelector('.gallery');
 
-const say = (text) => (navigator.language.startsWith('zh') && props.words[text]) || text;
-
 function show() {
   list.replaceChildren(...props.pictures.map(({ src, title: english }, index) => {
-    const title = say(english);
+    const title = window.draggan.say({ text: english });
     const button = document.createElement('button');
     const picture = Object.assign(document.createElement('img'), { src, alt: '' });
     Object.assign(button, { type: 'button', title });

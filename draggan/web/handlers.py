@@ -156,8 +156,8 @@ class Handlers:
         -> what `shown` gives, then menu, seed, psi, class
         """
         if not free(session):
-            return gr.skip(), gr.update(answered=event.number), *8 * [gr.skip()]
-        frame = None
+            return gr.skip(), canvas.unedited(session, event.number), *8 * [gr.skip()]
+        frame, repaint = None, event.kind in ("undo", "redo", "back")
         try:
             edited = canvas.edited(session, event)
             if edited.model != session.model:
@@ -165,8 +165,7 @@ class Handlers:
                 self._network.rehearse(edited.model)
         except Exception as error:
             warn(error)
-            edited = session
-        repaint = event.kind in ("undo", "redo", "back")
+            edited, repaint = session, True
         answers = shown(edited, frame, answered=event.number, repaint=repaint)
         return *answers, *self._drawn_from(session, edited)
 

@@ -65,8 +65,7 @@ class Own:
             picture = read_picture(Path(path))
             if picture.notes:
                 gr.Info("; ".join(picture.notes))
-            face = find_face(picture) if shows_faces(session.model) else None
-            sent = Framing(picture, face or whole_crop(picture.size, session.image_size))
+            sent = _begun(picture, session)
             yield sent, *_framed(replace(session, framing=True), sent)
         except Exception:
             if session is not None and not session.busy:
@@ -74,9 +73,14 @@ class Own:
             raise
 
     def frame(self, session: Session, framing: Framing | None, event: gr.EventData) -> tuple:
-        """The picture moved, enlarged or turned on the canvas; always answered. -> framing, canvas"""
+        """The picture moved, enlarged or turned on the canvas, `again` from where it was at first; always answered.
+
+        -> framing, canvas
+        """
         if framing is None:
             return framing, gr.update(answered=event.number)
+        if event.again:
+            framing = _begun(framing.picture, session)
         right, down, larger, turn = (float(v) for v in (event.right, event.down, event.larger, event.turn))
         moved = framing.moved(right, down, larger, turn, session.image_size)
         return moved, canvas.update(session, words.status(session), _cut(session, moved), answered=event.number)
@@ -136,6 +140,12 @@ class Own:
         if session is None or not session.framing or framing is None:
             return 8 * (gr.skip(),)
         return _framed(session.stop(), framing)
+
+
+def _begun(picture: Picture, session: Session) -> Framing:
+    """A picture as it is framed at first: for models of faces around the largest face, if it has one."""
+    face = find_face(picture) if shows_faces(session.model) else None
+    return Framing(picture, face or whole_crop(picture.size, session.image_size))
 
 
 def _cut(session: Session, framing: Framing) -> bytes:

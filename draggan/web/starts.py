@@ -13,7 +13,6 @@ from draggan.geometry import DragPair, Point
 from draggan.render import thumbnail, with_points
 from draggan.session import Session
 from draggan.web.canvas import data_url
-from draggan.web.chinese import CHINESE
 from draggan.web.network import Network
 from draggan.web.telling import given, must_be_here, told
 
@@ -54,7 +53,6 @@ def component() -> gr.HTML:
         apply_default_css=False,
         elem_id="gallery",
         pictures=[],
-        words=CHINESE,
     )
 
 

@@ -4,6 +4,7 @@
 const HOUR = 3600 * 1000; // milliseconds
 const WEEK = 7 * 24 * HOUR;
 const USED = 'draggan-used-'; // and a name: when a tab last used the details of that name
+const SEEN = 'draggan-seen';
 const SESSION = 'draggan';
 const NAME = 'draggan-details'; // of the details that the session has
 const QUIET = 1500;
@@ -17,8 +18,19 @@ const UNKEPT = {
   part: 'Your browser cannot keep the details of this picture: press Session to save them.',
   none: 'Your browser cannot keep this picture: press Session to save it.',
 };
+const NOTHING = { getItem: () => null, removeItem: () => {}, setItem: () => { throw new Error('nothing is kept here'); } };
 let had = null; // the name of the last details that came, kept or not
 let held = null; // of the last that are kept
+
+// A storage of the browser; where the browser forbids it, one that keeps nothing.
+function storage(kind) {
+  try {
+    return window[kind];
+  } catch {
+    return NOTHING;
+  }
+}
+const [sessionStorage, localStorage] = ['sessionStorage', 'localStorage'].map(storage);
 
 const done = (request) => new Promise((resolve, reject) => {
   request.addEventListener('success', () => resolve(request.result));
@@ -176,4 +188,14 @@ function keeper({ ask, busy, note }) {
   };
 }
 
-window.draggan = { keeper, kept };
+// Whether the user has set a point before, in any tab.
+let seen = localStorage.getItem(SEEN) !== null;
+function see() {
+  if (seen) return;
+  seen = true;
+  try {
+    localStorage.setItem(SEEN, 'yes');
+  } catch {} // then the next tab says its first hint again
+}
+
+window.draggan = { keeper, kept, see, seen: () => seen };
