@@ -1,6 +1,7 @@
 """What one does with an edit on the page: points beside the picture, live, zoom, going back, starting, keeping."""
 
 import io
+import re
 
 import av
 import numpy as np
@@ -195,10 +196,16 @@ def test_what_is_refused_during_a_drag_does_not_stop_it(tab):
     tab.page.locator("#gallery button").nth(1).click()
     expect(tab.page.get_by_text("something is running")).to_be_visible(timeout=20_000)
     tab.wait_steps(tab.steps() + 3)
+    expect(tab.page.get_by_label("Model")).to_have_value(re.compile("plush"))
+    expect(tab.page.get_by_label("Seed").first).to_have_value("6")
+    for button, label in (("#drag", "Drag it"), ("#stop", "Stop"), ("#undo", "Undo"), ("#redo", "Redo")):
+        expect(tab.page.locator(button)).to_have_text(label)
     assert not [said for said in tab.page.evaluate("window.said") if "Stopped" in said]
     tab.stop()
     expect(tab.page.locator("#canvas .strip button")).to_have_count(2)
     assert len(tab.points()) == 2
+    tab.page.click("#random")
+    expect(tab.page.locator("#canvas .strip button")).to_have_count(3, timeout=20_000)
 
 
 def test_an_example_drags_itself(tab):

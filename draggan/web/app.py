@@ -1,5 +1,6 @@
 """The page: its layout and its wiring, and the server that shows it."""
 
+import inspect
 import os
 import socket
 from dataclasses import dataclass, field
@@ -94,6 +95,14 @@ class Page(gr.Blocks):
         """What the browser is told of the page."""
         return super().get_config_file() | {"connect_heartbeat": False}
 
+    async def call_function(self, block_fn: Any, processed_input: list[Any], iterator: Any = None, *rest: Any) -> Any:
+        """What a handler answers next. One that ends without an answer changes nothing: Gradio empties all that it
+        might have answered to, the session included."""
+        answer = await super().call_function(block_fn, processed_input, iterator, *rest)
+        if iterator is None and not answer["is_generating"] and yields(block_fn.fn):
+            answer["prediction"] = gr.skip()
+        return answer
+
     async def end(self, tab: str) -> None:
         """Ends all that a tab has asked for, and drops the answers that it has not read."""
         await self._queue.clean_events(session_hash=tab)
@@ -103,6 +112,10 @@ class Page(gr.Blocks):
         """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components."""
         self.app.state_holder.session_data.pop(tab, None)
         self.app.state_holder.time_last_used.pop(tab, None)
+
+
+def yields(handler: Any) -> bool:
+    return inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
 
 
 def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
