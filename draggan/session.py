@@ -18,7 +18,7 @@ from draggan.photo import Photo
 from draggan.precision import DragPrecision
 from draggan.stylegan2.generator import Generator
 
-Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
+Phase = Literal["ready", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
 HISTORY = 200  # edits that can be undone, or fewer:
 HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that
@@ -48,7 +48,8 @@ class Session:
     pending: Point | None = None  # a handle that waits for its target
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
-    phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
+    phase: Phase = "ready"  # a drag not begun, running, or how it ended
+    loading: bool = False  # whether something else runs that only Stop may interrupt: a model is on its way, ..
     why: Stuck | None = None  # what holds the farthest handle of a drag that was given up, where the engine can tell
     engine: str = DEFAULT  # the name of the engine that drags
     config: Any = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
@@ -76,7 +77,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether something runs that only Stop may interrupt."""
-        return self.phase in ("loading", "dragging")
+        return self.loading or self.phase == "dragging"
 
     @property
     def steps(self) -> int:
@@ -225,7 +226,7 @@ class Session:
         """The session after what ran was stopped: at the last step that it advanced to, with the model it has."""
         if not self.busy:
             return self
-        return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
+        return replace(self, loading=False, phase="stopped" if self.phase == "dragging" else self.phase)
 
     def of_model(self, model: str) -> "Session":
         """With its model under another name or path, throughout its history."""

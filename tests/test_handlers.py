@@ -151,7 +151,7 @@ def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     assert spoken(canvas) == "Preparing tiny, once ..."
     assert (waiting.busy, stop["interactive"]) == (True, True)
     assert waiting.stop().pairs == session.pairs
-    assert next(answers)[0].phase == "loading", "whoever stops it need not wait for the whole rehearsal"
+    assert next(answers)[0].loading, "whoever stops it need not wait for the whole rehearsal"
     go.set()
     prepared.result()
     step, canvas, *_ = next(answers)
@@ -344,7 +344,7 @@ def test_after_what_failed_there_is_nothing_to_stop(do, tmp_path):
     after = answers[-1][len(SETTINGS) + SESSION]
     assert after is session
     assert list(do.stop(after)) == [7 * (gr.skip(),)]
-    [(_, stopped, *_)] = do.stop(replace(session, phase="loading"))
+    [(_, stopped, *_)] = do.stop(replace(session, loading=True))
     assert len(stopped.shots) == len(session.shots), "no step was taken: there is no picture more"
 
 

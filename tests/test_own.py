@@ -254,7 +254,7 @@ def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_
     assert again.framing
     assert canvas["marks"]["phase"] == "framing"
     with pytest.raises(gr.Error, match="something is running"):
-        list(own.upload(replace(again, phase="loading"), other, str(tmp_path / "third.png")))
+        list(own.upload(replace(again, loading=True), other, str(tmp_path / "third.png")))
     assert not (tmp_path / "third.png").exists()
 
 

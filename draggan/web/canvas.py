@@ -134,7 +134,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "pending": session.pending and _xy(session.pending),
         "view": "own" if session.framing else _view(session.latent),
         "start": _view(session.start),
-        "phase": "framing" if session.framing and not session.busy else session.phase,
+        "phase": "loading" if session.loading else "framing" if session.framing else session.phase,
         "steps": session.steps,
         "loss": session.loss,
         "status": asdict(status),

@@ -116,7 +116,7 @@ class Dragging:
         needed = session.pairs and engine_of(session.engine).waits
         if needed and (rehearsal := self._network.rehearsal(session.model)):
             while not rehearsal.done():
-                yield shown(replace(session, phase="loading"), status=words.preparing(session.model))
+                yield shown(replace(session, loading=True), status=words.preparing(session.model))
                 futures.wait([rehearsal], timeout=STOP_SECONDS)
 
     def aim(self, event: gr.EventData, request: gr.Request) -> None:

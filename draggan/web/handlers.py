@@ -223,7 +223,7 @@ class Handlers:
         """What `shown` gives while a model is downloaded; nothing where it is here."""
         for progress in self._network.download(model):
             status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
-            yield shown(replace(session, phase="loading"), status=status, progress=part)
+            yield shown(replace(session, loading=True), status=status, progress=part)
 
     def _found(self, saved: Project, own: str) -> Project:
         """A session with its model where that is now.
@@ -310,7 +310,7 @@ def _given(seed: float, truncation_psi: float, class_index: float) -> tuple[int,
 def _loading(session: Session, file: str) -> tuple:
     """What `shown` gives while a file is loaded."""
     status = words.Said("Loading {model} ...", {"model": Path(file).name})
-    return shown(replace(session, phase="loading"), status=status)
+    return shown(replace(session, loading=True), status=status)
 
 
 def _meanwhile(session: Session, work: Callable[[], tuple]) -> Iterator[tuple]:
