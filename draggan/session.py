@@ -130,6 +130,14 @@ class Session:
         pairs = (*self.pairs[:index], replace(old, target=target), *self.pairs[index + 1 :])
         return replace(self, pairs=pairs)
 
+    def pull(self, what: Point | int, target: Point) -> "Session":
+        """With a handle more and its target, or with the target of a pair elsewhere, in one edit with the drag to it.
+
+        what: the handle, or which pair. Raises ValueError as `add` and `move` do.
+        """
+        pulled = self.aimed(what, target) if isinstance(what, int) else self.add(DragPair(what, target))
+        return self._edited(pairs=pulled.pairs, pending=pulled.pending, phase="ready")
+
     def remove(self, index: int) -> "Session":
         """One pair fewer."""
         self._pair(index)

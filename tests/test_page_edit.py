@@ -88,6 +88,9 @@ def test_live_the_picture_follows_the_mouse_until_it_is_let_go(tab):
     assert tab.frame() == kept
     assert at_the_mouse()
     expect(tab.page.locator("#drag")).to_have_text("Continue")
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == before and not tab.points())
+    expect(tab.page.locator("#undo")).to_be_disabled()
 
 
 def test_zoomed_clicks_are_exact_and_panning_moves_the_picture(tab):

@@ -178,9 +178,9 @@ def pulled(session: Session, event: Any) -> tuple[Session, int]:
     Raises ValueError where that cannot be done.
     """
     if getattr(event, "index", None) is None:
-        session = session.drop().add(DragPair(_point(getattr(event, "from")), _point(event.at)))
+        session = session.pull(_point(getattr(event, "from")), _point(event.at))
         return session, len(session.pairs) - 1
-    return session.move(event.index, "target", _point(event.at)), event.index
+    return session.pull(event.index, _point(event.at)), event.index
 
 
 def write_mask(mask: np.ndarray | None) -> str | None:

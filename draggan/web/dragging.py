@@ -85,7 +85,7 @@ class Dragging:
             with self._drags.one():
                 while not (aim := self._aims.get(tab, event.gesture) or Aim(session.pairs[index].target)).done:
                     if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
-                        session, taken = session.aimed(index, aim.at), 0
+                        session, taken = replace(session.aimed(index, aim.at), phase="dragging"), 0
                         steps = self._network.steps(session)
                     step, seconds = next(steps, (None, 0.0))
                     taken += 1
