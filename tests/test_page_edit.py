@@ -54,14 +54,14 @@ def test_points_are_listed_with_their_distance(tab):
 def test_the_first_visit_has_a_hint(browser, address):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
-    hint = tab.page.get_by_text("Press on the nose")
+    hint = tab.page.get_by_text("Press on any point")
     expect(hint).to_be_visible()
     tab.click(100, 100)
     expect(hint).to_be_hidden()
     tab.close()
     again = Tab(context, address)
     expect(again.status).to_contain_text("lick ")
-    expect(again.page.get_by_text("Press on the nose")).to_be_hidden()
+    expect(again.page.get_by_text("Press on any point")).to_be_hidden()
     again.close()
     context.close()
 
