@@ -305,7 +305,7 @@ def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network,
 
 
 def test_the_controls_follow_the_picture_and_nothing_else(do):
-    skip, hidden = gr.skip(), gr.update(value=0, maximum=0, visible=False)
+    skip, hidden = gr.skip(), gr.update(value=0, visible=False)
     first = drawn(do)
     *_, (second, *_) = do.draw(clicked(do, first, (5, 6)), 8, 0.4, 0)
     named = lambda session, kind, **data: list(do.edit(session, event(kind, **data))[-4:])  # noqa: E731
@@ -605,10 +605,11 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     session = drawn(do)
     assert do.edit(session, click(900, 1))[0] is session
     assert "outside the picture" in warned[0]
-    answers = []
-    with pytest.raises(gr.Error, match="seed -1"):
-        iter_all(do.draw(session, -1, 0.7, 0), answers)
-    assert answers[-1][0] is session
+    for seed in (-1, 2**32):
+        answers = []
+        with pytest.raises(gr.Error, match=f"Seed is {seed}: give it a value from 0 to 4294967295"):
+            iter_all(do.draw(session, seed, 0.7, 0), answers)
+        assert answers[-1][0] is session
     for call, name in (
         (lambda: list(do.draw(session, None, 0.7, 0)), "Seed"),
         (lambda: list(do.draw(session, 1, None, 0)), "Truncation psi"),

@@ -267,6 +267,42 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
     context.close()
 
 
+def test_a_setting_is_judged_when_it_is_used_and_not_while_it_is_typed(tab):
+    tab.in_small_steps()
+    tab.page.get_by_text("Drag settings").click()
+    size, most = tab.page.get_by_label("Step size"), tab.page.get_by_label("number input for Max steps")
+    size.fill("")
+    size.press_sequentially("0.003", delay=150)
+    most.fill("5000")
+    tab.page.wait_for_timeout(700)
+    assert tab.page.locator(".toast-body").all_inner_texts() == []
+    most.blur()
+    size.fill("2")
+    size.blur()
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    expect(tab.page.get_by_text("Step size is 2: give it a value from 1e-05 to 1.")).to_be_visible(timeout=20_000)
+    seed = tab.page.get_by_label("Seed").first
+    seed.fill("99999999999")
+    seed.press("Enter")
+    said = "Seed is 99999999999: give it a value from 0 to 4294967295."
+    expect(tab.page.get_by_text(said)).to_be_visible(timeout=20_000)
+
+
+def test_enter_in_a_seed_draws_it(tab):
+    before, seed = tab.frame(), tab.page.get_by_label("Seed")
+    seed.first.fill("42")
+    seed.first.press("Enter")
+    until(tab, lambda: tab.frame() != before)
+    drawn = tab.frame()
+    tab.page.get_by_text("Style", exact=True).click()
+    seed.nth(1).fill("30")
+    seed.nth(1).press("Enter")
+    until(tab, lambda: tab.frame() != drawn)
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == drawn)
+
+
 def test_a_drag_that_gets_nowhere_is_given_up_and_says_why(tab):
     tab.page.get_by_text("Drag settings").click()
     tab.page.get_by_label("draggan", exact=True).check()

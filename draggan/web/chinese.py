@@ -258,6 +258,10 @@ CHINESE = {
     "Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.": (
         "内存不足。没有丢失任何内容：请选择较小的模型，或用 --device cpu 重新启动。"
     ),
+    "{name} is {value}: give it a value from {least} to {most}.": (
+        "“{name}”为 {value}：请填写 {least} 到 {most} 之间的值。"
+    ),
+    "{name} is {value}: give it a value of {least} or more.": "“{name}”为 {value}：请填写不小于 {least} 的值。",
     "{name} is empty: give it a value.": "“{name}”为空：请填写。",
     "{name} is empty: give it a value, or press Reset settings.": "“{name}”为空：请填写，或按“恢复默认设置”。",
     "there is no picture in this tab: wait for the first one, or reload the page": (

@@ -42,13 +42,13 @@ class Dragging:
         """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
 
         Whoever stops keeps the last step that was shown; `stop` brings its picture.
-        controls: as `settings.chosen` reads them.
+        controls: what they show, in the order of `settings.Shown`.
         """
         if not free(session):
             return
         last = session
         try:
-            session = session.dragged_by(*settings.chosen(controls))
+            session = session.dragged_by(*settings.chosen(settings.Shown(*controls)))
             yield from self._preparing(session)
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
             with self._drags.one():
@@ -79,7 +79,7 @@ class Dragging:
             return
         last, tab = session, str(request.session_hash)
         try:
-            session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
+            session, index = canvas.pulled(session.dragged_by(*settings.live(settings.Shown(*controls))), event)
             yield from self._preparing(session)
             frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
             with self._drags.one():
