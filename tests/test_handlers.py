@@ -429,6 +429,7 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
     session = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
     assert (session.phase, session.steps) == ("stopped", dragging.steps)
+    assert (session.film.seen, len(session.film.frames)) == (dragging.film.seen, 2), "the way is kept too"
     after, kept = (list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
     assert torch.equal(after, kept)
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from draggan.delta import Delta
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
-from draggan.picture import Crop
+from draggan.picture import Crop, Picture
 from draggan.project import Project, save
 from draggan.session import photo_session
 from draggan.stylegan2 import checkpoint
@@ -94,12 +94,20 @@ def detailed(plush, tmp_path_factory):
     names = [name for name in shapes if name.startswith("synthesis.b128.conv") and name.endswith(".weight")]
     delta = Delta({name: (0.05 * torch.randn(shapes[name], generator=rng)).half() for name in names})
     shown = np.zeros((height, width, 3), dtype=np.uint8)
-    photo = Photo(Crop(width / 2, height / 2, width, 0), shown, delta)
+    whole = Picture(np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8))
+    photo = Photo(Crop(200, 150, 250, 3), shown, delta, whole)
     session = photo_session(plush, "plush-256", plush.latent(3, 0.7), photo)
     session = session.add(DragPair(Point(111, 170), Point(150, 150)))
     path = tmp_path_factory.mktemp("details") / "own.draggan"
     save(path, Project(session, ""))
     return path
+
+
+def pasted(tab):
+    """The whole picture with the edit in it."""
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click("#pasted")
+    return coming.value.path().read_bytes()
 
 
 def opened(tab, path):
@@ -113,12 +121,14 @@ def opened(tab, path):
 def test_the_details_of_a_picture_of_ones_own_come_back(browser, address, detailed):
     tab = Tab(browser, address)
     frame, points = opened(tab, detailed)
+    whole = pasted(tab)
     tab.page.wait_for_function("sessionStorage.getItem('draggan-details') !== null", timeout=20_000)
     for _ in range(2):  # what is read at a start is kept as well
         tab.page.reload()
         until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
         tab.page.wait_for_timeout(2500)
     expect(tab.page.locator("#canvas .unkept")).to_be_hidden()
+    assert pasted(tab) == whole
     tab.close()
 
 
@@ -150,6 +160,8 @@ def test_details_that_cannot_be_kept_are_not_promised(browser, address, detailed
     expect(tab.page.get_by_text("the browser has lost the details of your picture")).to_be_visible(timeout=20_000)
     until(tab, lambda: tab.points() == points)
     assert tab.frame() != frame
+    tab.page.click("#pasted")
+    expect(tab.page.get_by_text("this session does not have the whole picture")).to_be_visible(timeout=20_000)
     tab.page.route("**/app_id", lambda route: route.abort())
     expect(tab.status).to_contain_text("The server does not answer. Your picture, points and mask", timeout=20_000)
     context.close()

@@ -278,8 +278,10 @@ CHINESE = {
     "there is no picture to paste into: upload one under Your picture first": (
         "没有可以贴回的原图：请先在“您的图片”中上传一张"
     ),
-    "the browser has lost the details of your picture: it is shown without them": (
-        "浏览器丢失了您的图像的细节：现在显示的图像不含细节"
+    "this session does not have the whole picture: press Session, then use draggan drag --session FILE --paste-into "
+    "PICTURE": "此会话不含完整的原图：请按“会话”保存，再使用 draggan drag --session FILE --paste-into PICTURE",
+    "the browser has lost the details of your picture and the whole of it: it is shown without them": (
+        "浏览器丢失了您的图像的细节和完整的原图：现在显示的图像不含这些"
     ),
     "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
     "the session was made with the model file {file}: open that file first": (

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from draggan.models import available_models, step_size
-from draggan.project import Project, check_fits, load, load_delta
+from draggan.project import Project, check_fits, load, load_details
 from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.table import MODELS
@@ -258,13 +258,15 @@ class Handlers:
         try:
             saved = self._found(load(session), own)
             if saved.session.photo and details:
-                photo = replace(saved.session.photo, delta=load_delta(details[0]))
+                photo = load_details(details[0], saved.session.photo)
                 saved = replace(saved, session=replace(saved.session, photo=photo))
         finally:
             for path in (session, *details):
                 path.unlink(missing_ok=True)
         if len(sent) < parts:
-            lost = words.Said("the browser has lost the details of your picture: it is shown without them")
+            lost = words.Said(
+                "the browser has lost the details of your picture and the whole of it: it is shown without them"
+            )
             gr.Warning(spoken(lost))
         return self._seen(self._opened(saved))
 
