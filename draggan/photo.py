@@ -21,7 +21,7 @@ class Photo:
 
     @cached_property
     def details(self) -> str | None:
-        """A SHA-256 by which the large ones of these are known, the delta and the whole picture; None: there are none."""
+        """A SHA-256 of the large ones of these, the delta and the whole picture; None: there is neither."""
         if self.delta is None and self.picture is None:
             return None
         digest = hashlib.sha256(self.delta.digest.encode() if self.delta else b"")
