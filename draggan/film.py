@@ -49,9 +49,14 @@ class Film:
             changed = (latent != start).any(dim=2)[0].nonzero()  # (layers that differ, 1)
             moved = int(changed.max()) + 1 if len(changed) else 0
             frames = (*frames, Frame(latent[:, :moved].half(), handles, targets))
-        if len(frames) > FRAMES:
-            frames, every = frames[::2], 2 * every
-        return Film(frames, every, self.seen + 1)
+        return Film(frames, every, self.seen + 1).thinned(FRAMES)
+
+    def thinned(self, most: int) -> "Film":
+        """The same way in at most so many frames."""
+        thin = self
+        while len(thin.frames) > most:
+            thin = Film(thin.frames[::2], 2 * thin.every, thin.seen)
+        return thin
 
     def way(self, start: Tensor, end: Frame) -> tuple[Frame, ...]:
         """What a video shows: the frames to `end`, and where they are few others in between, as many everywhere."""

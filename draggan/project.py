@@ -8,7 +8,7 @@ Nothing in such a file is ever run. Whatever does not fit together is refused.
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from draggan.delta import Delta, check
 from draggan.film import Film
 from draggan.geometry import Point
 from draggan.photo import Photo
-from draggan.restore import Reader, own_numbers, text_of
+from draggan.picture import Picture
+from draggan.restore import Reader, own_numbers, pixels_of, text_of
 from draggan.session import Session, Shot
 from draggan.steps import DragState
 from draggan.stylegan2.checkpoint import refusing, write_whole
@@ -30,6 +31,7 @@ from draggan.stylegan2.generator import Generator
 
 VERSION = 1
 DOCUMENT = "document"
+WHOLE = "picture"  # which no weight of a generator is called
 LARGEST_DOCUMENT = 1 << 26  # bytes
 
 
@@ -95,15 +97,20 @@ def _document(file: Any) -> dict[str, Any]:
     return document
 
 
-def pack_delta(delta: Delta) -> bytes:
-    """A delta as a safetensors file of its own."""
-    return safetensors.torch.save({name: change.contiguous() for name, change in delta.changes.items()})
+def pack_details(photo: Photo) -> bytes:
+    """What is large of a picture of one's own, its delta and the whole picture, as a safetensors file."""
+    tensors = {name: change.contiguous() for name, change in photo.delta.changes.items()} if photo.delta else {}
+    if photo.picture:
+        tensors[WHOLE] = torch.from_numpy(photo.picture.pixels.copy())
+    return safetensors.torch.save(tensors)
 
 
-def load_delta(path: Path) -> Delta:
-    """Reads what `pack_delta` made. Raises as `load` does; whether it fits a generator, `check_fits` tells."""
-    with refusing(path, "a delta"):
-        return Delta(safetensors.torch.load(path.read_bytes()))
+def load_details(path: Path, photo: Photo) -> Photo:
+    """The photo with what `pack_details` kept of it. Raises as `load` does; whether it fits, `check_fits` tells."""
+    with refusing(path, "the details of a picture"):
+        tensors = safetensors.torch.load(path.read_bytes())
+        picture = Picture(pixels_of(tensors.pop(WHOLE))) if WHOLE in tensors else None
+        return replace(photo, delta=Delta(tensors) if tensors else None, picture=picture)
 
 
 def check_fits(project: Project, generator: Generator) -> None:

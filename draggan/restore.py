@@ -159,10 +159,7 @@ class Reader:
 
     def _pixels(self, name: str) -> np.ndarray:
         if name not in self._arrays:
-            tensor = self._named(name)
-            if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[2] != 3 or tensor.numel() > 3 * LARGEST:
-                raise ValueError("its picture is not of RGB pixels")
-            self._arrays[name] = tensor.numpy()
+            self._arrays[name] = pixels_of(self._named(name))
         return self._arrays[name]
 
     def _latent(self, name: str) -> Tensor:
@@ -234,3 +231,9 @@ def text_of(value: Any, what: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST:
         raise ValueError(f"{what} is not a text of at most {LONGEST} characters")
     return value
+
+
+def pixels_of(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype != torch.uint8 or tensor.ndim != 3 or tensor.shape[2] != 3 or tensor.numel() > 3 * LARGEST:
+        raise ValueError("its picture is not of RGB pixels")
+    return tensor.numpy()

@@ -18,7 +18,7 @@ from draggan.precision import DragPrecision
 from draggan.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.stylegan2.generator import Generator
 
-Phase = Literal["ready", "loading", "dragging", "arrived", "limit", "stuck", "stopped"]
+Phase = Literal["ready", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
 APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
@@ -49,7 +49,8 @@ class Session:
     pending: Point | None = None  # a handle that waits for its target
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
-    phase: Phase = "ready"  # a drag not begun, running, or how it ended; or another model is on its way
+    phase: Phase = "ready"  # a drag not begun, running, or how it ended
+    loading: bool = False  # whether something else runs that only Stop may interrupt: a model is on its way, ..
     why: Stuck | None = None  # what holds the farthest handle of a drag that was given up, where the engine can tell
     engine: str = DEFAULT  # the name of the engine that drags
     config: Config = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
@@ -77,7 +78,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether something runs that only Stop may interrupt."""
-        return self.phase in ("loading", "dragging")
+        return self.loading or self.phase == "dragging"
 
     @property
     def steps(self) -> int:
@@ -129,6 +130,14 @@ class Session:
         self._check_inside(target)
         pairs = (*self.pairs[:index], replace(old, target=target), *self.pairs[index + 1 :])
         return replace(self, pairs=pairs)
+
+    def pull(self, what: Point | int, target: Point) -> "Session":
+        """With a handle more and its target, or with the target of a pair elsewhere, in one edit with the drag to it.
+
+        what: the handle, or which pair. Raises ValueError as `add` and `move` do.
+        """
+        pulled = self.aimed(what, target) if isinstance(what, int) else self.add(DragPair(what, target))
+        return self._edited(pairs=pulled.pairs, pending=pulled.pending, phase="ready")
 
     def remove(self, index: int) -> "Session":
         """One pair fewer."""
@@ -226,7 +235,7 @@ class Session:
         """The session after what ran was stopped: at the last step that it advanced to, with the model it has."""
         if not self.busy:
             return self
-        return replace(self, phase="stopped" if self.phase == "dragging" or self.drag else "ready")
+        return replace(self, loading=False, phase="stopped" if self.phase == "dragging" else self.phase)
 
     def of_model(self, model: str) -> "Session":
         """With its model under another name or path, throughout its history."""

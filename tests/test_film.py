@@ -23,6 +23,11 @@ def test_a_film_stays_small_and_evenly_spread(steps):
     assert 1 <= len(taken) <= FRAMES
     assert taken == list(range(0, steps, film.every))
     assert len(taken) > FRAMES // 2 or film.every == 1
+    thin = film.thinned(16)
+    assert 8 < len(thin.frames) <= 16 or thin is film
+    again = thin.shoot(start, torch.full((1, 4, 2), float(steps)), POINTS, POINTS)
+    taken = [int(frame.latent(start)[0, 0, 0]) for frame in again.frames]
+    assert taken == list(range(0, steps + 1, again.every)), "it goes on evenly"
 
 
 def test_a_frame_keeps_the_layers_that_moved():

@@ -148,7 +148,7 @@ def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     assert spoken(canvas) == "Preparing tiny, once ..."
     assert (waiting.busy, stop["interactive"]) == (True, True)
     assert waiting.stop().pairs == session.pairs
-    assert next(answers)[0].phase == "loading", "whoever stops it need not wait for the whole rehearsal"
+    assert next(answers)[0].loading, "whoever stops it need not wait for the whole rehearsal"
     go.set()
     prepared.result()
     step, canvas, *_ = next(answers)
@@ -306,7 +306,7 @@ def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network,
 
 
 def test_the_controls_follow_the_picture_and_nothing_else(do):
-    skip, hidden = gr.skip(), gr.update(value=0, maximum=0, visible=False)
+    skip, hidden = gr.skip(), gr.update(value=0, visible=False)
     first = drawn(do)
     *_, (second, *_) = do.draw(clicked(do, first, (5, 6)), 8, 0.4, 0)
     named = lambda session, kind, **data: list(do.edit(session, event(kind, **data))[-4:])  # noqa: E731
@@ -345,7 +345,7 @@ def test_after_what_failed_there_is_nothing_to_stop(do, tmp_path):
     after = answers[-1][len(SETTINGS) + SESSION]
     assert after is session
     assert list(do.stop(after)) == [7 * (gr.skip(),)]
-    [(_, stopped, *_)] = do.stop(replace(session, phase="loading"))
+    [(_, stopped, *_)] = do.stop(replace(session, loading=True))
     assert len(stopped.shots) == len(session.shots), "no step was taken: there is no picture more"
 
 
@@ -438,6 +438,7 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
     session = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
     assert (session.phase, session.steps) == ("stopped", dragging.steps)
+    assert (session.film.seen, len(session.film.frames)) == (dragging.film.seen, 2), "the way is kept too"
     after, kept = (list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
     assert torch.equal(after, kept)
 
@@ -620,10 +621,11 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     session = drawn(do)
     assert do.edit(session, click(900, 1))[0] is session
     assert "outside the picture" in warned[0]
-    answers = []
-    with pytest.raises(gr.Error, match="seed -1"):
-        iter_all(do.draw(session, -1, 0.7, 0), answers)
-    assert answers[-1][0] is session
+    for seed in (-1, 2**32):
+        answers = []
+        with pytest.raises(gr.Error, match=f"Seed is {seed}: give it a value from 0 to 4294967295"):
+            iter_all(do.draw(session, seed, 0.7, 0), answers)
+        assert answers[-1][0] is session
     for call, name in (
         (lambda: list(do.draw(session, None, 0.7, 0)), "Seed"),
         (lambda: list(do.draw(session, 1, None, 0)), "Truncation psi"),

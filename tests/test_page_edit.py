@@ -1,6 +1,7 @@
 """What one does with an edit on the page: points beside the picture, live, zoom, going back, starting, keeping."""
 
 import io
+import re
 
 import av
 import numpy as np
@@ -94,6 +95,9 @@ def test_live_the_picture_follows_the_mouse_until_it_is_let_go(tab):
     assert tab.frame() == kept
     assert at_the_mouse()
     expect(tab.page.locator("#drag")).to_have_text("Continue")
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == before and not tab.points())
+    expect(tab.page.locator("#undo")).to_be_disabled()
 
 
 def test_zoomed_clicks_are_exact_and_panning_moves_the_picture(tab):
@@ -202,10 +206,16 @@ def test_what_is_refused_during_a_drag_does_not_stop_it(tab):
     tab.page.locator("#gallery button").nth(1).click()
     expect(tab.page.get_by_text("something is running")).to_be_visible(timeout=20_000)
     tab.wait_steps(tab.steps() + 3)
+    expect(tab.page.get_by_label("Model")).to_have_value(re.compile("plush"))
+    expect(tab.page.get_by_label("Seed").first).to_have_value("6")
+    for button, label in (("#drag", "Drag it"), ("#stop", "Stop"), ("#undo", "Undo"), ("#redo", "Redo")):
+        expect(tab.page.locator(button)).to_have_text(label)
     assert not [said for said in tab.page.evaluate("window.said") if "Stopped" in said]
     tab.stop()
     expect(tab.page.locator("#canvas .strip button")).to_have_count(2)
     assert len(tab.points()) == 2
+    tab.page.click("#random")
+    expect(tab.page.locator("#canvas .strip button")).to_have_count(3, timeout=20_000)
 
 
 def test_an_example_drags_itself(tab):
@@ -262,6 +272,42 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
     expect(again.page.get_by_label("bf16")).not_to_be_checked()
     again.close()
     context.close()
+
+
+def test_a_setting_is_judged_when_it_is_used_and_not_while_it_is_typed(tab):
+    tab.in_small_steps()
+    tab.page.get_by_text("Drag settings").click()
+    size, most = tab.page.get_by_label("Step size"), tab.page.get_by_label("number input for Max steps")
+    size.fill("")
+    size.press_sequentially("0.003", delay=150)
+    most.fill("5000")
+    tab.page.wait_for_timeout(700)
+    assert tab.page.locator(".toast-body").all_inner_texts() == []
+    most.blur()
+    size.fill("2")
+    size.blur()
+    tab.pair((111, 170), (150, 150))
+    tab.page.click("#drag")
+    expect(tab.page.get_by_text("Step size is 2: give it a value from 1e-05 to 1.")).to_be_visible(timeout=20_000)
+    seed = tab.page.get_by_label("Seed").first
+    seed.fill("99999999999")
+    seed.press("Enter")
+    said = "Seed is 99999999999: give it a value from 0 to 4294967295."
+    expect(tab.page.get_by_text(said)).to_be_visible(timeout=20_000)
+
+
+def test_enter_in_a_seed_draws_it(tab):
+    before, seed = tab.frame(), tab.page.get_by_label("Seed")
+    seed.first.fill("42")
+    seed.first.press("Enter")
+    until(tab, lambda: tab.frame() != before)
+    drawn = tab.frame()
+    tab.page.get_by_text("Style", exact=True).click()
+    seed.nth(1).fill("30")
+    seed.nth(1).press("Enter")
+    until(tab, lambda: tab.frame() != drawn)
+    tab.page.click("#undo")
+    until(tab, lambda: tab.frame() == drawn)
 
 
 def test_a_drag_that_gets_nowhere_is_given_up_and_says_why(tab):

@@ -1,17 +1,20 @@
 """What is not lost: sessions as files, a page that is loaded again, a server that is killed and started again."""
 
+import base64
+import json
 import re
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from playwright.sync_api import expect
 
 from draggan.delta import Delta
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
-from draggan.picture import Crop
-from draggan.project import Project, save
+from draggan.picture import Crop, Picture
+from draggan.project import DOCUMENT, Project, save
 from draggan.session import photo_session
 from draggan.stylegan2 import checkpoint
 from tests.browser import WINDOW, Tab, serving
@@ -25,10 +28,43 @@ NO_SESSION = "Storage.prototype.setItem = (key) => { if (key === 'draggan') thro
 FORBIDDEN = (
     "for (const kind of {}) Object.defineProperty(window, kind, {{ get() {{ throw new DOMException('denied'); }} }})"
 )
+# How often the session was kept since the page was loaded.
+COUNTED = """window.keeps = 0;
+const set = Storage.prototype.setItem;
+Storage.prototype.setItem = function (key, value) { set.call(this, key, value); window.keeps += key === 'draggan'; }"""
 
 
 def kept(tab):
     return tab.page.evaluate("sessionStorage.getItem('draggan')")
+
+
+def until_kept(tab, condition):
+    """Waits until it holds for the session, as a document, that the browser keeps."""
+
+    def holds():
+        if (raw := kept(tab)) is None:
+            return False
+        document = safetensors.torch.load(base64.b64decode(raw))[DOCUMENT]
+        return condition(json.loads(bytes(document.numpy()))["session"])
+
+    until(tab, holds)
+
+
+def until_kept_again(tab):
+    """Waits until the browser has kept the session once since the page was loaded: see `COUNTED`."""
+    tab.page.wait_for_function("window.keeps > 0", timeout=20_000)
+
+
+def until_settings_are_kept(tab):
+    """Waits until what the browser keeps of them is there and has not changed for half a second."""
+    tab.page.wait_for_function(
+        """() => {
+            const now = localStorage.getItem('draggan-settings');
+            if (now !== window.last) [window.last, window.since] = [now, Date.now()];
+            return now && Date.now() - window.since > 500;
+        }""",
+        timeout=20_000,
+    )
 
 
 def edited(tab):
@@ -81,8 +117,7 @@ def test_a_page_that_is_loaded_again_goes_on(browser, address):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     points, frame, painted, _ = edited(tab)
-    tab.page.wait_for_function("sessionStorage.getItem('draggan') !== null", timeout=20_000)
-    tab.page.wait_for_timeout(2500)
+    until_kept(tab, lambda session: session["pending"])
     tab.page.reload()
     until(tab, lambda: tab.points() == points and tab.frame() == frame and tab.painted() == painted)
     other = tab.page.context.new_page()
@@ -100,12 +135,20 @@ def detailed(plush, tmp_path_factory):
     names = [name for name in shapes if name.startswith("synthesis.b128.conv") and name.endswith(".weight")]
     delta = Delta({name: (0.05 * torch.randn(shapes[name], generator=rng)).half() for name in names})
     shown = np.zeros((height, width, 3), dtype=np.uint8)
-    photo = Photo(Crop(width / 2, height / 2, width, 0), shown, delta)
+    whole = Picture(np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8))
+    photo = Photo(Crop(200, 150, 250, 3), shown, delta, whole)
     session = photo_session(plush, "plush-256", plush.latent(3, 0.7), photo)
     session = session.add(DragPair(Point(111, 170), Point(150, 150)))
     path = tmp_path_factory.mktemp("details") / "own.draggan"
     save(path, Project(session, ""))
     return path
+
+
+def pasted(tab):
+    """The whole picture with the edit in it."""
+    with tab.page.expect_download(timeout=60_000) as coming:
+        tab.page.click("#pasted")
+    return coming.value.path().read_bytes()
 
 
 def opened(tab, path):
@@ -118,13 +161,16 @@ def opened(tab, path):
 
 def test_the_details_of_a_picture_of_ones_own_come_back(browser, address, detailed):
     tab = Tab(browser, address)
+    tab.page.add_init_script(COUNTED)
     frame, points = opened(tab, detailed)
+    whole = pasted(tab)
     tab.page.wait_for_function("sessionStorage.getItem('draggan-details') !== null", timeout=20_000)
     for _ in range(2):  # what is read at a start is kept as well
         tab.page.reload()
         until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
-        tab.page.wait_for_timeout(2500)
+        until_kept_again(tab)
     expect(tab.page.locator("#canvas .unkept")).to_be_hidden()
+    assert pasted(tab) == whole
     tab.close()
 
 
@@ -156,6 +202,8 @@ def test_details_that_cannot_be_kept_are_not_promised(browser, address, detailed
     expect(tab.page.get_by_text("the browser has lost the details of your picture")).to_be_visible(timeout=20_000)
     until(tab, lambda: tab.points() == points)
     assert tab.frame() != frame
+    tab.page.click("#pasted")
+    expect(tab.page.get_by_text("this session does not have the whole picture")).to_be_visible(timeout=20_000)
     tab.page.route("**/app_id", lambda route: route.abort())
     expect(tab.status).to_contain_text("The server does not answer. Your picture, points and mask", timeout=20_000)
     context.close()
@@ -189,7 +237,7 @@ def test_a_drag_that_runs_is_kept(browser, address):
     tab = Tab(context, address)
     tab.in_small_steps()
     tab.pair((111, 170), (30, 30))
-    tab.page.wait_for_timeout(2500)
+    until_kept(tab, lambda session: session["pairs"])
     before = kept(tab)
     tab.page.click("#drag")
     for _ in range(2):
@@ -214,11 +262,11 @@ def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_i
     expect(most).to_have_value("300", timeout=20_000)  # what that engine sets out with
     most.fill("77")
     most.blur()
-    tab.page.wait_for_timeout(2500)
+    until_kept(tab, lambda session: session["phase"] == "arrived")
+    until_settings_are_kept(tab)
     for _ in range(2):
         tab.page.reload()
         expect(tab.page.locator("#canvas .handle")).to_have_count(1, timeout=20_000)
-        tab.page.wait_for_timeout(1000)
         tab.page.get_by_text("Drag settings").click()
         expect(most).to_have_value("77")
         expect(tab.page.get_by_label("draggan", exact=True)).to_be_checked()
@@ -230,6 +278,7 @@ def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_pat
     checkpoint.write(tmp_path / "mine.safetensors", config, random_tensors(config, 7))
     with serving(tmp_path, 17962) as address:
         tab = Tab(browser, address)
+        tab.page.add_init_script(COUNTED)
         send(tab, tmp_path / "mine.safetensors")
         expect(tab.page.get_by_label("Model")).to_have_value("mine.safetensors", timeout=30_000)
         expect(tab.status).to_contain_text("Click a point", timeout=30_000)
@@ -239,10 +288,11 @@ def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_pat
         size = tab.page.get_by_label("Step size")
         size.fill("0.003")
         frame, points = tab.frame(), tab.points()
-        tab.page.wait_for_timeout(3000)
+        until_kept(tab, lambda session: session["pairs"])
+        until_settings_are_kept(tab)
         tab.page.reload()
         until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
-        tab.page.wait_for_timeout(2500)
+        until_kept_again(tab)
         tab.page.get_by_text("Drag settings").click()
         expect(size).to_have_value("0.003")
         before = kept(tab)
@@ -252,7 +302,7 @@ def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_pat
         note = tab.page.locator("#canvas .unkept")
         expect(note).to_contain_text("made with the model file mine.safetensors: open that file first", timeout=30_000)
         assert str(tmp_path) not in note.inner_text()
-        tab.page.wait_for_timeout(3000)
+        tab.page.wait_for_timeout(2000)  # longer than the browser waits before it keeps a session
         assert kept(tab) == before
         send(tab, tmp_path / "mine.safetensors")
         until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
@@ -270,7 +320,8 @@ def test_something_new_takes_the_place_of_what_could_not_be_opened(browser, addr
     tab.pair((111, 170), (150, 150))
     expect(note).to_be_hidden()
     points = tab.points()
-    tab.page.wait_for_timeout(3000)
+    tab.page.wait_for_function("sessionStorage.getItem('draggan') !== 'nonsense'", timeout=20_000)
+    until_kept(tab, lambda session: session["pairs"])
     tab.page.reload()
     until(tab, lambda: tab.points() == points)
     tab.close()
@@ -287,8 +338,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_pa
     with serving(tmp_path, 17960) as address:
         tab = Tab(browser, address)
         points, frame, painted, reached = edited(tab)
-        tab.page.wait_for_timeout(3000)
-        assert kept(tab)
+        until_kept(tab, lambda session: session["pending"])
         tab.page.evaluate("window.old = true")
     expect(tab.status).to_contain_text("The server does not answer", timeout=20_000)
     with serving(tmp_path, 17960):

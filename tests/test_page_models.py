@@ -183,7 +183,7 @@ def test_a_model_with_classes_has_a_control_for_the_class(tab, tmp_path):
     expect(control).to_have_value("0")
     first = tab.frame()
     control.fill("2")
-    tab.page.click("#draw")
+    control.press("Enter")
     until(tab, lambda: tab.frame() != first)
     other = tab.frame()
     choose(tab, "plush-256")

@@ -223,8 +223,26 @@ def test_stop_keeps_the_last_step(generator, session):
     assert moved.stop().phase == "stopped"
     assert moved.stop().drag is moved.drag
     assert session.stop() is session
-    assert replace(moved.stop(), phase="loading").stop().phase == "stopped"
-    assert replace(session, phase="loading").stop().phase == "ready"
+    for phase in ("ready", "arrived", "stuck", "stopped"):
+        loading = replace(moved, phase=phase, loading=True)
+        assert loading.busy
+        assert (loading.stop().phase, loading.stop().busy) == (phase, False), "it was not the drag that was stopped"
+
+
+def test_a_pull_and_its_drag_are_one_edit(generator, session):
+    waiting = session.click(Point(3, 3))
+    first = waiting.pull(Point(1, 2), Point(9, 8))
+    assert (first.pairs, first.pending) == ((DragPair(Point(1, 2), Point(9, 8)),), None)
+    second = first.pull(0, Point(9, 8))  # where it was: the drag to it is an edit all the same
+    for before, pulled in ((waiting, first), (first, second)):
+        dragged = replace(pulled, phase="dragging")
+        for step in pulled.run(generator):
+            dragged = replace(dragged.advance(step), phase="dragging")
+        undone = dragged.stop().undo()
+        assert torch.equal(undone.latent, before.latent)
+        assert (undone.pairs, undone.pending, undone.drag) == (before.pairs, before.pending, before.drag)
+    with pytest.raises(ValueError, match="no point number 2"):
+        first.pull(1, Point(3, 3))
 
 
 def test_reset_goes_back_and_clear_stays(generator, session):

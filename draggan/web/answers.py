@@ -45,7 +45,7 @@ def shortly(session: Session, status: words.Said) -> tuple:
 
     -> what `shown` gives
     """
-    busy = replace(session, phase="loading")
+    busy = replace(session, loading=True)
     return busy, canvas.update(busy, status), *4 * [gr.skip()]
 
 

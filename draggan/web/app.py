@@ -1,6 +1,7 @@
 """The page: its layout and its wiring, and the server that shows it."""
 
 import errno
+import inspect
 import json
 import os
 import socket
@@ -99,6 +100,16 @@ class Page(gr.Blocks):
         """What the browser is told of the page."""
         return super().get_config_file() | {"connect_heartbeat": False}
 
+    async def call_function(
+        self, block_fn: Any, inputs: list[Any], iterator: Any = None, *rest: Any, **named: Any
+    ) -> Any:
+        """What a handler answers next. One that ends without an answer changes nothing: Gradio would empty all that it
+        answers to, the session included."""
+        answer = await super().call_function(block_fn, inputs, iterator, *rest, **named)
+        if iterator is None and not answer["is_generating"] and yields(block_fn.fn):
+            answer["prediction"] = gr.skip()
+        return answer
+
     async def end(self, tab: str) -> None:
         """Ends all that a tab has asked for, and drops the answers that it has not read."""
         await self._queue.clean_events(session_hash=tab)
@@ -108,6 +119,11 @@ class Page(gr.Blocks):
         """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components."""
         self.app.state_holder.session_data.pop(tab, None)
         self.app.state_holder.time_last_used.pop(tab, None)
+
+
+def yields(handler: Any) -> bool:
+    """Whether a handler answers several times, or not at all."""
+    return inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
 
 
 def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
@@ -130,13 +146,11 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                         say("Open a session"), file_types=[".draggan"], elem_id="open", size="sm", min_width=80
                     )
                 with gr.Row():
-                    seed = gr.Number(
-                        6, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), elem_id="seed", min_width=110
-                    )
+                    seed = gr.Number(6, precision=0, label=say("Seed"), elem_id="seed", min_width=110)
                     psi = gr.Slider(
                         0, 1, value=0.7, step=0.05, label=say("Truncation psi"), elem_id="psi", min_width=180
                     )
-                of_class = gr.Number(0, precision=0, minimum=0, label=say("Class"), elem_id="class", visible=False)
+                of_class = gr.Number(0, precision=0, label=say("Class"), elem_id="class", visible=False)
                 with gr.Row():
                     draw = gr.Button(say("New image"), elem_id="draw", min_width=80)
                     random = gr.Button(say("Random"), elem_id="random", min_width=80)
@@ -154,9 +168,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                 with gr.Accordion(say("Style"), open=False):
                     gr.Markdown(say("The layers that do not move, from another seed: other colours, the same shape."))
                     with gr.Row():
-                        other = gr.Number(
-                            value=1, precision=0, minimum=0, maximum=2**32 - 1, label=say("Seed"), min_width=80
-                        )
+                        other = gr.Number(1, precision=0, label=say("Seed"), elem_id="other", min_width=80)
                         style = gr.Button(say("Apply style"), elem_id="style", min_width=80)
                 with gr.Accordion(say("Drag settings"), open=False):
                     controls = settings.controls(model)
@@ -187,7 +199,6 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
 
         shown = [state, view, drag, stop, undo, redo]
         how = [seed, psi, of_class]
-        step, layers = controls[settings.STEP], controls[settings.LAYERS]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         alone: dict[str, Any] = {**quiet, "trigger_mode": "once", "js": SETTLED}
         page.load(visits.stay, **quiet)
@@ -210,12 +221,14 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)
         use.click(own.use, **quiet, queue=False)
         inverting.failure(own.stopped, [state, framed], left, **quiet)
+        for number, button in ((seed, draw), (of_class, draw), (other, style)):  # Enter presses it
+            number.submit(None, js=f"() => document.getElementById('{button.elem_id}').click()", queue=False)
         draw.click(do.draw, [state, *how], shown, **alone)
         random.click(do.draw_random, [state, psi, of_class], [seed, *shown], **alone)
-        style.click(do.style, [state, other, psi, of_class, layers], shown, **alone)
+        style.click(do.style, [state, other, psi, of_class, controls.moving_layers], shown, **alone)
         examples.click(start.examples, None, [offered, gallery], **alone)
         seeds.click(start.seeds, [state, psi, of_class], [offered, gallery], **alone)
-        picked = [menu, *how, step, *shown]
+        picked = [menu, *how, controls.lr, *shown]
         starting = gallery.pick(do.example, [state, offered, psi, of_class, *controls], picked, **alone)
 
         pulled = view.live(do.dragging.live, [state, *controls], shown, **quiet, trigger_mode="once")
@@ -237,12 +250,13 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         remembered = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")
         page.load(settings.remembered, remembered, controls, **quiet)
         for chosen in (choosing, opening):
-            chosen.success(step_size, menu, step, **quiet)
-        gr.on([control.change for control in controls], settings.keep, controls, remembered, **quiet)
+            chosen.success(step_size, menu, controls.lr, **quiet)
+        # As they are typed: a control that is read raises errors where it is out of range for a moment.
+        gr.on([c.change for c in controls], settings.keep, controls, remembered, **quiet, preprocess=False)
         restore.click(settings.defaults, menu, controls, **quiet)
-        engine = controls[settings.ENGINE]
-        engine.change(settings.of_engine, engine, [controls[place] for place in settings.PAPERS], **quiet)
-        engine.input(settings.own, engine, [controls[place] for place in settings.OWN], **quiet)
+        engine = controls.engine
+        engine.change(settings.of_engine, engine, [getattr(controls, name) for name in settings.PAPERS], **quiet)
+        engine.input(settings.own, engine, [getattr(controls, name) for name in settings.OWN], **quiet)
     return page
 
 

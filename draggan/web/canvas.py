@@ -138,7 +138,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "view": "own" if session.framing else _view(session.latent),
         "start": _view(session.start),
         "photo": session.photo is not None,
-        "phase": "framing" if session.framing and not session.busy else session.phase,
+        "phase": "loading" if session.loading else "framing" if session.framing else session.phase,
         "steps": session.steps,
         "loss": session.loss,
         "status": asdict(status),
@@ -182,9 +182,9 @@ def pulled(session: Session, event: Any) -> tuple[Session, int]:
     Raises ValueError where that cannot be done.
     """
     if getattr(event, "index", None) is None:
-        session = session.drop().add(DragPair(_point(getattr(event, "from")), _point(event.at)))
+        session = session.pull(_point(getattr(event, "from")), _point(event.at))
         return session, len(session.pairs) - 1
-    return session.move(event.index, "target", _point(event.at)), event.index
+    return session.pull(event.index, _point(event.at)), event.index
 
 
 def write_mask(mask: np.ndarray | None) -> str | None:

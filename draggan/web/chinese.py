@@ -263,6 +263,10 @@ CHINESE = {
     "Try again later, or have {files} put into the folder of its models by hand.": (
         "服务器无法下载 {file}：{tried}\n请稍后再试，或请人手动把 {files} 放入服务器的模型文件夹。"
     ),
+    "{name} is {value}: give it a value from {least} to {most}.": (
+        "“{name}”为 {value}：请填写 {least} 到 {most} 之间的值。"
+    ),
+    "{name} is {value}: give it a value of {least} or more.": "“{name}”为 {value}：请填写不小于 {least} 的值。",
     "{name} is empty: give it a value.": "“{name}”为空：请填写。",
     "{name} is empty: give it a value, or press Reset settings.": "“{name}”为空：请填写，或按“恢复默认设置”。",
     "there is no picture in this tab: wait for the first one, or reload the page": (
@@ -277,8 +281,10 @@ CHINESE = {
     "there is no picture to paste into: upload one under Your picture first": (
         "没有可以贴回的原图：请先在“您的图片”中上传一张"
     ),
-    "the browser has lost the details of your picture: it is shown without them": (
-        "浏览器丢失了您的图像的细节：现在显示的图像不含细节"
+    "this session does not have the whole picture: press Session, then use draggan drag --session FILE --paste-into "
+    "PICTURE": "此会话不含完整的原图：请按“会话”保存，再使用 draggan drag --session FILE --paste-into PICTURE",
+    "the browser has lost the details of your picture and the whole of it: it is shown without them": (
+        "浏览器丢失了您的图像的细节和完整的原图：现在显示的图像不含这些"
     ),
     "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
     "the session was made with the model file {file}: open that file first": (

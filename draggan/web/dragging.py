@@ -42,13 +42,13 @@ class Dragging:
         """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
 
         Whoever stops keeps the last step that was shown; `stop` brings its picture.
-        controls: as `settings.chosen` reads them.
+        controls: what they show, in the order of `settings.Shown`.
         """
         if not free(session):
             return
         last = session
         try:
-            session = session.dragged_by(*settings.chosen(controls))
+            session = session.dragged_by(*settings.chosen(settings.Shown(*controls)))
             yield from self._preparing(session)
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
             repaint = True  # what was painted after the drag began is not in its mask
@@ -81,13 +81,13 @@ class Dragging:
             return
         last, tab = session, str(request.session_hash)
         try:
-            session, index = canvas.pulled(session.dragged_by(*settings.live(controls)), event)
+            session, index = canvas.pulled(session.dragged_by(*settings.live(settings.Shown(*controls))), event)
             yield from self._preparing(session)
             frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, int(event.gesture)) or Aim(session.pairs[index].target)).done:
                     if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
-                        session, taken = session.aimed(index, aim.at), 0
+                        session, taken = replace(session.aimed(index, aim.at), phase="dragging"), 0
                         steps = self._network.steps(session)
                     step, seconds = next(steps, (None, 0.0))
                     taken += 1
@@ -118,7 +118,7 @@ class Dragging:
         needed = session.pairs and engine_of(session.engine).waits
         if needed and (rehearsal := self._network.rehearsal(session.model)):
             while not rehearsal.done():
-                yield shown(replace(session, phase="loading"), status=words.preparing(session.model))
+                yield shown(replace(session, loading=True), status=words.preparing(session.model))
                 futures.wait([rehearsal], timeout=STOP_SECONDS)
 
     def aim(self, event: gr.EventData, request: gr.Request) -> None:

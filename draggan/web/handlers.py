@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from draggan.models import available_models, step_size
-from draggan.project import Project, check_fits, load, load_delta
+from draggan.project import Project, check_fits, load, load_details
 from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.table import MODELS
@@ -20,7 +20,9 @@ from draggan.web.dragging import Dragging
 from draggan.web.network import Network
 from draggan.web.sent import was_sent
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
-from draggan.web.telling import EXPECTED, explained, given, must_be_here, spoken, tell, told, warn
+from draggan.web.telling import EXPECTED, explained, given, given_class, must_be_here, spoken, tell, told, warn
+
+SEEDS = 0, 2**32 - 1  # the least and the most
 
 
 class Handlers:
@@ -60,7 +62,7 @@ class Handlers:
         """
         if not free(session):
             return
-        same = [gr.skip()] * (len(settings.NAMES) + 4)
+        same = [gr.skip()] * (len(settings.Shown._fields) + 4)
         try:
             yield *same, *_loading(session, path)
             saved = self._found(load(Path(path)), session.model)
@@ -92,7 +94,8 @@ class Handlers:
     ) -> Iterator[tuple]:
         """The colours of another seed: its layers from `moving_layers` on."""
         must_be_free(session)
-        how, first = _given(seed, truncation_psi, class_index), int(given("Moving layers", moving_layers))
+        how = self._given(session.model, seed, truncation_psi, class_index)
+        first = int(given("Moving layers", moving_layers))
 
         def styled() -> tuple:
             other = self._network.draw(session.model, *how)
@@ -188,12 +191,13 @@ class Handlers:
             return
         start, before = offered[event.index], session
         *how, model = *controls[:2], session.model
-        drag = [*controls[2:]]
+        drag = settings.Shown(*controls[2:])
         if start.pairs:
             *how, model = EXAMPLE_PSI, 0, EXAMPLE_MODEL
         step = gr.skip()
         if model != session.model:
-            drag[settings.STEP] = step = step_size(model)
+            step = step_size(model)
+            drag = drag._replace(lr=step)
         try:
             for drawn in _meanwhile(before, lambda: self._drawn(before, model, start.seed, *how)):
                 session = drawn[0]
@@ -222,7 +226,7 @@ class Handlers:
         """What `shown` gives while a model is downloaded; nothing where it is here."""
         for progress in self._network.download(model):
             status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
-            yield shown(replace(session, phase="loading"), status=status, progress=part)
+            yield shown(replace(session, loading=True), status=status, progress=part)
 
     def _found(self, saved: Project, own: str) -> Project:
         """A session with its model where that is now.
@@ -252,10 +256,12 @@ class Handlers:
         session, *details = (Path(path) for path in sent)
         saved = self._found(load(session), own)
         if saved.session.photo and details:
-            photo = replace(saved.session.photo, delta=load_delta(details[0]))
+            photo = load_details(details[0], saved.session.photo)
             saved = replace(saved, session=replace(saved.session, photo=photo))
         if len(sent) < parts:
-            lost = words.Said("the browser has lost the details of your picture: it is shown without them")
+            lost = words.Said(
+                "the browser has lost the details of your picture and the whole of it: it is shown without them"
+            )
             gr.Warning(spoken(lost))
         for _ in self._network.download(saved.session.model):
             pass  # a tab that has no picture yet cannot show how far it is
@@ -273,10 +279,15 @@ class Handlers:
     def _drawn(
         self, session: Session | None, model: str, seed: float, truncation_psi: float, class_index: float
     ) -> tuple:
-        fresh = self._network.draw(model, *_given(seed, truncation_psi, class_index))
+        fresh = self._network.draw(model, *self._given(model, seed, truncation_psi, class_index))
         drawn = kept(self._network, session.redrawn(fresh) if session else fresh)
         self._network.rehearse(model)
         return drawn
+
+    def _given(self, model: str, seed: float, truncation_psi: float, class_index: float) -> tuple[int, float, int]:
+        """What a picture of a model is drawn from, as the controls show it."""
+        drawn = int(given("Seed", seed, *SEEDS)), given("Truncation psi", truncation_psi)
+        return *drawn, given_class(class_index, self._network.classes(model))
 
     def _drawn_from(self, before: Session, after: Session) -> tuple:
         """What a picture is drawn from, where another one is shown than before. -> menu, seed, psi, class"""
@@ -296,18 +307,13 @@ class Handlers:
     def _classes(self, session: Session) -> dict[str, Any]:
         """The control for the class, which is there for models that have classes."""
         classes = self._network.classes(session.model)
-        return gr.update(value=session.class_index or 0, maximum=max(classes - 1, 0), visible=classes > 0)
-
-
-def _given(seed: float, truncation_psi: float, class_index: float) -> tuple[int, float, int]:
-    """What a picture is drawn from, as the controls show it."""
-    return int(given("Seed", seed)), given("Truncation psi", truncation_psi), int(given("Class", class_index))
+        return gr.update(value=session.class_index or 0, visible=classes > 0)
 
 
 def _loading(session: Session, file: str) -> tuple:
     """What `shown` gives while a file is loaded."""
     status = words.Said("Loading {model} ...", {"model": Path(file).name})
-    return shown(replace(session, phase="loading"), status=status)
+    return shown(replace(session, loading=True), status=status)
 
 
 def _meanwhile(session: Session, work: Callable[[], tuple]) -> Iterator[tuple]:

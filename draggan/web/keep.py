@@ -12,10 +12,10 @@ import safetensors.torch
 from PIL import Image
 
 from draggan.facts import facts
-from draggan.film import Film, Frame
+from draggan.film import Frame
 from draggan.geometry import Point
 from draggan.paste import paste
-from draggan.project import Project, pack, pack_delta
+from draggan.project import Project, pack, pack_details
 from draggan.render import encode, side_by_side, with_points, write_video
 from draggan.session import Session
 from draggan.web import canvas
@@ -23,6 +23,7 @@ from draggan.web.network import Network
 from draggan.web.telling import must_be_here, told
 from draggan.web.words import Said
 
+SAFE_FRAMES = 16  # of the way that a browser keeps: it has 5 MB for all of a session
 GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
 KINDS = {"mp4": "video/mp4", "gif": "image/gif"}
 
@@ -65,8 +66,13 @@ class Keep:
         """The whole picture of one's own with the edit in it, as a PNG; where nothing changed its own pixels."""
         must_be_here(session)
         photo = session.photo
-        if photo is None or photo.picture is None:
+        if photo is None:
             raise ValueError("there is no picture to paste into: upload one under Your picture first")
+        if photo.picture is None:
+            raise ValueError(
+                "this session does not have the whole picture: press Session, then use draggan drag --session FILE "
+                "--paste-into PICTURE"
+            )
         render = self._network.generator_of(session).render
         before, after = self._network.run(render, session.start), self._network.run(render, session.latent)
         whole = paste(photo.picture, photo.crop, photo.shown, before, after)
@@ -82,17 +88,18 @@ class Keep:
     def safe(self, session: Session, event: gr.EventData) -> dict[str, Any]:
         """What the browser keeps of a session, in case that the server is started again: all but its history.
 
-        The details of a picture of one's own, many megabytes, apart: where `event.details` is not what they are called.
+        The details of a picture of one's own and the whole picture, many megabytes, apart: where `event.details` is not
+        what they are called.
         """
         if session is None:
             return gr.skip()
-        delta = session.photo and session.photo.delta
-        photo = session.photo and replace(session.photo, picture=None, delta=None)
-        small = replace(session.stop(), past=(), future=(), shots=(), film=Film(), photo=photo)
+        photo, film = session.photo, session.film.thinned(SAFE_FRAMES)
+        light = photo and replace(photo, picture=None, delta=None)
+        small = replace(session.stop(), past=(), future=(), shots=(), film=film, photo=light)
         raw = pack(Project(small, self._network.sha256(session.model)))
-        if delta is None:
+        if photo is None or photo.details is None:
             return canvas.safe(raw)
-        return canvas.safe(raw, delta.digest, None if delta.digest == event.details else pack_delta(delta))
+        return canvas.safe(raw, photo.details, None if photo.details == event.details else pack_details(photo))
 
     @told
     def video(self, session: Session, points: bool) -> Iterator[dict[str, Any]]:

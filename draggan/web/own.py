@@ -100,7 +100,7 @@ class Own:
         must_be_idle(session)
         if framing is None:
             raise ValueError("there is no picture to reconstruct: upload one first")
-        busy = replace(session, phase="loading")
+        busy = replace(session, loading=True)
         wanted = cut(framing.picture, framing.crop, session.image_size)
         original = to_picture(wanted)
         beginning = words.Said("Reconstructing: looking for a start ...")

@@ -1,7 +1,6 @@
 """The settings of a drag: their controls on the page, and the configuration that they make."""
 
-from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import gradio as gr
 
@@ -9,50 +8,78 @@ from draggan.engines import DEFAULT, ENGINES, PAPER, Config, engine_of
 from draggan.models import step_size
 from draggan.paper import DragConfig
 from draggan.precision import DragPrecision, check_drag_precision
+from draggan.web.telling import within
 from draggan.web.words import Said, say
 
 UNIT = 512  # radii are given in pixels of a picture of this size, as in the paper
-ENGINE, STEP, MOST, LAYERS, WEIGHT = 0, 1, 2, 4, 8  # which controls these are
-PAPERS = (STEP, LAYERS, 5, 6, 7)  # those that only the engine of the paper has
-OWN = (MOST, WEIGHT)  # those in which each engine sets out with a value of its own
-SHARED = ("max_steps", "space", "mask_weight", "tolerance")  # settings that every engine has
-NAMES = (
-    "Engine", "Step size", "Max steps", "Latent space", "Moving layers", "Feature block", "Handle radius r1",
-    "Search radius r2", "Mask weight (lambda)", "Arrived within", "Precision",
-)  # fmt: skip
 BLOCKS = (32, 64, 128, 256)
 
 
-def controls(model: str) -> list[Any]:
-    """One control a setting, in the order that `chosen` reads."""
-    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = defaults(model)
+class Shown(NamedTuple):
+    """What the controls show, or the controls themselves: one a setting, named as the engines name it."""
+
+    engine: Any
+    lr: Any
+    max_steps: Any
+    space: Any
+    moving_layers: Any
+    feature_resolution: Any
+    r1: Any
+    r2: Any
+    mask_weight: Any
+    tolerance: Any
+    precision: Any
+
+
+LABELS = Shown(
+    engine="Engine", lr="Step size", max_steps="Max steps", space="Latent space", moving_layers="Moving layers",
+    feature_resolution="Feature block", r1="Handle radius r1", r2="Search radius r2",
+    mask_weight="Mask weight (lambda)", tolerance="Arrived within", precision="Precision",
+)  # fmt: skip
+RANGES = {  # the least, and the most where there is one
+    "lr": (1e-5, 1),
+    "max_steps": (1, 1000),
+    "moving_layers": (1, 18),
+    "r1": (0.5, 64),
+    "r2": (1, 64),
+    "mask_weight": (0, None),
+    "tolerance": (0, None),
+}
+PAPERS = ("lr", "moving_layers", "feature_resolution", "r1", "r2")  # those that only the engine of the paper has
+OWN = ("max_steps", "mask_weight")  # those in which each engine sets out with a value of its own
+SHARED = ("max_steps", "space", "mask_weight", "tolerance")  # settings that every engine has
+
+
+def controls(model: str) -> Shown:
+    """One control a setting."""
+    first = defaults(model)
     engines = "kinematics: a few large steps, each solved for; draggan: the paper's, many small ones"
     uneven, shaping = "Larger is faster and less even", "The first ones shape, the others colour"
     cells = "Whose features are compared, in cells a side"
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
     types = "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32"
     held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
-    paper = {"visible": engine == PAPER}
-    return [
-        gr.Radio(list(ENGINES), value=engine, **_said("Engine", engines)),
-        gr.Number(lr, minimum=1e-5, maximum=1, step=1e-4, **_said("Step size", uneven), **paper),
-        gr.Slider(1, 1000, max_steps, step=1, **_said("Max steps", "Of one press of Drag it")),
-        gr.Radio(["w_plus", "w"], value=space, **_said("Latent space", "w_plus goes farther, w stays more natural")),
-        gr.Slider(1, 18, layers, step=1, **_said("Moving layers", shaping), **paper),
-        gr.Dropdown(BLOCKS, value=block, **_said("Feature block", cells), **paper),
-        gr.Number(r1, minimum=0.5, maximum=64, **_said("Handle radius r1", near), **paper),
-        gr.Number(r2, minimum=1, maximum=64, **_said("Search radius r2", far), **paper),
-        gr.Number(weight, minimum=0, **_said("Mask weight (lambda)", held)),
-        gr.Number(tolerance, minimum=0, **_said("Arrived within", ends)),
-        gr.Radio(list(get_args(DragPrecision)), value=precision, **_said("Precision", types)),
-    ]
+
+    def said(name: str, info: str) -> dict[str, Any]:
+        seen = name not in PAPERS or first.engine == PAPER
+        return {"value": getattr(first, name), "label": say(getattr(LABELS, name)), "info": say(info), "visible": seen}
+
+    return Shown(
+        engine=gr.Radio(list(ENGINES), **said("engine", engines)),
+        lr=gr.Number(step=1e-4, **said("lr", uneven)),
+        max_steps=gr.Slider(*RANGES["max_steps"], step=1, **said("max_steps", "Of one press of Drag it")),
+        space=gr.Radio(["w_plus", "w"], **said("space", "w_plus goes farther, w stays more natural")),
+        moving_layers=gr.Slider(*RANGES["moving_layers"], step=1, **said("moving_layers", shaping)),
+        feature_resolution=gr.Dropdown(BLOCKS, **said("feature_resolution", cells)),
+        r1=gr.Number(**said("r1", near)),
+        r2=gr.Number(**said("r2", far)),
+        mask_weight=gr.Number(**said("mask_weight", held)),
+        tolerance=gr.Number(**said("tolerance", ends)),
+        precision=gr.Radio(list(get_args(DragPrecision)), **said("precision", types)),
+    )
 
 
-def _said(label: str, info: str) -> dict[str, Any]:
-    return {"label": say(label), "info": say(info)}
-
-
-def defaults(model: str) -> list[Any]:
+def defaults(model: str) -> Shown:
     """What the controls show at first; for the paper's engine its settings, with the step size of this model."""
     return shown(DEFAULT, engine_of(DEFAULT).settings(), "auto", model)
 
@@ -65,53 +92,55 @@ def of_engine(engine: str) -> list[Any]:
 def own(engine: str) -> list[Any]:
     """What an engine that the user has chosen sets out with in the controls of `OWN`."""
     config = engine_of(engine).settings()
-    return [config.max_steps, config.mask_weight]
+    return [getattr(config, name) for name in OWN]
 
 
-def shown(engine: str, config: Config, precision: str, model: str) -> list[Any]:
+def shown(engine: str, config: Config, precision: str, model: str) -> Shown:
     """What the controls show for an engine with its settings; what it has no setting for is as in `defaults`."""
     if not isinstance(config, DragConfig):
         config = DragConfig(lr=step_size(model), **{name: getattr(config, name) for name in SHARED})
-    shape = [config.space, config.moving_layers, config.feature_resolution]
-    radii = [round(r * UNIT, 3) for r in (config.r1, config.r2)]
-    rest = [config.mask_weight, config.tolerance or 0, precision]
-    return [engine, config.lr, config.max_steps, *shape, *radii, *rest]
+    values = {name: getattr(config, name) for name in (*PAPERS, *SHARED)}
+    values |= {name: round(values[name] * UNIT, 3) for name in ("r1", "r2")}
+    values["tolerance"] = config.tolerance or 0
+    return Shown(engine=engine, precision=precision, **values)
 
 
-def chosen(shown: Sequence[Any]) -> tuple[str, Config, DragPrecision]:
-    """The engine, its settings, and the precision. Raises ValueError where one is out of range or empty."""
-    for name, value in zip(NAMES, shown, strict=True):
+def chosen(shown: Shown) -> tuple[str, Config, DragPrecision]:
+    """The engine, its settings, and the precision. Raises ValueError where one that it has is out of range or empty."""
+    used = [name for name in Shown._fields if name not in PAPERS or shown.engine == PAPER]
+    for name in used:
+        label, value = getattr(LABELS, name), getattr(shown, name)
         if value is None:
-            raise ValueError(Said("{name} is empty: give it a value, or press Reset settings.", {"name": name}))
-    engine, lr, max_steps, space, layers, block, r1, r2, weight, tolerance, precision = shown
-    given = {"max_steps": int(max_steps), "space": space, "mask_weight": weight, "tolerance": tolerance or None}
-    if engine == PAPER:
-        given |= {"lr": lr, "moving_layers": int(layers), "feature_resolution": int(block)}
-        given |= {"r1": r1 / UNIT, "r2": r2 / UNIT}
-    return engine, engine_of(engine).settings(**given), check_drag_precision(precision)
+            raise ValueError(Said("{name} is empty: give it a value, or press Reset settings.", {"name": label}))
+        within(label, value, *RANGES.get(name, ()))
+    values = {name: getattr(shown, name) for name in used if name not in ("engine", "precision")}
+    values |= {"max_steps": int(shown.max_steps), "tolerance": shown.tolerance or None}
+    if shown.engine == PAPER:
+        values |= {name: int(values[name]) for name in ("moving_layers", "feature_resolution")}
+        values |= {name: values[name] / UNIT for name in ("r1", "r2")}
+    return shown.engine, engine_of(shown.engine).settings(**values), check_drag_precision(shown.precision)
 
 
-def live(shown: Sequence[Any]) -> tuple[str, Config, DragPrecision]:
+def live(shown: Shown) -> tuple[str, Config, DragPrecision]:
     """The engine that follows a hand, always the fast one, and its settings."""
-    controls = [DEFAULT, *shown[1:]]
-    if shown[ENGINE] != DEFAULT:
-        controls[MOST], controls[WEIGHT] = own(DEFAULT)
-    return chosen(controls)
+    if shown.engine != DEFAULT:
+        shown = shown._replace(engine=DEFAULT, **dict(zip(OWN, own(DEFAULT), strict=True)))
+    return chosen(shown)
 
 
-def keep(*shown: Any) -> list[Any] | Any:
+def keep(*controls: Any) -> list[Any] | Any:
     """What the browser keeps of the controls; nothing while one of them is out of range."""
     try:
-        chosen(shown)
+        chosen(Shown(*controls))
     except (ValueError, TypeError):
         return gr.skip()
-    return list(shown)
+    return list(controls)
 
 
 def remembered(kept: Any) -> list[Any]:
     """What the controls show of what the browser kept, if it can still be used."""
     try:
-        chosen(kept)
+        chosen(Shown(*kept))
     except (ValueError, TypeError):
-        return [gr.skip()] * len(NAMES)
+        return [gr.skip()] * len(Shown._fields)
     return list(kept)

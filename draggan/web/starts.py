@@ -14,7 +14,7 @@ from draggan.render import thumbnail, with_points
 from draggan.session import Session
 from draggan.web.canvas import data_url
 from draggan.web.network import Network
-from draggan.web.telling import given, must_be_here, told
+from draggan.web.telling import given, given_class, must_be_here, told
 
 HERE = Path(__file__).parent
 SEEDS = 12  # pictures of a grid
@@ -81,7 +81,8 @@ class Starts:
     ) -> tuple[tuple[Start, ...], dict[str, Any]]:
         """Pictures of random seeds of the model that is shown. -> what is offered, gallery"""
         must_be_here(session)
-        how = given("Truncation psi", truncation_psi), int(given("Class", class_index))
+        classes = self._network.classes(session.model)
+        how = given("Truncation psi", truncation_psi), given_class(class_index, classes)
         starts = tuple(Start(seed, title=str(seed)) for seed in random.sample(range(10**6), SEEDS))
         drawn = (self._network.draw(session.model, start.seed, *how) for start in starts)
         return starts, _gallery(starts, [self._network.picture(each) for each in drawn])

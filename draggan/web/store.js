@@ -1,6 +1,7 @@
 // What a tab keeps of its session in the browser, in case that the page is loaded again or the server started again.
-// The session lies in the sessionStorage of the tab, and goes with it. The details of a picture of one's own are too large
-// for that: they lie in IndexedDB under their SHA-256, as long as a tab uses them and a week longer.
+// The session lies in the sessionStorage of the tab, and goes with it. The details of a picture of one's own and the
+// whole of it are too large for that: they lie in IndexedDB under their SHA-256, as long as a tab uses them and a week
+// longer.
 const HOUR = 3600 * 1000; // milliseconds
 const WEEK = 7 * 24 * HOUR;
 const USED = 'draggan-used-'; // and a name: when a tab last used the details of that name

@@ -82,8 +82,23 @@ def must_be_here(session: Session | None) -> None:
         raise ValueError("there is no picture in this tab: wait for the first one, or reload the page")
 
 
-def given(name: str, value: Any) -> Any:
-    """What a control of that name shows. Raises ValueError where it is empty."""
+def given(name: str, value: Any, least: float | None = None, most: float | None = None) -> Any:
+    """What a control of that name shows. Raises ValueError where it is empty or out of range."""
     if value is None:
         raise ValueError(Said("{name} is empty: give it a value.", {"name": name}))
-    return value
+    return within(name, value, least, most)
+
+
+def given_class(value: Any, classes: int) -> int:
+    """The same of the control for the class of a model with so many; 0 where it has none."""
+    return int(given("Class", value, 0, classes - 1)) if classes else 0
+
+
+def within(name: str, value: Any, least: float | None = None, most: float | None = None) -> Any:
+    """What a control of that name shows. Raises ValueError below the least or above the most that it may show."""
+    if (least is None or value >= least) and (most is None or value <= most):
+        return value
+    text = "{name} is {value}: give it a value of {least} or more."
+    if most is not None:
+        text = "{name} is {value}: give it a value from {least} to {most}."
+    raise ValueError(Said(text, {"name": name, "value": value, "least": least, "most": most}))
