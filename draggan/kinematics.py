@@ -125,7 +125,7 @@ def course(
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
     template_size = PATCH**2 * generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
+    pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, template_size, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     start = resume or KinematicState(
         index=0,
@@ -135,6 +135,7 @@ def course(
         looked=(),
         handles=(),
         templates=(),
+        feature_resolution=config.feature_resolution,
         adam={},
         damping=EASY,
         pull=config.pull,

@@ -78,7 +78,7 @@ def course(
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
     template_size = generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, template_size, resume)
+    pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, template_size, resume)
     latent = latent.detach().cpu().clone()  # the caller may go on with its own
     return _drag(generator, latent, pairs, mask, config, resume)
 
@@ -138,7 +138,7 @@ def _drag(
     size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
     tolerance = tolerance_of(config.tolerance, pairs)
-    start = resume or _start(latent)
+    start = resume or _start(latent, config)
 
     layers = config.moving_layers
     with gradients():
@@ -182,6 +182,7 @@ def _drag(
             looked=looked,
             handles=places,
             templates=kept,
+            feature_resolution=config.feature_resolution,
             adam={**means, **dict(zip(averages, kept_averages, strict=True))},
         )
         arrived = max(distances) <= tolerance
@@ -201,9 +202,9 @@ def _drag(
         index += 1
 
 
-def _start(latent: Tensor) -> DragState:
+def _start(latent: Tensor, config: DragConfig) -> DragState:
     """A drag that has not begun: no handle has a template yet."""
-    return DragState(0, latent, latent, (), (), (), (), {})
+    return DragState(0, latent, latent, (), (), (), (), config.feature_resolution, {})
 
 
 def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:

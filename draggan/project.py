@@ -165,6 +165,7 @@ class _Writer:
             "looked": [_point(p) for p in state.looked],
             "handles": [_point(p) for p in state.handles],
             "templates": [self._tensor(t) for t in state.templates],
+            "feature_resolution": state.feature_resolution,
             "adam": {name: self._tensor(t) for name, t in state.adam.items()},
             "more": {name: _finite(getattr(state, name)) for name in own_numbers(type(state))},
         }

@@ -63,6 +63,8 @@ class Reader:
         if why not in (None, *get_args(Stuck)):
             raise ValueError(f"why it was given up is {str(why)[:50]!r}, not one of {', '.join(get_args(Stuck))}")
         class_index = d.get("class_index")  # likewise
+        engine = text_of(d["engine"], "engine")
+        config = _config(engine, d["config"])
         session = Session(
             model=text_of(d["model"], "model"),
             seed=_whole(d["seed"], "seed", 0, 2**32 - 1),
@@ -74,12 +76,12 @@ class Reader:
             pairs=apart(pairs, (height, width)),  # a file of before may have two handles at one place
             pending=None if d["pending"] is None else _place(d["pending"], image_size),
             packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
-            drag=None if d["drag"] is None else self._drag(d["drag"], d["engine"], latent, image_size),
+            drag=None if d["drag"] is None else self._drag(d["drag"], engine, config, latent, image_size),
             phase=phase,
             why=why,
             number=_whole(d["number"], "number", 0, 2**53),
-            engine=(engine := text_of(d["engine"], "engine")),
-            config=_config(engine, d["config"]),
+            engine=engine,
+            config=config,
             precision=check_drag_precision(d.get("precision", "auto")),  # a file of before has none
             loss=_number(d["loss"], "loss"),
             film=self._film(d["film"], start, image_size),
@@ -89,7 +91,9 @@ class Reader:
             raise ValueError(f"phase {phase!r} is of something that runs")
         return session
 
-    def _drag(self, d: dict[str, Any], engine: str, latent: Tensor, image_size: tuple[int, ...]) -> DragState:
+    def _drag(
+        self, d: dict[str, Any], engine: str, config: Config, latent: Tensor, image_size: tuple[int, ...]
+    ) -> DragState:
         own, origin = self._latent(d["latent"]), self._latent(d["origin"])
         starts, looked, handles = (
             tuple(_place(p, image_size) for p in d[name]) for name in ("starts", "looked", "handles")
@@ -112,7 +116,9 @@ class Reader:
         kind = engine_of(engine).module().State
         more = {name: _more_of(name, d["more"][name]) for name in own_numbers(kind)}
         index = _whole(d["index"], "index", 0, 2**53)
-        return kind(index, own, origin, starts, looked, handles, templates, adam, **more)
+        block = d.get("feature_resolution", config.feature_resolution)  # a file of before has none
+        block = _whole(block, "feature_resolution", 4, 1 << 14)
+        return kind(index, own, origin, starts, looked, handles, templates, block, adam, **more)
 
     def _film(self, d: dict[str, Any], start: Tensor, image_size: tuple[int, ...]) -> Film:
         if len(d["frames"]) > FRAMES:

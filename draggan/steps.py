@@ -33,6 +33,7 @@ class DragState:
     looked: tuple[Point, ...]  # where it was looked for in the last step: tracking starts there
     handles: tuple[Point, ...]  # where it was found: where it lies now
     templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
+    feature_resolution: int  # of the block whose features those are
     adam: Means  # the optimiser's running means; empty before the first step
 
 
@@ -88,12 +89,13 @@ def check(
     latent: Tensor,
     pairs: Sequence[DragPair],
     mask: Tensor | None,
+    feature_resolution: int,
     template_size: int,
     resume: DragState | None,
 ) -> tuple[tuple[DragPair, ...], Tensor | None]:
     """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `draggan.drag` does.
 
-    template_size: how many numbers a template has.
+    feature_resolution: of the block whose features are used; template_size: how many numbers a template has.
     """
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
@@ -109,7 +111,10 @@ def check(
         mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
-    if resume is not None and any(template.shape != (template_size,) for template in resume.templates):
+    if resume is not None and (
+        feature_block(generator, resume.feature_resolution) != feature_resolution
+        or any(template.shape != (template_size,) for template in resume.templates)
+    ):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
     return pairs, mask
 

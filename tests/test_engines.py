@@ -78,8 +78,9 @@ def test_pairs_in_another_order_are_the_same_drag(name):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_state_of_other_features_is_refused(name):
-    config = replace(tiny_config(64), channels=(8, 8, 8, 6, 4))
+@pytest.mark.parametrize("channels", [(8, 8, 8, 6, 4), (8,) * 5], ids=["of other numbers", "of as many numbers"])
+def test_a_state_of_other_features_is_refused(name, channels):
+    config = replace(tiny_config(64), channels=channels)
     engine, generator = engine_of(name), Generator(config, random_tensors(config))
     latent, pairs = generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))]
     *_, last = drag(generator, latent, pairs, None, engine.settings(max_steps=1))

@@ -233,6 +233,13 @@ def test_a_file_from_before_there_was_a_choice_of_precision_is_read(doctored):
     assert project.load(path).session.precision == "auto"
 
 
+def test_a_file_from_before_its_drag_said_of_which_block_it_is_goes_on_by_the_settings(generator, edited, doctored):
+    path = doctored(lambda document, _: document[S]["drag"].pop("feature_resolution"))
+    loaded = project.load(path).session
+    assert loaded.drag.feature_resolution == edited.config.feature_resolution
+    assert next(loaded.run(generator)).index == edited.steps
+
+
 def test_a_file_from_before_the_reason_was_kept_has_none(doctored):
     assert project.load(doctored(lambda document, _: document[S].pop("why"))).session.why is None
 
