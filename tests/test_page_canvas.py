@@ -452,6 +452,16 @@ def test_the_picture_comes_first_on_a_narrow_screen(tab):
     shows(tab, ("target", 140, 90), ("handle", 100, 100))
 
 
+def test_a_new_picture_is_seen_where_its_button_is_far_below(tab):
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    top = lambda: tab.page.locator("#canvas .stage").bounding_box()["y"]  # noqa: E731
+    tab.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    until(tab, lambda: top() < -400)
+    before = tab.frame()
+    tab.page.evaluate("document.querySelector('#random').click()")
+    until(tab, lambda: tab.frame() != before and 0 <= top() < 400)
+
+
 def test_texts_can_be_read_in_the_dark(tab):
     tab.page.emulate_media(color_scheme="dark")
     tab.page.reload()

@@ -147,10 +147,20 @@ function tell() {
   if (!stage.classList.contains('alone') && line.textContent !== said) line.textContent = said;
 }
 
+// What is framed is seen whole, since that is used; and a picture is on the screen when it is new or begins to be framed.
+function present({ phase, picture }) {
+  if (framing() && zoom.scale > 1) pan(1, 0, 0);
+  const fresh = drawn !== null && picture !== drawn;
+  const { top, bottom } = stage.getBoundingClientRect();
+  if (bottom > innerHeight / 4 && top < innerHeight * 0.75) return;
+  if (fresh || (phase === 'framing' && element.dataset.phase !== phase)) requestAnimationFrame(() => stage.scrollIntoView());
+}
+
 function show() {
   const { size: [width, height], phase, picture, handles, pending, view, start, photo } = props.marks;
   const { progress } = task();
   stage.style.setProperty('--aspect', width / height);
+  present(props.marks);
   if (picture !== drawn) {
     [drawn, selected, cross, stroke] = [picture, null, null, null];
     layer.width = 0;
@@ -168,7 +178,6 @@ function show() {
   bar.value = progress ?? 0;
   tell();
   find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || photo || window.draggan.seen());
-  if (framing() && zoom.scale > 1) pan(1, 0, 0); // what is seen is what is used
   points();
   panels();
   if (!busy() && props.image.view !== view && asked !== view) {
