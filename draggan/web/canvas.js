@@ -7,6 +7,7 @@ import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repain
 import { download, give } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
+import { meet } from './server.js';
 
 const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
@@ -652,24 +653,16 @@ const keeper = window.draggan.keeper({
   },
 });
 window.draggan.waiting = keeper.waiting;
-let host = null; // which server was last seen
-
-async function meet() {
-  if (!element.isConnected) return;
-  try {
-    const answer = await fetch(new URL('gradio_api/app_id', document.baseURI), { cache: 'no-store' });
-    const { app_id: id } = await answer.json();
-    if (host !== null && id !== host) location.reload(); // another one: it takes what was kept
-    if (host === null || stage.classList.contains('alone')) show();
+meet(element, {
+  here() {
     stage.classList.remove('alone');
-    host = id;
-  } catch {
+    show();
+  },
+  alone() {
     stage.classList.add('alone');
     line.textContent = say(keeper.alone());
-  }
-  setTimeout(meet, 3000);
-}
-meet();
+  },
+});
 
 // What the server sends ----------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=joined("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "canvas.js"),
+        js_on_load=joined("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "server.js", "canvas.js"),
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},

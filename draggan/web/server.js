@@ -1,0 +1,23 @@
+// The server of the page: whether it answers.
+
+// Asks every three seconds, as long as the element is on the page. `here` is told when it answers, at first and after a
+// time in which it did not, and `alone` while it does not. Another server than before takes what was kept: the page is
+// loaded again.
+export function meet(element, { here, alone }) {
+  let [known, answered] = [null, false];
+  async function ask() {
+    if (!element.isConnected) return;
+    try {
+      const answer = await fetch(new URL('gradio_api/app_id', document.baseURI), { cache: 'no-store' });
+      const { app_id: id } = await answer.json();
+      if (known !== null && id !== known) location.reload();
+      if (!answered) here();
+      [known, answered] = [id, true];
+    } catch {
+      answered = false;
+      alone();
+    }
+    setTimeout(ask, 3000);
+  }
+  ask();
+}
