@@ -80,9 +80,7 @@ class Visitor:
 
     async def until(self, phase: str) -> None:
         """Waits until the canvas is in that phase."""
-        async with asyncio.timeout(TIMEOUT):
-            while self.marks["phase"] != phase:
-                await asyncio.sleep(0.02)
+        await wait_for(lambda: self.marks["phase"] == phase)
 
     async def edit(self, kind: str, **data: Any) -> None:
         """What a user does on the canvas; returns with the answer."""

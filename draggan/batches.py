@@ -37,10 +37,12 @@ def invert(args: argparse.Namespace) -> None:
     else:
         check_file(args.out, (".draggan",))
         files = {args.picture: args.out}
-    generator = models.load(args.model, args.device, args.checkpoints)
-    digest = hash_file(models.find(args.model, args.checkpoints))
+    digest = hash_file(models.fetch(args.model, args.checkpoints))
     if args.picture.is_dir():
         _check_same_model(args.out, digest)
+    if not files:
+        return
+    generator = models.load(args.model, args.device, args.checkpoints)
     survey = None
 
     def one(path: Path) -> None:
@@ -76,7 +78,7 @@ def _check_same_model(folder: Path, digest: str) -> None:
     from draggan import project
 
     for file in sorted(folder.glob("*.draggan")):
-        if project.model_of(file) != digest:
+        if project.model_of(file) not in ("", digest):
             raise ValueError(f"{file} was made with another model: name another folder with --out, or remove the file")
 
 

@@ -13,6 +13,14 @@ from draggan.stylegan2.generator import Generator
 from draggan.transfer import Progress
 
 
+class ModelGoneError(FileNotFoundError):
+    """The file of a model of the table is not here, and a download is not for whoever wants it now."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the file of {name} is not here: choose the model again, which downloads it")
+
+
 class ModelCache:
     """Loads models and keeps the last `keep`. Safe to use from many threads: two that want one model load it once."""
 
@@ -55,8 +63,9 @@ class ModelCache:
         with self._lock:
             key = (path, path.stat().st_mtime_ns, target) if path.exists() else self._last.get((name, target))
             if key is None:
-                again = f"the file of {name} is not here: choose the model again, which downloads it"
-                raise FileNotFoundError(again if name in models.available_models() else f"no such file: {path}")
+                if name in models.available_models():
+                    raise ModelGoneError(name)
+                raise FileNotFoundError(f"no such file: {path}")
             mine = key not in self._models
             future = self._models.setdefault(key, Future())
             self._models.move_to_end(key)

@@ -147,7 +147,7 @@ def _drag(args: argparse.Namespace) -> None:
         frames = session.film.way(session.start, Frame(step.latent, step.handles, targets))
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
-        dotted = (render.with_points(p, f.handles, targets) for p, f in zip(shown, frames, strict=True))
+        dotted = (render.with_points(p, f.handles, f.targets) for p, f in zip(shown, frames, strict=True))
         render.write_video(args.video, dotted if args.points else shown)
     how = "stopped" if stopped else "arrived" if step.arrived else "not there yet"
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)

@@ -6,6 +6,7 @@ Beside FILE lie, while it comes, FILE.part and FILE.part.json, and from then on 
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -78,7 +79,8 @@ def download(
                     tried.append((url, str(error)))
                 except OSError as error:
                     tried.append((url, f"cannot write: {error.strerror or error}"))
-                transfer.keep_resumable(beside(path, ".part"))
+                with suppress(OSError):  # it may be another account's
+                    transfer.keep_resumable(beside(path, ".part"))
     finally:
         lock.release()
     if not path.exists():

@@ -188,7 +188,7 @@ def _drag(
         arrived = max(distances) <= tolerance
         last = arrived or index - first == config.max_steps
         shown = ForwardPass(generator, state.latent, features.trunk)
-        step = DragStep(state.latent, places, distances, said.item(), arrived, last, state, shown)
+        step = DragStep(state.latent.clone(), places, distances, said.item(), arrived, last, state, shown)
         if last:
             yield step
             shown.trunk = None

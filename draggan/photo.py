@@ -26,5 +26,6 @@ class Photo:
             return None
         digest = hashlib.sha256(self.delta.digest.encode() if self.delta else b"")
         if self.picture:
-            digest.update(repr(self.picture.size).encode() + self.picture.pixels.tobytes())
+            digest.update(repr(self.picture.size).encode())
+            digest.update(np.ascontiguousarray(self.picture.pixels).data)
         return digest.hexdigest()

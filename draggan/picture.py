@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-from draggan.geometry import Point
+from draggan.geometry import Point, edges
 from draggan.imagefile import PictureError, opened
 
 SMALLEST = 64  # pixels of the shorter side: there is nothing to reconstruct in fewer
@@ -85,7 +85,8 @@ class Crop:
         part: the same of the model's picture, where only that is asked for. Empty where it lies beyond the picture.
         """
         first_y, first_x, end_y, end_x = part or (0, 0, *image_size)
-        corners = np.array([[x, y, 1] for x in (first_x - 0.5, end_x - 0.5) for y in (first_y - 0.5, end_y - 0.5)])
+        across, down = edges((end_y - first_y, end_x - first_x))
+        corners = np.array([[first_x + x, first_y + y, 1] for x in across for y in down])
         around = corners @ self.matrix(image_size).T  # (4, 2)
         left, top = np.floor(around.min(axis=0)).astype(int) - margin
         right, bottom = np.ceil(around.max(axis=0)).astype(int) + margin + 1

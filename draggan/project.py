@@ -75,7 +75,8 @@ def load(path: Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
     with refusing(path, "a session"), safe_open(path, framework="pt") as file:
         document = _document(file)
-        tensors = {name: file.get_tensor(name) for name in file.keys() if name != DOCUMENT}  # noqa: SIM118
+        names = [name for name in file.keys() if name != DOCUMENT]  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).clone() for name in names}  # so that the file is not held
         return Project(Reader(tensors).session(document), text_of(document["model_sha256"], "model_sha256"))
 
 

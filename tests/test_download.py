@@ -487,6 +487,14 @@ def test_stop_is_heard_while_nothing_comes(server, path):
     assert received(path) == 100_000
 
 
+def test_a_part_that_cannot_be_deleted_keeps_no_address_from_being_tried(server, path, monkeypatch):
+    urls = [server.add("/a", b"", Reply(status=404)), server.add("/b", DATA)]
+    denied = lambda part: (_ for _ in ()).throw(PermissionError(13, "Permission denied", str(part)))  # noqa: E731
+    monkeypatch.setattr(transfer, "keep_resumable", denied)
+    run(urls, path)
+    assert path.read_bytes() == DATA
+
+
 def test_passwords_in_addresses_are_not_told(server, path):
     url = server.add("/f", DATA, Reply(status=404))
     secret = url.replace("://", "://ann:s3cret@")

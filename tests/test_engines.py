@@ -54,6 +54,7 @@ def test_what_its_owner_changes_is_another(name):
         end = step.latent.clone()
         step.latent.zero_()
     assert torch.equal(end, expected.latent)
+    assert torch.equal(end, step.state.latent)
     assert torch.equal(step.state.origin, expected.state.origin)
 
 

@@ -305,6 +305,14 @@ def test_a_picture_whose_model_is_gone_leaves_the_one_that_is_shown(do, network,
     assert (same, canvas["answered"], warned) == (other, 7, ["no such file: tiny"])
 
 
+def test_an_edit_is_answered_where_its_own_model_is_gone(do, network, warned, monkeypatch):
+    *_, (second, *_) = do.draw(drawn(do), 8, 0.7, 0)
+    gone = lambda name, _: (_ for _ in ()).throw(FileNotFoundError(f"no such file: {name}"))  # noqa: E731
+    monkeypatch.setattr(network._models, "load", gone)
+    same, canvas, *_ = do.edit(second, event("undo"))
+    assert (same, canvas["answered"], warned) == (second, 7, ["no such file: tiny"])
+
+
 def test_the_controls_follow_the_picture_and_nothing_else(do):
     skip, hidden = gr.skip(), gr.update(value=0, visible=False)
     first = drawn(do)

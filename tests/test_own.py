@@ -121,7 +121,7 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
         keep.pasted(session)
 
 
-def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path):
+def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path, monkeypatch):
     own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
     framing, session, *_ = framed(own, session, photo)
     *_, (_, edited, *_) = own.reconstruct(session, framing, 10, True, TAB)
@@ -133,6 +133,11 @@ def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path):
     assert (light.details, back.details) == (None, first["name"])
     assert back.delta.digest == edited.photo.delta.digest
     assert np.array_equal(back.picture.pixels, edited.photo.picture.pixels)
+    monkeypatch.setattr("draggan.web.keep.SAFE_BYTES", edited.photo.picture.pixels.nbytes - 1)
+    few = keep.safe(edited, SimpleNamespace(details=None))["kept"]
+    (tmp_path / "few").write_bytes(base64.b64decode(few["details"]))
+    assert load_details(tmp_path / "few", light).picture is None, "too large to be kept"
+    monkeypatch.undo()
     again = keep.safe(edited, SimpleNamespace(details=first["name"]))["kept"]
     assert again == first | {"details": None}
 

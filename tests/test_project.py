@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +212,14 @@ def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
     path = doctored(change)
     with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: ."):
         project.load(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell")
+def test_a_file_that_was_read_is_not_held(edited, tmp_path):
+    project.save(tmp_path / "a.draggan", Project(edited, ""))
+    loaded = project.load(tmp_path / "a.draggan")
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    assert loaded.session.steps == edited.steps
 
 
 def test_a_file_from_before_a_session_had_its_settings_is_read(edited, doctored):

@@ -129,6 +129,13 @@ def test_what_is_transparent_in_a_mask_is_black(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "m.png", (32, 48)), white > 0)
 
 
+def test_a_mask_of_16_bits_with_a_transparent_value_is_as_one_without(tmp_path):
+    values = np.full((32, 48), 300, dtype=np.uint16)
+    values[:9] = 65535
+    Image.fromarray(values).save(tmp_path / "m.png", transparency=0)
+    assert np.array_equal(read_mask(tmp_path / "m.png", (32, 48)), values == 65535)
+
+
 def test_a_mask_of_0_and_1_is_black_and_white(tmp_path):
     values = np.zeros((32, 48), dtype=np.uint8)
     values[:7] = 1

@@ -74,6 +74,10 @@ def test_what_is_not_used_is_put_away_and_what_is_stays(plush, tmp_path, monkeyp
 
 
 def test_what_is_read_once_goes_soon_and_so_does_what_broke_off(tmp_path, monkeypatch):
+    """Also after a look that failed."""
+    looks = [OSError("too many open files")]
+    real = sent.sweep
+    monkeypatch.setattr(sent, "sweep", lambda folder: (_ for _ in ()).throw(looks.pop()) if looks else real(folder))
     monkeypatch.setattr(sent, "SOON_SECONDS", 1)
     monkeypatch.setattr(sent, "IDLE_SECONDS", 3)
     monkeypatch.setattr(sent, "SWEEP_SECONDS", 0.1)

@@ -267,6 +267,10 @@ CHINESE = {
         "“{name}”为 {value}：请填写 {least} 到 {most} 之间的值。"
     ),
     "{name} is {value}: give it a value of {least} or more.": "“{name}”为 {value}：请填写不小于 {least} 的值。",
+    "the file of {name} is not here: choose the model again, which downloads it": (
+        "{name} 的文件不在这里：请重新选择该模型，它会被下载。"
+    ),
+    "it could not be sent: reload the page": "无法发送：请重新加载页面",
     "{name} is empty: give it a value.": "“{name}”为空：请填写。",
     "{name} is empty: give it a value, or press Reset settings.": "“{name}”为空：请填写，或按“恢复默认设置”。",
     "there is no picture in this tab: wait for the first one, or reload the page": (

@@ -166,11 +166,11 @@ class Handlers:
             if edited.model != session.model:
                 frame = self._network.frame(edited)
                 self._network.rehearse(edited.model)
+            named = self._drawn_from(session, edited)
         except Exception as error:
             warn(error)
-            edited, repaint = session, True
-        answers = shown(edited, frame, answered=event.number, repaint=repaint)
-        return *answers, *self._drawn_from(session, edited)
+            edited, repaint, named = session, True, 4 * (gr.skip(),)
+        return *shown(edited, frame, answered=event.number, repaint=repaint), *named
 
     @told
     def look(self, session: Session, event: gr.EventData) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from draggan.web.words import Said
 
 SAFE_FRAMES = 16  # of the way that a browser keeps: it has 5 MB for all of a session
 GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
+SAFE_BYTES = 48 << 20  # of a whole picture that a browser keeps: 16 million pixels
 KINDS = {"mp4": "video/mp4", "gif": "image/gif"}
 
 
@@ -89,11 +90,13 @@ class Keep:
         """What the browser keeps of a session, in case that the server is started again: all but its history.
 
         The details of a picture of one's own and the whole picture, many megabytes, apart: where `event.details` is not
-        what they are called.
+        what they are called. A picture of more than SAFE_BYTES is not kept.
         """
         if session is None:
             return gr.skip()
         photo, film = session.photo, session.film.thinned(SAFE_FRAMES)
+        if photo and photo.picture and photo.picture.pixels.nbytes > SAFE_BYTES:
+            photo = replace(photo, picture=None)
         light = photo and replace(photo, picture=None, delta=None)
         small = replace(session.stop(), past=(), future=(), shots=(), film=film, photo=light)
         raw = pack(Project(small, self._network.sha256(session.model)))

@@ -53,7 +53,8 @@ def kept_while_serving() -> Iterator[Path]:
 
 def _sweep_until(ended: threading.Event, folder: Path) -> None:
     while not ended.wait(SWEEP_SECONDS):
-        sweep(folder)
+        with suppress(OSError):  # the next time may be better
+            sweep(folder)
 
 
 def sweep(folder: Path) -> None:

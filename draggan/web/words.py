@@ -7,6 +7,7 @@ from typing import Any
 
 from gradio.i18n import I18nData
 
+from draggan.cache import ModelGoneError
 from draggan.download import DownloadError
 from draggan.invert import InversionStep
 from draggan.memory import out_of_memory
@@ -115,6 +116,8 @@ def explain(error: BaseException) -> Said:
         return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
+    if isinstance(error, ModelGoneError):
+        return Said("the file of {name} is not here: choose the model again, which downloads it", {"name": error.name})
     if isinstance(error, DownloadError):
         folder = str(error.folder.absolute())
         tried = error.reasons().replace(folder + os.sep, "").replace(folder, "the folder of its models")
