@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from draggan.geometry import DragPair
     from draggan.picture import Picture
     from draggan.session import Session
+    from draggan.steps import DragStep
     from draggan.stylegan2.generator import Generator
 
 
@@ -121,18 +122,7 @@ def _drag(args: argparse.Namespace) -> None:
     engine = ENGINES[session.engine].module()
     prepared = engine.prepare(generator, session.config, models.metrics_folder(args.checkpoints))
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
-    step, stopped = None, False
-    steps = session.run(generator)
-    with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:
-        try:
-            for done, step in enumerate(steps):
-                progress.update(done - progress.n)
-                progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
-                session = session.advance(step)
-        except KeyboardInterrupt:
-            session, stopped = session.stop(), True
-    if step is None:
-        raise KeyboardInterrupt
+    session, step, stopped = _dragged(session, generator)
     picture = render.to_picture(step.image())
     if whole:
         assert session.photo is not None, "checked with the picture"
@@ -155,6 +145,25 @@ def _drag(args: argparse.Namespace) -> None:
     print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}", flush=True)
     if stopped:
         raise KeyboardInterrupt
+
+
+def _dragged(session: "Session", generator: "Generator") -> "tuple[Session, DragStep, bool]":
+    """The session after its drag, the last step, and whether Ctrl+C stopped it there."""
+    from tqdm import tqdm
+
+    step = None
+    with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:
+        try:
+            for done, step in enumerate(session.run(generator)):
+                progress.update(done - progress.n)
+                progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
+                session = session.advance(step)
+        except KeyboardInterrupt:
+            if step is None:
+                raise
+            return session.stop(), step, True
+    assert step is not None, "a drag yields at least one step"
+    return session, step, False
 
 
 def _check_places(args: argparse.Namespace, videos: tuple[str, ...]) -> None:
