@@ -77,9 +77,7 @@ def course(
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    template_size = generator.config.channels_of(config.feature_resolution)
-    pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, template_size, resume)
-    latent = latent.detach().cpu().clone()  # the caller may go on with its own
+    latent, pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, 1, resume)
     return _drag(generator, latent, pairs, mask, config, resume)
 
 

@@ -90,12 +90,13 @@ def check(
     pairs: Sequence[DragPair],
     mask: Tensor | None,
     feature_resolution: int,
-    template_size: int,
+    places: int,
     resume: DragState | None,
-) -> tuple[tuple[DragPair, ...], Tensor | None]:
-    """What every engine asks of its arguments; -> pairs and mask as they are used. Raises as `draggan.drag` does.
+) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None]:
+    """What every engine asks of its arguments; -> latent, on the CPU, pairs and mask as they are used: copies, since the
+    caller may go on with its own. Raises as `draggan.drag` does.
 
-    feature_resolution: of the block whose features are used; template_size: how many numbers a template has.
+    feature_resolution: of the block whose features are used; places: at how many they describe a handle.
     """
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
@@ -113,10 +114,10 @@ def check(
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
     if resume is not None and (
         feature_block(generator, resume.feature_resolution) != feature_resolution
-        or any(template.shape != (template_size,) for template in resume.templates)
+        or any(each.shape != (places * generator.config.channels_of(feature_resolution),) for each in resume.templates)
     ):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    return pairs, mask
+    return latent.detach().cpu().clone(), pairs, mask
 
 
 def references(state: DragState, pairs: Sequence[DragPair]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:
@@ -161,7 +162,7 @@ def _checked(mask: Tensor, image_size: tuple[int, int]) -> Tensor | None:
     mask = torch.as_tensor(mask)
     if tuple(mask.shape) != tuple(image_size):
         raise ValueError(f"mask of shape {tuple(mask.shape)}: it must be (height, width) = {tuple(image_size)}")
-    mask = mask.to(torch.float32, copy=True)  # the caller may go on with its own
+    mask = mask.to(torch.float32, copy=True)
     if not ((mask >= 0) & (mask <= 1)).all():
         raise ValueError("mask values must lie in 0 .. 1: 1 where the picture may change, 0 where it must not")
     return None if (mask == 1).all() else mask
