@@ -11,6 +11,10 @@ from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 
+FEW = {  # steps
+    "kinematics": engine_of("kinematics").settings(max_steps=3),
+    "draggan": engine_of("draggan").settings(lr=0.02, max_steps=6),
+}
 REMEDY = {"kinematics": "raise damping, or lower stride", "draggan": "lower lr"}
 
 
@@ -56,6 +60,20 @@ def test_what_its_owner_changes_is_another(name):
     assert torch.equal(end, expected.latent)
     assert torch.equal(end, step.state.latent)
     assert torch.equal(step.state.origin, expected.state.origin)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("width", [4, 2])
+def test_handles_at_the_border_stay_in_the_picture(name, width):
+    generator = tiny_generator(32, width=width)
+    size = generator.image_size
+    right, bottom = size[1] - 1, size[0] - 1
+    ends = ((0, 0, right, bottom), (right, 0, 0, 0), (0, bottom, 0, 0), (right + 0.5, bottom + 0.5, 3, 3))
+    pairs = [DragPair(Point(hx, hy), Point(tx, ty)) for hx, hy, tx, ty in ends]
+    for step in drag(generator, generator.latent(1), pairs, config=FEW[name]):
+        assert all(handle.inside(size) for handle in step.handles)
+        assert math.isfinite(step.loss)
+        assert step.latent.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -128,17 +128,6 @@ def test_w_moves_all_layers_alike():
     torch.testing.assert_close(gone[:6], gone[:1].expand(6, -1))
 
 
-@pytest.mark.parametrize("width", [4, 2])
-def test_handles_at_the_border_stay_in_the_picture(width):
-    generator = tiny_generator(32, width=width)
-    height, wide = generator.image_size
-    right, bottom = wide - 1, height - 1
-    pairs = pairs_of((0, 0, right, bottom), (right, 0, 0, 0), (0, bottom, 0, 0), (right + 0.5, bottom + 0.5, 3, 3))
-    for step in drag(generator, generator.latent(1), pairs, config=FEW):
-        assert all(handle.inside((height, wide)) for handle in step.handles)
-        assert step.latent.isfinite().all()
-
-
 def test_sixty_eight_points():
     generator = tiny_generator(64)
     places = [(x, y) for y in range(2, 62, 8) for x in range(2, 62, 7)][:68]
