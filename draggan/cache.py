@@ -16,9 +16,11 @@ from draggan.transfer import Progress
 class ModelGoneError(FileNotFoundError):
     """The file of a model of the table is not here, and a download is not for whoever wants it now."""
 
+    SAID = "the file of {name} is not here: choose the model again, which downloads it"
+
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"the file of {name} is not here: choose the model again, which downloads it")
+        super().__init__(self.SAID.format(name=name))
 
 
 class ModelCache:

@@ -208,9 +208,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         drawing = arriving.success(do.start, [menu, *how, *kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 
-        choosing = menu.select(
-            do.choose, [state, menu, seed, psi], [menu, of_class, *shown], **alone
-        )  # `input` comes twice
+        named = [menu, of_class, *shown]
+        choosing = menu.select(do.choose, [state, menu, seed, psi], named, **alone)  # `input` comes twice
         waiting: dict[str, Any] = {**alone, "js": WAITING}
         opening = file.upload(do.open_file, [state, file, seed, psi, *kept], all_of_it, **waiting)
         reading = saved.upload(do.open_session, [state, saved], [*controls, *all_of_it], **alone)

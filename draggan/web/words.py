@@ -117,7 +117,7 @@ def explain(error: BaseException) -> Said:
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
     if isinstance(error, ModelGoneError):
-        return Said("the file of {name} is not here: choose the model again, which downloads it", {"name": error.name})
+        return Said(error.SAID, {"name": error.name})
     if isinstance(error, DownloadError):
         folder = str(error.folder.absolute())
         tried = error.reasons().replace(folder + os.sep, "").replace(folder, "the folder of its models")
