@@ -93,8 +93,8 @@ def check(
     places: int,
     resume: DragState | None,
 ) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None]:
-    """What every engine asks of its arguments; -> latent, on the CPU, pairs and mask as they are used: copies, since the
-    caller may go on with its own. Raises as `draggan.drag` does.
+    """What every engine asks of its arguments; -> latent, on the CPU, pairs and mask as they are used: copies, for
+    the caller may go on with its own. Raises as `draggan.drag` does.
 
     feature_resolution: of the block whose features are used; places: at how many they describe a handle.
     """
