@@ -13,6 +13,7 @@ from draggan.geometry import DragPair
 from draggan.stylegan2 import ops
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.layers import SynthesisLayer
+from draggan.stylegan2.lowpass import blur
 
 
 class WholeNetworkDrag:
@@ -90,7 +91,7 @@ class WholeNetworkDrag:
         weight = weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).rsqrt()
         if layer.up:
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = ops.blur(F.pad(x, (1, 1, 1, 1)), gain=4)
+            x = blur(F.pad(x, (1, 1, 1, 1)), gain=4)
         else:
             x = F.conv2d(x, weight, padding=1)
         x = x + layer.noise_const * layer.noise_strength

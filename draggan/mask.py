@@ -13,7 +13,8 @@ from torch import Tensor
 
 from draggan.features import Features
 from draggan.stylegan2.generator import Generator, Latents
-from draggan.stylegan2.windows import Squares, Windows, cut, evaluate, total_cost
+from draggan.stylegan2.squares import Squares, cut
+from draggan.stylegan2.windows import Windows, evaluate, total_cost
 
 TILE = 10  # cells of the side of a window
 

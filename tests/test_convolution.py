@@ -1,17 +1,18 @@
-"""The convolutions against the library's, as a matrix and not."""
+"""The convolutions against the library's, as matrices and not."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from draggan.stylegan2 import convolution
-from draggan.stylegan2.convolution import arranged, conv3x3, conv_transpose3x3
+from draggan.stylegan2.convolution import arranged, conv3x3, doubling3x3
+from draggan.stylegan2.lowpass import blur
+from draggan.stylegan2.squares import Squares
 
 
-@pytest.fixture(params=[0, 10**9], ids=["library", "matrix"])
+@pytest.fixture(params=[0, 10**9], ids=["library", "matrices"])
 def way(request, monkeypatch):
-    for name in ("SMALL", "SMALL_UP"):
-        monkeypatch.setattr(convolution, name, request.param)
+    monkeypatch.setattr(convolution, "SMALL", request.param)
     monkeypatch.setattr(convolution, "LARGE", 0)
 
 
@@ -35,34 +36,47 @@ def test_conv3x3(way, size, padding):
     same(conv3x3(x, arranged(weight, up=False), padding), F.conv2d(x, weight, padding=padding), x)
 
 
+def doubled(x, weight):
+    return blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), gain=4, padding=1)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (4, 6)])
-@pytest.mark.parametrize("crop", [0, 1])
-def test_conv_transpose3x3(way, size, crop):
+def test_doubling3x3(way, size):
     x, weight = tensors(size)
-    expected = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=crop)
-    same(conv_transpose3x3(x, arranged(weight, up=True), crop), expected, x)
+    same(doubling3x3(x, arranged(weight, up=True)), doubled(x, weight), x)
+
+
+@pytest.mark.parametrize("corners", [[(2, 3), (5, 2)], [(4, 4), (4, 4)]])
+def test_doubling3x3_of_squares(way, corners):
+    x, weight = tensors((6, 7))
+    whole = doubled(x, weight)
+    expected = torch.stack(
+        [y[:, top : top + 5, left : left + 5] for y, (top, left) in zip(whole, corners, strict=True)]
+    )
+    squares = Squares(torch.tensor(corners), 5, beyond=False)
+    same(doubling3x3(x, arranged(weight, up=True), squares), expected, x)
 
 
 @pytest.mark.parametrize("up", [False, True])
 def test_it_multiplies_in_the_type_of_the_weight(way, up):
     x, weight = tensors((5, 5))
     low = arranged(weight.bfloat16(), up)
-    run = (lambda x, w: conv_transpose3x3(x, w, 1)) if up else (lambda x, w: conv3x3(x, w, 1))
+    run = (lambda x, w: doubling3x3(x, w)) if up else (lambda x, w: conv3x3(x, w, 1))
     ours = run(x, low)
     assert ours.dtype == x.dtype
-    rounded = run(x.bfloat16(), low).double()
-    torch.testing.assert_close(ours, rounded, rtol=0, atol=0)
+    assert torch.equal(ours, run(x.bfloat16().double(), low))  # what goes in is rounded too
     torch.testing.assert_close(ours, run(x, low.double()), rtol=0.02, atol=0.05)
+    assert not torch.equal(ours, run(x, low.double()))
 
 
 def test_gradients(way):
     x, weight = tensors((4, 4), count=1)
     assert torch.autograd.gradcheck(lambda x: conv3x3(x, weight, 1), (x,))
-    assert torch.autograd.gradcheck(lambda x: conv_transpose3x3(x, weight, 1), (x,))
+    assert torch.autograd.gradcheck(lambda x: doubling3x3(x, weight), (x,))
 
 
 @pytest.mark.parametrize("up", [False, True])
-def test_arranged_is_the_same_weight_and_its_matrix_a_view(up):
+def test_arranged_is_the_same_weight_and_its_matrices_are_views(up):
     _, weight = tensors((3, 3))
     ours = arranged(weight, up)
     assert torch.equal(ours, weight)

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan.stylegan2 import ops
+from draggan.stylegan2.lowpass import _blurred_in_pairs, blur
+from draggan.stylegan2.squares import Squares
 
 TAPS = [1 / 8, 3 / 8, 3 / 8, 1 / 8]
 
@@ -56,14 +58,14 @@ def rand(*shape, seed=0):
 def test_blur_is_the_fir_kernel(height, width, gain):
     x = rand(2, 3, height, width)
     expected = torch.stack([torch.stack([fir_by_loops(plane, gain) for plane in sample]) for sample in x])
-    torch.testing.assert_close(ops.blur(x, gain), expected)
+    torch.testing.assert_close(blur(x, gain), expected)
 
 
 @pytest.mark.parametrize("padding", [0, 1, (0, 1)])
 @pytest.mark.parametrize("bias", [None, rand(3, seed=1)], ids=["alone", "biased"])
 def test_blur_on_a_gpu_is_the_blur(padding, bias):
     x = rand(2, 3, 7, 6)
-    torch.testing.assert_close(ops._blurred_in_pairs(x, 4.0, padding, bias), ops.blur(x, 4.0, padding, bias))
+    torch.testing.assert_close(_blurred_in_pairs(x, 4.0, padding, bias), blur(x, 4.0, padding, bias))
 
 
 @given(st.integers(1, 6), st.integers(1, 6))
@@ -80,20 +82,25 @@ def test_upsample2x_is_zero_insertion_and_fir(height, width):
 def test_modulated_conv2d_is_a_weight_per_sample(up, demodulate, kernel, size):
     x, weight, styles = rand(3, 4, *size), rand(5, 4, kernel, kernel, seed=1), rand(3, 4, seed=2) + 1
     expected = modulated_by_weights(x, weight, styles, up, demodulate)
-    actual = ops.modulated_conv2d(x, weight, styles, up=up)
+    actual = (ops.modulated_doubling if up else ops.modulated_conv2d)(x, weight, styles)
     if demodulate:
         actual = actual * ops.demodulation(styles, weight.square().sum(dim=(2, 3)))[:, :, None, None]
     torch.testing.assert_close(actual, expected)
 
 
-@pytest.mark.parametrize(("up", "first"), [(False, 1), (True, 2)])
-def test_without_padding_comes_what_needs_nothing_from_outside(up, first):
+def test_without_padding_comes_what_needs_nothing_from_outside():
     x, weight, styles = rand(2, 3, 7, 6), rand(2, 3, 3, 3, seed=1), rand(1, 3, seed=2) + 1
-    part = ops.modulated_conv2d(x, weight, styles, up=up, padded=False)
-    height, width = part.shape[2:]
-    assert (height, width) == ((10, 8) if up else (5, 4))
-    padded = ops.modulated_conv2d(x, weight, styles, up=up)
-    torch.testing.assert_close(part, padded[:, :, first : first + height, first : first + width])
+    part = ops.modulated_conv2d(x, weight, styles, padded=False)
+    torch.testing.assert_close(part, ops.modulated_conv2d(x, weight, styles)[:, :, 1:-1, 1:-1])
+
+
+def test_squares_of_what_is_doubled_need_nothing_from_outside():
+    x, weight, styles = rand(2, 3, 7, 6), rand(2, 3, 3, 3, seed=1), rand(1, 3, seed=2) + 1
+    part = ops.modulated_doubling(x, weight, styles, Squares(torch.tensor([[2, 2], [4, 3]]), 7, beyond=False))
+    x = F.pad(x, (2, 2, 2, 2), value=9.0)
+    around = ops.modulated_doubling(x, weight, styles)
+    torch.testing.assert_close(part[0], around[0, :, 6:13, 6:13])
+    torch.testing.assert_close(part[1], around[1, :, 8:15, 7:14])
 
 
 @pytest.mark.parametrize("clamp", [None, 1.5])
@@ -110,10 +117,11 @@ def test_gradients_of_the_convolution(up):
     x, weight, styles = rand(2, 3, 4, 4), rand(2, 3, 3, 3, seed=1), rand(2, 3, seed=2) + 1
     x.requires_grad_()
     styles.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x, s: ops.modulated_conv2d(x, weight, s, up=up), (x, styles))
+    convolve = ops.modulated_doubling if up else ops.modulated_conv2d
+    assert torch.autograd.gradcheck(lambda x, s: convolve(x, weight, s), (x, styles))
 
 
-@pytest.mark.parametrize("op", [ops.blur, ops.upsample2x, ops.leaky_relu])
+@pytest.mark.parametrize("op", [blur, ops.upsample2x, ops.leaky_relu])
 def test_gradients_of_the_small_ones(op):
     assert torch.autograd.gradcheck(op, (rand(1, 2, 5, 5).requires_grad_(),))
 

@@ -13,7 +13,8 @@ from draggan.engines import ENGINES, drag, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.paper import DragConfig
-from draggan.stylegan2 import ops, recordings
+from draggan.stylegan2 import recordings
+from draggan.stylegan2.lowpass import blur
 from draggan.stylegan2.recordings import Recordings
 from tests.networks import tiny_generator
 
@@ -116,7 +117,7 @@ def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
-    monkeypatch.setattr("draggan.stylegan2.ops.FIR_IN_PAIRS", ("cpu",))
+    monkeypatch.setattr("draggan.stylegan2.lowpass.FIR_IN_PAIRS", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", 0.1)  # windows pay on a tiny network too
     generator = tiny_generator(64).double()
     generator.recordings = Traced()
@@ -263,7 +264,7 @@ def test_blur_on_a_gpu_has_the_gradients_of_a_cpu(padding):
     gradients = []
     for device in ("cpu", "cuda"):
         x = maps.to(device).requires_grad_()
-        y = ops.blur(x, 4, padding)
+        y = blur(x, 4, padding)
         gradients.append(torch.autograd.grad((y * y.detach()).sum(), x)[0].cpu())
     torch.testing.assert_close(*gradients)
 

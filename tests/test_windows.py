@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan.stylegan2 import windows as w
-from draggan.stylegan2.windows import Squares, Windows, cut, evaluate
+from draggan.stylegan2.squares import Squares, cut
+from draggan.stylegan2.windows import Windows, evaluate
 from tests.networks import tiny_generator
 
 PLACES = {

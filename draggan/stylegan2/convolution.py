@@ -2,93 +2,152 @@
 
 They multiply in the type that the weight is kept in; what comes out is again of the type of what went in.
 
-On a CPU, small maps with large weights are multiplied as one matrix: reading the weights is what they cost, and the
+On a CPU, small maps with large weights are multiplied as matrices: reading the weights is what they cost, and the
 library's convolutions rearrange them at each call. Everything else is the library's.
 """
+
+from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALL = 400  # cells up to which the matrix is faster, measured by `python -m benchmarks.convolution`
-SMALL_UP = 900  # the same before a map is doubled
+from draggan.stylegan2.lowpass import FIR, blur
+from draggan.stylegan2.squares import Squares, cut
+
+SMALL = 128  # cells, before any doubling, up to which matrices are faster: `python -m benchmarks.convolution`
 LARGE = 1 << 20  # numbers in a weight from which rearranging it is what costs
 
 
 def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, h + 2 padding - 2, w + 2 padding - 2)."""
-    narrow = x.to(weight.dtype)
-    if _as_matrix(x, weight, SMALL):
-        return _Conv3x3.apply(F.pad(narrow, (padding,) * 4) if padding else narrow, weight).to(x.dtype)
-    return F.conv2d(narrow, weight, padding=padding).to(x.dtype)
+    if _as_matrix(x, weight):
+        return _Conv3x3.apply(F.pad(x, (padding,) * 4) if padding else x, weight)
+    return F.conv2d(x.to(weight.dtype), weight, padding=padding).to(x.dtype)
 
 
-def conv_transpose3x3(x: Tensor, weight: Tensor, crop: int) -> Tensor:
-    """Stride 2. x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, 2 h + 1 - 2 crop, 2 w + 1 - 2 crop)."""
-    narrow = x.to(weight.dtype)
-    if _as_matrix(x, weight, SMALL_UP):
-        y = _ConvTranspose3x3.apply(narrow, weight).to(x.dtype)
-        return y[:, :, crop:-crop, crop:-crop] if crop else y
-    return F.conv_transpose2d(narrow, weight.transpose(0, 1), stride=2, padding=crop).to(x.dtype)
+def doubling3x3(x: Tensor, weight: Tensor, squares: Squares | None = None) -> Tensor:
+    """Transposed convolution of stride 2, then the low-pass filter, whose gain of 4 makes up for the zeros between.
+
+    x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, 2 h, 2 w), or of that a square of each sample (N, out, s, s),
+    at least 2 places from the border: nearer to it what lies beside x would be missing.
+    """
+    if _as_matrix(x, weight):
+        corners = [(0, 0)] if squares is None else squares.corners.tolist()
+        size = [2 * side for side in x.shape[2:]] if squares is None else [squares.size] * 2
+        return _Doubling3x3.apply(x, weight, corners, size)
+    edge = 0 if squares is None else 1
+    y = F.conv_transpose2d(x.to(weight.dtype), weight.transpose(0, 1), stride=2, padding=edge).to(x.dtype)
+    y = blur(y, gain=4, padding=1 - edge)  # from place 2 edge on
+    if squares is None:
+        return y
+    return cut(y, Squares(squares.corners - 2, squares.size, beyond=False), torch.arange(len(y), device=y.device))
 
 
 def arranged(weight: Tensor, up: bool) -> Tensor:
-    """The same weight, laid out in memory so that its matrix needs no copy."""
+    """The same weight, laid out in memory so that its matrices need no copy."""
     if up:
         return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)
     return weight.contiguous(memory_format=torch.channels_last)
 
 
-def _as_matrix(x: Tensor, weight: Tensor, small: int) -> bool:
-    if weight.requires_grad:  # the matrix has gradients for its input alone
+def _as_matrix(x: Tensor, weight: Tensor) -> bool:
+    if weight.requires_grad:  # matrices have gradients for their input alone
         return False
     cells = x.shape[0] * x.shape[2] * x.shape[3]
-    return x.device.type == "cpu" and weight.shape[2] == 3 and weight.numel() >= LARGE and cells <= small
+    return x.device.type == "cpu" and weight.shape[2] == 3 and weight.numel() >= LARGE and cells <= SMALL
 
 
 class _Conv3x3(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.matrix, ctx.size = weight.permute(0, 2, 3, 1).flatten(1), x.shape[2:]  # (out, 9 in)
-        y = _gather(x.permute(0, 2, 3, 1), stride=1) @ ctx.matrix.T  # (N, h - 2, w - 2, out)
-        return y.permute(0, 3, 1, 2)
+        height, width = (side - 2 for side in x.shape[2:])
+        ctx.weight = weight.permute(0, 2, 3, 1).flatten(1, 2)  # (out, 9, in)
+        ctx.axes = _same(height, x.dtype), _same(width, x.dtype)
+        cells = x.permute(0, 2, 3, 1).to(weight.dtype)  # (N, h, w, in)
+        taps = [cells[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+        y = torch.cat(taps, dim=3) @ ctx.weight.flatten(1).T  # (N, h - 2, w - 2, out)
+        return y.to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
-        taps = grads[0].permute(0, 2, 3, 1) @ ctx.matrix  # (N, h - 2, w - 2, 9 in)
-        return _scatter(taps, ctx.size, stride=1).permute(0, 3, 1, 2), None
+        taps = _through_taps(grads[0].permute(0, 2, 3, 1), ctx.weight)
+        return _summed(taps, *ctx.axes).permute(0, 3, 1, 2), None
 
 
-class _ConvTranspose3x3(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.matrix = weight.permute(1, 2, 3, 0).flatten(1)  # (in, 9 out)
-        taps = x.permute(0, 2, 3, 1) @ ctx.matrix  # (N, h, w, 9 out)
-        y = _scatter(taps, (2 * x.shape[2] + 1, 2 * x.shape[3] + 1), stride=2)  # (N, 2 h + 1, 2 w + 1, out)
-        return y.permute(0, 3, 1, 2)
+class _Doubling3x3(torch.autograd.Function):
+    """Of the doubled and filtered map what lies at corners (1 or N places) and has a size (height, width)."""
 
     @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
-        x = _gather(grads[0].permute(0, 2, 3, 1), stride=2) @ ctx.matrix.T  # (N, h, w, in)
-        return x.permute(0, 3, 1, 2), None
+    def forward(ctx, x: Tensor, weight: Tensor, corners: Sequence[Sequence[int]], size: Sequence[int]) -> Tensor:
+        ctx.weight = weight.permute(1, 2, 3, 0).flatten(1, 2)  # (in, 9, out)
+        firsts = zip(*corners, strict=True)
+        ctx.axes = [_doubled(*axis, x.dtype) for axis in zip(x.shape[2:], firsts, size, strict=True)]
+        taps = _through_taps(x.permute(0, 2, 3, 1), ctx.weight)
+        return _summed(taps, *ctx.axes).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        taps = _separated(grads[0].permute(0, 2, 3, 1), *ctx.axes).permute(0, 2, 4, 1, 3, 5)  # (N, h, w, 3, 3, out)
+        taps = taps.to(ctx.weight.dtype, memory_format=torch.contiguous_format).flatten(3)
+        x = taps @ ctx.weight.flatten(1).T  # (N, h, w, in)
+        return x.to(grads[0].dtype).permute(0, 3, 1, 2), None, None, None
 
 
-def _gather(x: Tensor, stride: int) -> Tensor:
-    """x (N, H, W, C) -> (N, h, w, 9 C): what each place of a 3 x 3 kernel reads."""
-    height, width = ((size - 3) // stride + 1 for size in x.shape[1:3])
-    ends = range(3)
-    return torch.cat([_tap(x, i, j, height, width, stride) for i in ends for j in ends], dim=3)
+def _through_taps(x: Tensor, weight: Tensor) -> Tensor:
+    """What each place gives through each tap of the kernel. x (N, h, w, in), weight (in, 9, out) ->
+    (N, 3, h, 3, w, out), of the type of x."""
+    cells, (count, height, width) = x.to(weight.dtype).flatten(0, 2), x.shape[:3]
+    if weight.dtype.itemsize < 4:  # in those types one product is faster, in others nine
+        taps = (cells @ weight.flatten(1)).view(count, height, width, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)
+    else:
+        taps = torch.bmm(cells.expand(9, *cells.shape), weight.transpose(0, 1))  # (9, N h w, out)
+        taps = taps.view(3, 3, count, height, width, -1).permute(2, 0, 3, 1, 4, 5)
+    return taps.to(x.dtype, memory_format=torch.contiguous_format)
 
 
-def _scatter(taps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
-    """The adjoint of `_gather`: taps (N, h, w, 9 C) -> (N, H, W, C), (H, W) = size."""
-    count, height, width, channels = taps.shape[0], taps.shape[1], taps.shape[2], taps.shape[3] // 9
-    x = taps.new_zeros(count, *size, channels)
-    for k, part in enumerate(taps.split(channels, dim=3)):
-        _tap(x, k // 3, k % 3, height, width, stride).add_(part)
-    return x
+def _summed(taps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Puts what came through the taps where it belongs. taps (N, 3, h, 3, w, C), rows (1 or N, H, 3 h), columns
+    (1 or N, W, 3 w): what of it comes where, along each axis -> (N, H, W, C)."""
+    count, _, height, _, width, channels = taps.shape
+    x = torch.bmm(rows.expand(count, -1, -1), taps.reshape(count, 3 * height, -1))  # (N, H, 3 w C)
+    columns = _for_each(columns, count, x.shape[1])
+    return torch.bmm(columns, x.view(-1, 3 * width, channels)).view(*x.shape[:2], -1, channels)
 
 
-def _tap(x: Tensor, i: int, j: int, height: int, width: int, stride: int) -> Tensor:
-    """What the places of a map read through one tap of the kernel. x (N, H, W, C) -> a view (N, h, w, C)."""
-    return x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
+def _separated(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The adjoint of `_summed`: x (N, H, W, C) -> (N, 3, h, 3, w, C)."""
+    count, height, width, channels = x.shape
+    taps = _for_each(columns, count, height).transpose(1, 2).bmm(x.reshape(-1, width, channels))  # (N H, 3 w, C)
+    taps = rows.expand(count, -1, -1).transpose(1, 2).bmm(taps.view(count, height, -1))  # (N, 3 h, 3 w C)
+    return taps.view(count, 3, rows.shape[2] // 3, 3, columns.shape[2] // 3, channels)
+
+
+def _for_each(columns: Tensor, count: int, height: int) -> Tensor:
+    """The matrices of N samples, (1 or N, W, 3 w), for each of their rows: (N H, W, 3 w)."""
+    return columns[:, None].expand(count, height, *columns.shape[1:]).flatten(0, 1)
+
+
+@lru_cache(maxsize=64)  # few numbers, asked for at every step
+def _same(size: int, dtype: torch.dtype) -> Tensor:
+    """Along one axis, of a kernel that reads a map of size + 2 places: (1, size + 2, 3 size).
+
+    Place a reads place a + i through tap i, and its gradient goes there.
+    """
+    tap, place, read = torch.arange(3)[:, None], torch.arange(size), torch.arange(size + 2)
+    return (read[:, None, None] == place + tap).to(dtype).flatten(1)[None]
+
+
+@lru_cache(maxsize=256)
+def _doubled(size: int, firsts: tuple[int, ...], count: int, dtype: torch.dtype) -> Tensor:
+    """Along one axis, of a map of `size` places that is doubled and filtered, `count` places from each first on:
+    (N, count, 3 size).
+
+    Through tap i of the kernel place a comes to 2 a + i, and from there through tap t of the filter to 2 a + i + 1 - t.
+    """
+    tap, place = torch.arange(3)[:, None], torch.arange(size)
+    to = torch.tensor(firsts)[:, None] + torch.arange(count)  # (N, count)
+    t = 2 * place + tap + 1 - to[..., None, None]  # (N, count, 3, size)
+    fir = torch.tensor([0.0, *FIR, 0.0], dtype=torch.float64) * (2 / sum(FIR))  # of its gain 2 along each axis
+    return fir[t.clamp(-1, len(FIR)) + 1].to(dtype).flatten(2)

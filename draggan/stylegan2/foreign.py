@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from draggan.stylegan2 import ops
 from draggan.stylegan2.arrays import Array, Document, mapping
+from draggan.stylegan2.lowpass import FIR
 from draggan.stylegan2.pickles import Record
 
 MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -288,7 +288,7 @@ def _require(where: str, what: str, value: Any, expected: Any) -> None:
 
 def _require_filter(document: Document, name: str, array: Array, gain: float) -> None:
     """Resampling has one low-pass kernel here; a network with another would be run wrongly."""
-    taps = torch.tensor(ops.FIR, dtype=torch.float32) / sum(ops.FIR)
+    taps = torch.tensor(FIR, dtype=torch.float32) / sum(FIR)
     expected = torch.outer(taps, taps) * gain
     if array.shape != (4, 4) or not torch.allclose(array.read(document.file).float(), expected, atol=1e-6):
-        raise ValueError(f"{name} is not the kernel {list(ops.FIR)}: such a network cannot be run")
+        raise ValueError(f"{name} is not the kernel {list(FIR)}: such a network cannot be run")

@@ -58,7 +58,8 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
         styles = self.affine(w)
-        x = ops.modulated_conv2d(x, self.weight, styles, up=self.up)  # (N, outs, h, w)
+        convolve = ops.modulated_doubling if self.up else ops.modulated_conv2d
+        x = convolve(x, self.weight, styles)  # (N, outs, h, w)
         noise = None
         if self.noisy and noise_mode == "const":
             noise = self.noise_const * self.noise_strength

@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.stylegan2.convolution import conv3x3, conv_transpose3x3
+from draggan.stylegan2.convolution import conv3x3, doubling3x3
+from draggan.stylegan2.squares import Squares
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)
-FIR = (1, 3, 3, 1)  # the low-pass kernel of every StyleGAN2, applied along both axes
-FIR_IN_PAIRS = ("cuda",)  # devices on which it is applied as its factors
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
@@ -34,29 +33,6 @@ def leaky_relu(x: Tensor, clamp: float | None = None) -> Tensor:
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def blur(x: Tensor, gain: float = 1.0, padding: int | tuple[int, int] = 0, bias: Tensor | None = None) -> Tensor:
-    """FIR low-pass, multiplied by `gain`, plus a bias (C,). x (N, C, h, w) -> (N, C, h + 2 padding - 3, w + ..)."""
-    if x.device.type in FIR_IN_PAIRS:
-        return _blurred_in_pairs(x, gain, padding, bias)
-    taps = x.new_tensor(FIR) / sum(FIR)
-    kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
-    return F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
-
-
-def _blurred_in_pairs(x: Tensor, gain: float, padding: int | tuple[int, int], bias: Tensor | None) -> Tensor:
-    """`blur` as three means of neighbours, whose taps together are 1, 3, 3, 1.
-
-    On a GPU that is as fast, and no algorithm is looked for at the first map of a size, which takes long. What is
-    padded is padded before: with a padding of the means' own, torch 2.11 has wrong gradients for channels-last maps.
-    """
-    if padding:
-        rows, columns = (padding, padding) if isinstance(padding, int) else padding
-        x = F.pad(x, (columns, columns, rows, rows))
-    for _ in range(3):
-        x = F.avg_pool2d(x, 2, stride=1)
-    return x * gain if bias is None else torch.addcmul(bias[:, None, None], x, x.new_full((), gain))
-
-
 def upsample2x(image: Tensor) -> Tensor:
     """Zero insertion, then the FIR kernel. image (N, C, h, w) -> (N, C, 2 h, 2 w).
 
@@ -67,21 +43,24 @@ def upsample2x(image: Tensor) -> Tensor:
     return doubled[:, :, 2:-2, 2:-2]  # (N, C, 2 h, 2 w)
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, *, up: bool = False, padded: bool = True) -> Tensor:
+def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, *, padded: bool = True) -> Tensor:
     """Convolution whose input channels are scaled by `styles`; see `demodulation` for the other half.
 
-    x (N, in, h, w), weight (out, in, k, k), styles (N or 1, in) -> (N, out, h, w), or (N, out, 2 h, 2 w) with `up`.
-    Without `padded` only what needs nothing from outside x comes out: (h - 2, w - 2) from place 1 of the padded
-    result on, or with `up` (2 h - 4, 2 w - 4) from place 2 on, for k = 3.
+    x (N, in, h, w), weight (out, in, k, k), styles (N or 1, in) -> (N, out, h, w). Without `padded` only what needs
+    nothing from beside x comes out: for k = 3 (h - 2, w - 2) from place 1 of the padded result on.
     """
     x = x * styles[:, :, None, None]
-    if up:
-        edge = 0 if padded else 1  # the outermost values lack what lies beside x
-        x = conv_transpose3x3(x, weight, crop=edge)  # (N, out, 2 h + 1, 2 w + 1)
-        return blur(x, gain=4, padding=1 - edge)  # (N, out, 2 h, 2 w)
     if weight.shape[2:] == (1, 1):
         return F.conv2d(x, weight)  # (N, out, h, w)
     return conv3x3(x, weight, padding=1 if padded else 0)  # (N, out, h, w)
+
+
+def modulated_doubling(x: Tensor, weight: Tensor, styles: Tensor, squares: Squares | None = None) -> Tensor:
+    """As `modulated_conv2d`, by a transposed convolution of stride 2 that the low-pass filter follows.
+
+    -> (N, out, 2 h, 2 w), or of these of each sample a square (N, out, s, s), which needs nothing from beside x.
+    """
+    return doubling3x3(x * styles[:, :, None, None], weight, squares)
 
 
 def demodulation(styles: Tensor, power: Tensor) -> Tensor:

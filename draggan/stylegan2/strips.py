@@ -14,6 +14,7 @@ from torch import Tensor
 
 from draggan.stylegan2 import ops
 from draggan.stylegan2.layers import NoiseMode, SynthesisBlock, SynthesisLayer, ToRGB
+from draggan.stylegan2.lowpass import blur
 
 ROWS = 16  # of the first map that are taken at a time
 
@@ -54,7 +55,7 @@ def _layer(layer: SynthesisLayer, strips: Iterable[Tensor], w: Tensor, noise_mod
         x, above = _joined(above, x, last=taken * (2 if layer.up else 1) == len(noise))
         if layer.up:
             x = F.conv_transpose2d(x.to(weight.dtype), weight.transpose(0, 1), stride=2, padding=(1, 0))
-            x = ops.blur(x.to(bias.dtype), gain=4, padding=(0, 1), bias=bias)  # (1, out, 2 n - 4, 2 w)
+            x = blur(x.to(bias.dtype), gain=4, padding=(0, 1), bias=bias)  # (1, out, 2 n - 4, 2 w)
         else:
             x = F.conv2d(x.to(weight.dtype), weight, bias.to(weight.dtype), padding=(0, 1)).to(bias.dtype)
         rows = slice(given, given + x.shape[2])

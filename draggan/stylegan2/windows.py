@@ -20,6 +20,7 @@ from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.device import sent
 from draggan.stylegan2.generator import Generator, Latents
 from draggan.stylegan2.layers import SynthesisBlock, SynthesisLayer
+from draggan.stylegan2.squares import Squares, cut
 
 RECORDED_COST = 4e9  # `total_cost` of 128 x 128 whole: with less, asking for the operations may cost more than they do
 WINDOW_COST = 1.3  # of a multiplication in a window against one in a whole map: small convolutions are less efficient
@@ -58,25 +59,6 @@ class Windows:
     def sent(self, device: torch.device) -> Tensor:
         """The corners on a device. (N, 2)"""
         return sent(torch.tensor(self.corners).reshape(-1, 2), device)
-
-
-@dataclass(frozen=True, eq=False)
-class Squares:
-    """Windows whose places are not known before they are looked at."""
-
-    corners: Tensor  # (N, 2), whole numbers: top, left
-    size: int
-    beyond: bool  # whether any may reach beyond the map
-
-    def places(self, map_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Rows (N, s, 1) and columns (N, 1, s), moved onto the map; which lay on it (N, 1, s, s), None: all of them."""
-        side = torch.arange(self.size, device=self.corners.device)
-        rows, columns = self.corners[:, :1, None] + side[:, None], self.corners[:, 1:, None] + side
-        if not self.beyond:
-            return rows, columns, None
-        (height, width), (down, across) = map_size, (rows, columns)
-        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-        return rows, columns, ((rows == down) & (columns == across))[:, None]
 
 
 def evaluate(
@@ -142,16 +124,6 @@ def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None
     return _cheapest(config, sizes, len(windows.corners), latents)[1]
 
 
-def cut(x: Tensor, squares: Squares, owners: Tensor) -> Tensor:
-    """Squares of x (S, C, h, w) -> (N, C, s, s), zero outside the map. owners (N,): the sample of each."""
-    height, width = x.shape[2:]
-    rows, columns, inside = squares.places((height, width))
-    index = (owners[:, None, None] * height + rows) * width + columns  # (N, s, s)
-    cells = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).index_select(0, index.flatten())  # (N s s, C)
-    found = cells.view(*index.shape, -1).permute(0, 3, 1, 2)
-    return found if inside is None else found * inside.to(x)
-
-
 def _block(
     block: SynthesisBlock,
     x: Tensor,
@@ -165,9 +137,8 @@ def _block(
     assert block.conv0 is not None, "the first block is always run whole"
     needed = Squares(windows.corners - 1, windows.size + 2, grown_beyond)
     styles = block.conv0.affine(ws[0])
-    x = ops.modulated_conv2d(x, block.conv0.weight, styles, up=True, padded=False)  # from place 2 corner + 2 on
-    shifted = Squares(needed.corners - 2 * source.corners - 2, needed.size, beyond=False)
-    x = cut(x, shifted, torch.arange(len(x), device=x.device))
+    inner = Squares(needed.corners - 2 * source.corners, needed.size, beyond=False)
+    x = ops.modulated_doubling(x, block.conv0.weight, styles, inner)
     x = _activated(block.conv0, x, styles, needed, map_size)
     styles = block.conv1.affine(ws[1])
     x = ops.modulated_conv2d(x, block.conv1.weight, styles, padded=False)
