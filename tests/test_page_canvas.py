@@ -431,12 +431,13 @@ def test_the_picture_is_not_stretched(tab):
     tab.drag_to_its_end()
     tab.page.click("[data-tool=paint]")
     stage = tab.page.locator("#canvas .stage")
-    for width, height in ((1366, 650), (1024, 768), (768, 900), (390, 844)):
+    for width, height in ((1366, 650), (1024, 768), (768, 900), (390, 844), (667, 375), (640, 360)):
         tab.page.set_viewport_size({"width": width, "height": height})
         for aspect in (1, 4, 0.5):
             stage.evaluate("(stage, aspect) => stage.style.setProperty('--aspect', aspect)", aspect)
             box = stage.bounding_box()
             assert box["width"] == pytest.approx(aspect * box["height"], abs=1), (width, height, aspect)
+            assert aspect < 1 or box["height"] <= height, (width, height, aspect)  # seen whole
             assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -460,6 +461,13 @@ def test_a_new_picture_is_seen_where_its_button_is_far_below(tab):
     before = tab.frame()
     tab.page.evaluate("document.querySelector('#random').click()")
     until(tab, lambda: tab.frame() != before and 0 <= top() < 400)
+
+
+def test_the_tool_in_hand_is_seen_with_a_few_strong_colours(tab):
+    tab.page.emulate_media(forced_colors="active")
+    ground = "tool => getComputedStyle(document.querySelector(`[data-tool=${tool}]`)).backgroundColor"
+    tab.page.click("[data-tool=paint]")
+    assert tab.page.evaluate(ground, "paint") != tab.page.evaluate(ground, "hold")
 
 
 def test_texts_can_be_read_in_the_dark(tab):

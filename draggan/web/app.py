@@ -312,6 +312,7 @@ def _theme() -> themes.Base:
         slider_color="*primary_600",
         checkbox_label_background_fill_selected="*primary_600",
         checkbox_background_color_selected="*primary_700",
+        checkbox_border_color="*neutral_500",
         checkbox_border_color_selected="*primary_700",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
