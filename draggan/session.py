@@ -1,7 +1,7 @@
 """Everything one browser tab owns, as a value, and the edits that a user may make to it. Knows nothing of pages."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -107,22 +107,23 @@ class Session:
         self._check_handle(pair.handle)
         self._check_inside(pair.target)
         self._check_room()
-        return self._edited(pairs=(*self.pairs, pair), pending=None, phase="ready")
+        pair, drag = self._anew(pair)
+        return self._edited(pairs=(*self.pairs, pair), pending=None, drag=drag, phase="ready")
 
     def move(self, index: int, end: End, point: Point) -> "Session":
         """One end of a pair to another place. A handle that is moved is looked for by what lies there now."""
         old = self._pair(index)
         if end not in get_args(End):
             raise ValueError(f"{end!r} is not one of {', '.join(get_args(End))}")
-        others = (*self.pairs[:index], *self.pairs[index + 1 :])
-        if end == "handle":
-            self._check_handle(point, others)
-        else:
-            self._check_inside(point)
-        if point == getattr(old, end):
+        if point == (self.handles[index] if end == "handle" else old.target):
             return self
-        pairs = (*self.pairs[:index], replace(old, **{end: point}), *self.pairs[index + 1 :])
-        return self._edited(pairs=pairs, phase="ready")
+        if end == "target":
+            return self._edited(pairs=self.aimed(index, point).pairs, phase="ready")
+        others = replace(self, pairs=(*self.pairs[:index], *self.pairs[index + 1 :]))
+        others._check_handle(point)
+        pair, drag = others._anew(replace(old, handle=point))
+        pairs = (*others.pairs[:index], pair, *others.pairs[index:])
+        return self._edited(pairs=pairs, drag=drag, phase="ready")
 
     def aimed(self, index: int, target: Point) -> "Session":
         """With the target of a pair elsewhere, as a part of the drag that runs: not an edit of its own."""
@@ -137,7 +138,7 @@ class Session:
         what: the handle, or which pair. Raises ValueError as `add` and `move` do.
         """
         pulled = self.aimed(what, target) if isinstance(what, int) else self.add(DragPair(what, target))
-        return self._edited(pairs=pulled.pairs, pending=pulled.pending, phase="ready")
+        return self._edited(pairs=pulled.pairs, pending=pulled.pending, drag=pulled.drag, phase="ready")
 
     def remove(self, index: int) -> "Session":
         """One pair fewer."""
@@ -274,6 +275,11 @@ class Session:
         """With a change that can be undone."""
         return replace(self, past=_kept((*self.past, self._alone())), future=(), **changes)
 
+    def _anew(self, pair: DragPair) -> tuple[DragPair, DragState | None]:
+        """One more pair, at a place where none of these began, and the drag, which knows nothing of such a handle."""
+        pair = apart((*self.pairs, pair), self.image_size)[-1]
+        return pair, self.drag and self.drag.without(pair.handle)
+
     def _rebased(self) -> tuple[DragPair, ...]:
         """The pairs with their handles where they lie now, each at a place of its own."""
         pairs = map(DragPair, self.handles, (pair.target for pair in self.pairs))
@@ -295,9 +301,9 @@ class Session:
         if not point.inside(self.image_size):
             raise ValueError(f"{point} lies outside the picture")
 
-    def _check_handle(self, point: Point, others: Sequence[DragPair] | None = None) -> None:
+    def _check_handle(self, point: Point) -> None:
         self._check_inside(point)
-        if point in (pair.handle for pair in (self.pairs if others is None else others)):
+        if point in self.handles:
             raise ValueError(f"there is a handle at {point} already: choose another place")
 
     def _check_room(self) -> None:

@@ -1,7 +1,7 @@
 """What all engines share: the steps and states of a drag, and what is asked of its arguments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +14,7 @@ from draggan.stylegan2.generator import Generator, Trunk
 Space = Literal["w_plus", "w"]
 Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.course`
 MAX_PAIRS = 68  # the landmarks of a face
+PER_HANDLE = ("starts", "looked", "handles", "templates")  # what a state has as many of as handles
 FEW = 5  # pairs: with more, some settings have other defaults
 
 
@@ -35,6 +36,12 @@ class DragState:
     templates: tuple[Tensor, ...]  # (C,) each: f_i, the features of each handle at its start
     feature_resolution: int  # of the block whose features those are
     adam: Means  # the optimiser's running means; empty before the first step
+
+    def without(self, start: Point) -> "DragState":
+        """The same, but that it does not know the handle that began there."""
+        rows = [i for i, place in enumerate(self.starts) if place != start]
+        known = {name: tuple(getattr(self, name)[i] for i in rows) for name in PER_HANDLE}
+        return self if len(rows) == len(self.starts) else replace(self, **known)
 
 
 @dataclass(eq=False)

@@ -72,6 +72,42 @@ def test_a_moved_handle_starts_anew_and_a_moved_target_does_not(generator, sessi
     assert step.handles == (Point(2, 20),)
 
 
+@pytest.mark.parametrize(("engine", "settings"), [("draggan", CONFIG), ("kinematics", KinematicConfig(max_steps=1))])
+@pytest.mark.parametrize(
+    "back",
+    [
+        lambda s: s.remove(0).add(DragPair(Point(1, 2), Point(9, 8))),
+        lambda s: s.remove(0).pull(Point(1, 2), Point(9, 8)),
+        lambda s: s.move(0, "handle", Point(2, 20)).move(0, "handle", Point(1, 2)),
+        lambda s: s.move(0, "handle", Point(1, 2)),
+    ],
+)
+def test_a_handle_set_where_one_began_that_went_elsewhere_starts_anew(generator, session, engine, settings, back):
+    session = session.dragged_by(engine, settings).add(DragPair(Point(1, 2), Point(9, 8)))
+    step = next(session.run(generator))
+    moved = session.advance(replace(step, state=replace(step.state, handles=(Point(4, 5),), looked=(Point(4, 5),))))
+    assert moved.handles == (Point(4, 5),)
+    anew = back(moved)
+    assert anew.handles == (Point(1, 2),)
+    assert next(anew.run(generator)).state.looked == (Point(1, 2),)
+    assert same(anew.undo().redo(), anew)
+
+
+def test_only_where_a_handle_lies_there_is_no_place_for_another(generator, session):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    step = next(session.run(generator))
+    moved = session.advance(replace(step, state=replace(step.state, handles=(Point(4, 5),)))).stop()
+    both = moved.click(Point(1, 2)).click(Point(7, 7))
+    assert both.handles == (Point(4, 5), Point(1.01, 2)), "the first began there: it is told apart by that"
+    assert next(both.run(generator)).state.looked == (step.state.looked[0], Point(1.01, 2))
+    assert both.move(1, "handle", Point(9, 9)).move(1, "handle", Point(1, 2)).handles == both.handles
+    assert moved.move(0, "handle", Point(4, 5)) is moved
+    with pytest.raises(ValueError, match=r"a handle at \(4, 5\) already"):
+        moved.click(Point(4, 5))
+    with pytest.raises(ValueError, match=r"a handle at \(4, 5\) already"):
+        both.move(1, "handle", Point(4, 5))
+
+
 def same(a, b):
     masks = [s.mask for s in (a, b)]
     return (
