@@ -173,8 +173,12 @@ class Session:
         return replace(fresh, number=number, past=past, shots=self.shots, **how)
 
     def restyled(self, latent: Tensor, first: int) -> "Session":
-        """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture."""
+        """With the layers from `first` on of another latent, (1, num_ws, w_dim): the looks of another picture.
+
+        A picture of one's own stays as it was: to it the new looks are a part of the edit.
+        """
         start, now = (torch.cat([old[:, :first], latent[:, first:]], dim=1) for old in (self.start, self.latent))
+        start = self.start if self.photo else start
         if torch.equal(start, self.start) and torch.equal(now, self.latent):
             return self
         return self._edited(start=start, latent=now, pairs=self._rebased(), drag=None, phase="ready", film=Film())

@@ -293,6 +293,16 @@ def test_reset_goes_back_and_clear_stays(generator, session):
     assert moved.clear_points().drag is None
 
 
+def test_new_looks_of_a_picture_of_ones_own_are_a_part_of_its_edit(generator, session):
+    other = generator.latent(8)
+    drawn, own = session.restyled(other, 2), replace(session, photo=object()).restyled(other, 2)
+    assert torch.equal(drawn.start, drawn.latent)
+    assert own.start is session.start, "what the edit is compared to when it is pasted back"
+    assert torch.equal(own.latent, drawn.latent)
+    assert own.restyled(other, 2) is own
+    assert own.reset().latent is session.start
+
+
 def test_a_mask_must_fit(session):
     mask = np.zeros((32, 16), dtype=bool)
     mask[3:9, 5:] = True
