@@ -115,9 +115,9 @@ def _drag(args: argparse.Namespace) -> None:
     pairs = [pair_of(text) for text in args.pair]
     _check_places(args, render.VIDEOS)
     session, generator = _begun(args)
-    session = _ready(args, session, pairs)
     if args.mask:
         session = session.with_mask(_mask(args.mask, generator.image_size))
+    session = _ready(args, session, pairs)
     whole = _whole(args.paste_into, session) if args.paste_into else None
     engine = ENGINES[session.engine].module()
     prepared = engine.prepare(generator, session.config, models.metrics_folder(args.checkpoints))
@@ -231,7 +231,8 @@ def _class_of(args: argparse.Namespace, generator: "Generator") -> int | None:
 
 
 def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]") -> "Session":
-    """With the points and the settings of the command line; without points there, a file's own drag goes on."""
+    """Its drag begun, of the points and by the settings of the command line; without points there, a file's own drag
+    goes on."""
     from dataclasses import replace
 
     from draggan import models
@@ -248,7 +249,7 @@ def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]"
             config = replace(session.config, **given)
     else:
         raise ValueError("there is nothing to drag: say --pair X,Y:X,Y, the handle and its target")
-    return session.dragged_by(name, config, session.precision)
+    return session.begin().dragged_by(name, config, session.precision)
 
 
 def _whole(path: Path, session: "Session") -> "Picture":

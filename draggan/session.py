@@ -216,6 +216,10 @@ class Session:
             return self
         return replace(self.future[0], past=(*self.past, self._alone()), future=self.future[1:], shots=self.shots)
 
+    def begin(self) -> "Session":
+        """With its drag begun: what follows until the drag ends is one edit."""
+        return self._edited(phase="dragging")
+
     def advance(self, step: DragStep, stuck: bool = False) -> "Session":
         """The session after a step of its drag; `stuck`: which is given up there."""
         why = step.stuck[step.distances.index(max(step.distances))] if step.stuck else None

@@ -203,7 +203,10 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
     *_, on = replace(session, config=replace(session.config, max_steps=2)).run(plush)
     assert np.array_equal(Image.open(out), to_picture(on.image()))
     assert "after 5 steps" in capsys.readouterr().out
-    assert main([*drag, "--engine", "kinematics", "--max-steps", "1"]) == 0
+    after = tmp_path / "after.draggan"
+    assert main([*drag, "--engine", "kinematics", "--max-steps", "1", "--save-session", str(after)]) == 0
+    undone = project.load(after).session.undo()
+    assert (undone.engine, undone.steps, undone.handles) == ("draggan", 3, session.handles)
     assert main([*drag, "--engine", "kinematics", "--lr", "1"]) == 2
     assert "lr is not a setting of this engine" in capsys.readouterr().err
     project.save(file, project.Project(session.clear_points(), ""))

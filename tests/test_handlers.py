@@ -212,6 +212,22 @@ def test_another_engine_goes_on_from_where_the_handles_lie(do):
     assert back.pairs[0].handle == after.handles[0]
 
 
+def test_undo_of_what_another_engine_did_gives_back_the_drag_that_was(do, network):
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    tab = SimpleNamespace(session_hash="a")
+    running = do.dragging.live(session, event("live", index=0, at=[30, 20], gesture=1), tab, *SETTINGS)
+    next(running)
+    do.dragging.aim(event("aim", at=[30, 20], gesture=1, done=True), tab)
+    *_, (pulled, *_) = running
+    dragged = list(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
+    network._rehearsals[network.generator("tiny")] = Future()
+    preparing = next(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[0]
+    for after in (pulled.undo(), dragged.undo(), preparing.stop()):
+        assert (after.drag, after.pairs, after.phase) == (session.drag, session.pairs, session.phase)
+        assert (after.engine, after.config) == (session.engine, session.config)
+    assert (pulled.engine, dragged.engine) == ("kinematics", "kinematics")
+
+
 def test_each_tab_drags_in_its_own_precision(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     before = generator.quick

@@ -48,8 +48,9 @@ class Dragging:
             return
         last = session
         try:
-            session = session.dragged_by(*settings.chosen(settings.Shown(*controls)))
-            yield from self._preparing(session)
+            how = settings.chosen(settings.Shown(*controls))
+            yield from self._preparing(session, how[0])
+            session = session.begin().dragged_by(*how)
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
             repaint = True  # what was painted after the drag began is not in its mask
             with self._drags.one():
@@ -81,8 +82,10 @@ class Dragging:
             return
         last, tab = session, str(request.session_hash)
         try:
-            session, index = canvas.pulled(session.dragged_by(*settings.live(settings.Shown(*controls))), event)
-            yield from self._preparing(session)
+            how = settings.live(settings.Shown(*controls))
+            session, index = canvas.pulled(session, event)
+            yield from self._preparing(session, how[0])
+            session = session.dragged_by(*how)
             frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, int(event.gesture)) or Aim(session.pairs[index].target)).done:
@@ -110,12 +113,12 @@ class Dragging:
         finally:
             self._aims.forget(tab)
 
-    def _preparing(self, session: Session) -> Iterator[tuple]:
+    def _preparing(self, session: Session, engine: str) -> Iterator[tuple]:
         """What is answered while the rehearsal of a model that was just chosen is under way.
 
         A drag that needs it waits for it: on the worker it would do the rest of it in one go, before everybody else.
         """
-        needed = session.pairs and engine_of(session.engine).waits
+        needed = session.pairs and engine_of(engine).waits
         if needed and (rehearsal := self._network.rehearsal(session.model)):
             while not rehearsal.done():
                 yield shown(replace(session, loading=True), status=words.preparing(session.model))
