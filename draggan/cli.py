@@ -133,8 +133,7 @@ def _drag(args: argparse.Namespace) -> None:
         digest = hash_file(models.find(session.model, args.checkpoints))
         project.save(args.save_session, project.Project(session, digest))
     if args.video:
-        targets = tuple(pair.target for pair in session.pairs)
-        frames = session.film.way(session.start, Frame(step.latent, step.handles, targets))
+        frames = session.film.way(session.start, Frame(step.latent, step.handles, session.targets))
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
         dotted = (render.with_points(p, f.handles, f.targets) for p, f in zip(shown, frames, strict=True))

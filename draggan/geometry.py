@@ -5,7 +5,7 @@ A point is in pixels of the output picture, x to the right, y down; the centre o
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -45,6 +45,7 @@ class DragPair:
 
     handle: Point
     target: Point
+    set_at: Point | None = field(default=None, compare=False)  # where the handle was set, if it was followed from there
 
     @property
     def distance(self) -> float:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from draggan.delta import Delta, check
 from draggan.film import Film
-from draggan.geometry import Point
+from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import Picture
 from draggan.restore import Reader, own_numbers, pixels_of, text_of
@@ -142,7 +142,7 @@ class _Writer:
             "image_size": list(session.image_size),
             "start": self._tensor(session.start),
             "latent": self._tensor(session.latent),
-            "pairs": [_point(p.handle) + _point(p.target) for p in session.pairs],
+            "pairs": [_pair(p) for p in session.pairs],
             "pending": None if session.pending is None else _point(session.pending),
             "mask": None if session.packed_mask is None else self._bytes(session.packed_mask),
             "drag": None if session.drag is None else self._drag(session.drag),
@@ -209,6 +209,10 @@ class _Writer:
 def _finite(value: float) -> float | None:
     """A number as JSON has it; None: infinite, not known yet."""
     return None if math.isinf(value) else value
+
+
+def _pair(pair: DragPair) -> list[float]:
+    return [*_point(pair.handle), *_point(pair.target), *(_point(pair.set_at) if pair.set_at else ())]
 
 
 def _point(point: Point) -> list[float]:

@@ -53,7 +53,8 @@ class Reader:
         start, latent = self._latent(d["start"]), self._latent(d["latent"])
         if start.shape != latent.shape:
             raise ValueError("its latents have different shapes")
-        pairs = tuple(DragPair(_place(v[:2], image_size), _place(v[2:], image_size)) for v in d["pairs"])
+        places = ([_place(v[i : i + 2], image_size) for i in range(0, len(v), 2)] for v in d["pairs"])
+        pairs = tuple(DragPair(*ends) for ends in places)  # of a file of before without where they were set
         if len(pairs) > MAX_PAIRS:
             raise ValueError(f"it has more than {MAX_PAIRS} pairs")
         phase = d["phase"]

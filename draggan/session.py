@@ -45,7 +45,7 @@ class Session:
     image_size: tuple[int, int]  # (height, width) in pixels
     start: Tensor  # (1, num_ws, w_dim): the latent as drawn
     latent: Tensor  # (1, num_ws, w_dim): the latent now
-    pairs: tuple[DragPair, ...] = ()  # handles where they were set
+    pairs: tuple[DragPair, ...] = ()  # handles where they were set, or where the drag that goes on began
     pending: Point | None = None  # a handle that waits for its target
     packed_mask: bytes | None = None  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
@@ -69,6 +69,15 @@ class Session:
         """Where the handles are now, one a pair."""
         moved = dict(zip(self.drag.starts, self.drag.handles, strict=True)) if self.drag else {}
         return tuple(moved.get(pair.handle, pair.handle) for pair in self.pairs)
+
+    @property
+    def set_at(self) -> tuple[Point, ...]:
+        """Where the handles were set, one a pair."""
+        return tuple(pair.set_at or pair.handle for pair in self.pairs)
+
+    @property
+    def targets(self) -> tuple[Point, ...]:
+        return tuple(pair.target for pair in self.pairs)
 
     @property
     def distances(self) -> tuple[float, ...]:
@@ -121,7 +130,7 @@ class Session:
             return self._edited(pairs=self.aimed(index, point).pairs, phase="ready")
         others = replace(self, pairs=(*self.pairs[:index], *self.pairs[index + 1 :]))
         others._check_handle(point)
-        pair, drag = others._anew(replace(old, handle=point))
+        pair, drag = others._anew(DragPair(point, old.target))
         pairs = (*others.pairs[:index], pair, *others.pairs[index:])
         return self._edited(pairs=pairs, drag=drag, phase="ready")
 
@@ -202,7 +211,8 @@ class Session:
         """The picture as drawn and the handles where they were set."""
         if self.latent is self.start and self.drag is None:
             return self
-        return self._edited(latent=self.start, drag=None, phase="ready", film=Film())
+        pairs = apart(tuple(map(DragPair, self.set_at, self.targets)), self.image_size)
+        return self._edited(latent=self.start, pairs=pairs, drag=None, phase="ready", film=Film())
 
     def undo(self) -> "Session":
         """Points, mask and picture before the last edit; a whole drag is one edit."""
@@ -229,7 +239,7 @@ class Session:
             phase = "arrived" if step.arrived else "stuck" if stuck else "limit"
         film = self.film
         if step.index > self.steps or not film.seen:
-            film = film.shoot(self.start, step.latent, step.handles, tuple(pair.target for pair in self.pairs))
+            film = film.shoot(self.start, step.latent, step.handles, self.targets)
         changes = {
             "latent": step.latent,
             "drag": step.state,
@@ -290,8 +300,7 @@ class Session:
 
     def _rebased(self) -> tuple[DragPair, ...]:
         """The pairs with their handles where they lie now, each at a place of its own."""
-        pairs = map(DragPair, self.handles, (pair.target for pair in self.pairs))
-        return apart(tuple(pairs), self.image_size)
+        return apart(tuple(map(DragPair, self.handles, self.targets, self.set_at)), self.image_size)
 
     def _looks(self) -> tuple:
         """What tells a picture and what lies on it from others, tensors and states by their identity."""

@@ -179,6 +179,8 @@ BAD = {
     "a latent of another shape than the start": set_tensor(S, "start", value=torch.zeros(1, 8, 13)),
     "a tensor that is missing": set_in(S, "latent", value="t99"),
     "a pair outside": set_in(S, "pairs", value=[[1, 1, 400, 1]]),
+    "a pair of four points": set_in(S, "pairs", value=[[1] * 8]),
+    "half a pair": set_in(S, "pairs", value=[[1, 1]]),
     "a pair that is infinite": set_in(S, "pairs", value=[[1, 1, float("inf"), 1]]),
     "too many pairs": set_in(S, "pairs", value=[[1, i / 9, 2, 2] for i in range(69)]),
     "a phase that runs": set_in(S, "phase", value="dragging"),
@@ -247,6 +249,16 @@ def test_a_file_from_before_its_drag_said_of_which_block_it_is_goes_on_by_the_se
     loaded = project.load(path).session
     assert loaded.drag.feature_resolution == edited.config.feature_resolution
     assert next(loaded.run(generator)).index == edited.steps
+
+
+def test_a_file_from_before_it_said_where_handles_were_set_takes_them_from_where_they_began(edited, doctored):
+    def change(document, _):
+        kept = document["shots"][0]["session"]
+        kept["pairs"] = [ends[:4] for ends in kept["pairs"]]
+
+    loaded = project.load(doctored(change)).session
+    assert loaded.shots[0].session.set_at == edited.shots[0].session.handles
+    assert edited.shots[0].session.set_at == edited.set_at != edited.shots[0].session.handles
 
 
 def test_a_file_from_before_the_reason_was_kept_has_none(doctored):

@@ -293,6 +293,29 @@ def test_reset_goes_back_and_clear_stays(generator, session):
     assert moved.clear_points().drag is None
 
 
+@pytest.mark.parametrize(
+    "followed",
+    [
+        lambda s: s.keep(b"a small picture").clear_points().go_back(0),
+        lambda s: s.restyled(torch.zeros_like(s.latent), 2),
+        lambda s: s.dragged_by("kinematics", KinematicConfig()),
+        lambda s: s.restyled(torch.zeros_like(s.latent), 2).keep(b"a small picture").clear_points().go_back(0),
+    ],
+)
+def test_reset_puts_back_handles_that_a_drag_has_to_begin_anew_with(generator, session, followed):
+    session = session.add(DragPair(Point(1, 2), Point(9, 8))).add(DragPair(Point(3, 3), Point(4, 4)))
+    for step in session.run(generator):
+        session = session.advance(step)
+    moved = session.advance(replace(step, state=replace(step.state, handles=(Point(4, 5), Point(6, 7))))).stop()
+    after = followed(moved)
+    assert after.handles == moved.handles
+    assert (after.drag, after.set_at) == (None, (Point(1, 2), Point(3, 3)))
+    assert after.reset().handles == (Point(1, 2), Point(3, 3))
+    assert after.move(0, "target", Point(8, 8)).reset().handles == (Point(1, 2), Point(3, 3))
+    assert after.move(0, "handle", Point(8, 8)).reset().handles == (Point(8, 8), Point(3, 3))
+    assert after.add(DragPair(Point(1, 2), Point(9, 9))).reset().handles == (Point(1, 2), Point(3, 3), Point(1.01, 2))
+
+
 def test_new_looks_of_a_picture_of_ones_own_are_a_part_of_its_edit(generator, session):
     other = generator.latent(8)
     drawn, own = session.restyled(other, 2), replace(session, photo=object()).restyled(other, 2)

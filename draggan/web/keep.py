@@ -13,7 +13,6 @@ from PIL import Image
 
 from draggan.facts import facts
 from draggan.film import Frame
-from draggan.geometry import Point
 from draggan.paste import paste
 from draggan.project import Project, pack, pack_details
 from draggan.render import encode, side_by_side, with_points, write_video
@@ -48,7 +47,7 @@ class Keep:
         must_be_here(session)
         before = self._network.picture(session, session.start)
         if points:
-            before = with_points(before, [pair.handle for pair in session.pairs], _targets(session))
+            before = with_points(before, session.set_at, session.targets)
         pair = side_by_side(before, self._dotted(session, self._network.picture(session), points))
         return canvas.file(
             _name(session, "png", "before-after"), "image/png", encode(pair, facts(session), lossless=True)
@@ -120,7 +119,7 @@ class Keep:
         must_be_here(session)
         if session.film.seen < 2:
             raise ValueError("there is no way to show yet: drag the picture first")
-        end = Frame(session.latent, session.handles, _targets(session))
+        end = Frame(session.latent, session.handles, session.targets)
         frames, pictures = session.film.way(session.start, end), []
         for index, frame in enumerate(frames):
             picture = self._network.picture(session, frame.latent(session.start))
@@ -134,17 +133,13 @@ class Keep:
         yield canvas.task(None) | canvas.file(_name(session, kind), KINDS[kind], raw)
 
     def _dotted(self, session: Session, picture: np.ndarray, points: bool) -> np.ndarray:
-        return with_points(picture, session.handles, _targets(session)) if points else picture
+        return with_points(picture, session.handles, session.targets) if points else picture
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
     small = Image.fromarray(picture)
     small.thumbnail((GIF_SIDE, GIF_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(small)
-
-
-def _targets(session: Session) -> tuple[Point, ...]:
-    return tuple(pair.target for pair in session.pairs)
 
 
 def _name(session: Session, kind: str, what: str = "") -> str:
