@@ -129,7 +129,7 @@ class Session:
         if end == "target":
             return self._edited(pairs=self.aimed(index, point).pairs, phase="ready")
         others = replace(self, pairs=(*self.pairs[:index], *self.pairs[index + 1 :]))
-        others._check_handle(point)
+        others._check_handle(point, self.pending)
         pair, drag = others._anew(DragPair(point, old.target))
         pairs = (*others.pairs[:index], pair, *others.pairs[index:])
         return self._edited(pairs=pairs, drag=drag, phase="ready")
@@ -318,9 +318,9 @@ class Session:
         if not point.inside(self.image_size):
             raise ValueError(f"{point} lies outside the picture")
 
-    def _check_handle(self, point: Point) -> None:
+    def _check_handle(self, point: Point, *waiting: Point | None) -> None:
         self._check_inside(point)
-        if point in self.handles:
+        if point in (*self.handles, *waiting):
             raise ValueError(f"there is a handle at {point} already: choose another place")
 
     def _check_room(self) -> None:

@@ -57,6 +57,13 @@ def test_a_pair_can_be_moved_and_removed(session):
         session.remove(2)
 
 
+def test_where_a_handle_waits_is_no_place_for_another(session):
+    waiting = session.add(DragPair(Point(1, 2), Point(9, 8))).click(Point(5, 5))
+    with pytest.raises(ValueError, match=r"a handle at \(5, 5\) already"):
+        waiting.move(0, "handle", Point(5, 5))
+    assert waiting.move(0, "target", Point(5, 5)).click(Point(7, 7)).handles == (Point(1, 2), Point(5, 5))
+
+
 def test_a_waiting_handle_can_be_dropped(session):
     assert session.click(Point(1, 2)).drop().pending is None
     assert session.drop() is session
