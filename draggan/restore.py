@@ -171,8 +171,9 @@ class Reader:
 
     def _latent(self, name: str) -> Tensor:
         tensor = self._floats(name, 3)
-        if tensor.shape[0] != 1:
-            raise ValueError(f"a latent of shape {tuple(tensor.shape)}: it must be (1, num_ws, w_dim)")
+        if tensor.shape[0] != 1 or tensor.dtype not in (torch.float32, torch.float64):
+            what = f"{tensor.dtype} and shape {tuple(tensor.shape)}"
+            raise ValueError(f"a latent of {what}: it must be float32 or float64, (1, num_ws, w_dim)")
         return tensor
 
     def _floats(self, name: str, ndim: int | None = None) -> Tensor:

@@ -175,6 +175,7 @@ BAD = {
     "another version": set_in("version", value=9),
     "a latent of one dimension": set_tensor(S, "latent", value=torch.zeros(4)),
     "a latent of bytes": set_tensor(S, "start", value=torch.zeros(1, 8, 12, dtype=torch.uint8)),
+    "a latent of few bits": set_tensor(S, "start", value=torch.zeros(1, 8, 12, dtype=torch.bfloat16)),
     "a latent that is not finite": set_tensor(S, "latent", value=torch.full((1, 8, 12), float("nan"))),
     "a latent of another shape than the start": set_tensor(S, "start", value=torch.zeros(1, 8, 13)),
     "a tensor that is missing": set_in(S, "latent", value="t99"),
