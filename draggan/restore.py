@@ -151,8 +151,8 @@ class Reader:
 
     def _bytes(self, name: str) -> bytes:
         data = self._named(name)
-        if data.dtype != torch.uint8 or data.ndim != 1 or len(data) > LARGEST_THUMBNAIL:
-            raise ValueError("one of its small pictures is too large")
+        if data.dtype != torch.uint8 or data.ndim != 1 or not 0 < len(data) <= LARGEST_THUMBNAIL:
+            raise ValueError("one of its small pictures is empty or too large")
         return bytes(data.numpy())
 
     def _mask(self, name: str, bits: int) -> bytes:

@@ -205,6 +205,7 @@ BAD = {
     "a picture of another size": set_tensor(S, "photo", "shown", value=torch.zeros(8, 8, 3, dtype=torch.uint8)),
     "a history of another model": set_in("past", 0, "image_size", value=[32, 32]),
     "a history that names another file": set_in("past", 0, "model", value="/srv/other.pkl"),
+    "a small picture of nothing": set_tensor("shots", 0, "thumbnail", value=torch.zeros(0, dtype=torch.uint8)),
     "a precision of all drags": set_in(S, "precision", value="tf32"),
     "no session": set_in(S, value=None),
 }
