@@ -48,6 +48,7 @@ CALMER = "raise damping, or lower stride or mask_weight"  # what is said where n
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
 COMPLIANCE = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
+MOST_ROWS = 1024  # of a mask: so many take as long as hundreds of steps
 SAME = 1e-5  # part of a loss within which it is the same: beside other drags its last bits are others
 OPPOSED = 0.5  # of the move that a handle would make: with less, what takes the rest opposes it
 
@@ -77,7 +78,8 @@ class KinematicConfig:
         check_space(self.space)
         part = "above 0 and at most 0.25, a part of the picture's side"
         require(self, part, lambda v: 0 < v <= 0.25, "stride", "search", "spacing")
-        require(self, "at least 1", lambda v: v >= 1, "moving_layers", "mask_rows", "patience")
+        require(self, "at least 1", lambda v: v >= 1, "moving_layers", "patience")
+        require(self, f"in 1 .. {MOST_ROWS}", lambda v: 1 <= v <= MOST_ROWS, "mask_rows")
         require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "visible", "mask_weight")
         require(self, "in 0 .. 1", lambda v: 0 <= v <= 1, "renewal", "shared", "pull")
         require(self, "a positive number, or None", lambda v: v is None or 0 < v < math.inf, "damping", "tolerance")

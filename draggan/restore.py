@@ -206,13 +206,14 @@ def _config(engine: str, d: dict[str, Any]) -> Config:
     if not asdict(defaults).keys() - LATER <= d.keys() <= asdict(defaults).keys():
         raise ValueError("its settings are not those of its engine")
     optional = {f.name: f.type for f in fields(defaults) if isinstance(f.type, UnionType)}
+    settings = {}
     for name, value in d.items():
         kind: Any = optional.get(name, type(getattr(defaults, name)))
-        if float in (kind, *get_args(kind)):
-            kind |= int
-        if isinstance(value, bool) or not isinstance(value, kind):
+        whole = type(value) is int and float in (kind, *get_args(kind))
+        settings[name] = float(value) if whole else value
+        if isinstance(value, bool) or not isinstance(settings[name], kind):
             raise ValueError(f"its {name} is {str(value)[:50]}")
-    return type(defaults)(**d)
+    return type(defaults)(**settings)
 
 
 def _place(value: Any, image_size: tuple[int, ...]) -> Point:

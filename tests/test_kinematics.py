@@ -204,6 +204,8 @@ def test_a_state_of_another_engine_is_refused():
         ({"renewal": -1}, "renewal is -1"),
         ({"moving_layers": 0}, "moving_layers is 0"),
         ({"mask_weight": -1}, "mask_weight is -1"),
+        ({"mask_rows": 0}, "mask_rows is 0: it must be in 1 .. 1024"),
+        ({"mask_rows": 10**6}, "mask_rows is 1000000"),
         ({"patience": 0}, "patience"),
         ({"tolerance": 0}, "tolerance is 0"),
     ],
