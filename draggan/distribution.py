@@ -16,7 +16,7 @@ class Distribution:
         w = draw(generator, SAMPLES).double()  # (N, w_dim)
         self.mean = w.mean(dim=0)
         self.deviation = w.std(dim=0)  # (w_dim,)
-        variances, self.axes = torch.linalg.eigh(torch.cov((w - self.mean).T))
+        _, variances, self.axes = principal(w - self.mean)
         self.spread = variances.clamp(min=LEAST * variances.mean().item()).sqrt()
 
     def whitened(self, w: Tensor) -> Tensor:
@@ -35,6 +35,17 @@ class Distribution:
         About the root of w_dim's rank for a drawn w.
         """
         return self.whitened(latent[0].cpu().double()).norm(dim=1).mean().item()
+
+
+def principal(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The covariance of w (N, w_dim), the variances along its axes, and those, one a column.
+
+    Raises ValueError where w varies beyond all numbers.
+    """
+    covariance = torch.atleast_2d(torch.cov(w.T))
+    if not covariance.isfinite().all():
+        raise ValueError("this model draws latents beyond all numbers: its training has failed, or its file is damaged")
+    return covariance, *torch.linalg.eigh(covariance)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from draggan.distribution import draw
+from draggan.distribution import draw, principal
 from draggan.gradients import gradients
 from draggan.stylegan2.generator import Generator
 
@@ -71,8 +71,7 @@ def metric_of(generator: Generator, layers: int) -> Metric:
     times those of how unusual it is, as they are in the embedded model: models differ in how far apart their w are, in
     how many numbers they have, and in how much of the picture hangs on them.
     """
-    spread = torch.cov(generator.known(_codes).T)
-    variances, axes = torch.linalg.eigh(spread)
+    spread, variances, axes = principal(generator.known(_codes))
     variances = variances.clamp(min=0)
     covariance = (axes * variances**POWER) @ axes.T
     scale = covariance.diagonal().mean()

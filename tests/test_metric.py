@@ -1,8 +1,11 @@
 """What the metric of a model measures: how w varies, and how much of the picture a change changes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from draggan.distribution import Distribution
 from draggan.engines import drag
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
@@ -22,6 +25,17 @@ def test_w_varies_most_along_the_metrics_largest_axis(c_dim):
     along = (latents @ axes).var(dim=0)
     assert along[-1] > along.mean()
     assert along[0] < along.mean()
+
+
+@pytest.mark.parametrize("survey", [lambda generator: metric_of(generator, 4), Distribution])
+def test_a_model_whose_w_vary_beyond_all_numbers_is_refused_and_one_of_a_single_number_is_not(survey):
+    tensors = random_tensors(tiny_config())
+    for layer in ("fc0", "fc1"):
+        tensors[f"mapping.{layer}.weight"] *= 1e30
+    with pytest.raises(ValueError, match="its training has failed, or its file is damaged"):
+        survey(Generator(tiny_config(), tensors))
+    single = replace(tiny_config(), w_dim=1)
+    survey(Generator(single, random_tensors(single)))
 
 
 def test_what_is_seen_of_a_change_is_the_pictures_mean_change():
