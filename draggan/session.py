@@ -266,7 +266,7 @@ class Session:
         """With an engine and its settings.
 
         A drag that another engine began, or that knows its handles by the features of another block, goes on from where
-        they lie now.
+        they lie now. After `begin` or `pull`, so that undo finds the drag that was.
         """
         told = replace(self, engine=engine, config=config, precision=precision)
         known = (engine, config.feature_resolution) == (self.engine, self.config.feature_resolution)
