@@ -766,6 +766,16 @@ def test_points_are_set_moved_and_removed_on_the_canvas(do, warned):
         assert message in warned.pop()
 
 
+def test_a_drag_with_nothing_left_to_do_is_nothing_to_undo(do):
+    there = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (5, 6)), *SETTINGS))[-1][0]
+    assert there.phase == "arrived"
+    after = do.edit(clicked(do, there, (9, 9), (5, 30)), event("undo"))[0]
+    again = list(do.dragging.drag(there, *SETTINGS))[-1][0]
+    assert (again.phase, again.past) == ("arrived", there.past)
+    assert after.future
+    assert list(do.dragging.drag(after, *SETTINGS))[-1][0].past == after.past
+
+
 def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True

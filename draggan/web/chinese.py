@@ -189,7 +189,9 @@ CHINESE = {
     ),
     "No place is free. Places: {most}; waiting before you: {before}. Leave this tab open: it goes on by itself as "
     "soon as there is one.": "全部 {most} 个位置已满，您前面还有 {before} 人等待：请保持此页打开，有空位时会自动继续。",
-    "Arrived after {step} steps.": "经过 {step} 步到达目标。",
+    "Arrived after {step} steps. To go on, move a target or add a point.": (
+        "经过 {step} 步到达目标。要继续，请移动目标或添加点。"
+    ),
     "Step {step}, {far} px to go: the steps are used up. Continue goes on.": (
         "第 {step} 步，还差 {far} 像素：步数已用完。按“继续”接着拖动。"
     ),

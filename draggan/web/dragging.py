@@ -57,6 +57,8 @@ class Dragging:
                 for step, seconds in self._network.steps(session):
                     moved = step.index > session.steps
                     session = session.advance(step, stuck=patience.lost(step))
+                    if step.last and step.index == last.steps:  # there was nothing left to do, nor is to undo
+                        session = replace(session, past=last.past, future=last.future)
                     frames.spend(seconds)
                     if session.busy and not frames.turn():
                         continue

@@ -64,7 +64,7 @@ def status(session: Session, others: int = 0) -> Said:
                 values | {"others": others},
             )
         case "arrived":
-            return Said("Arrived after {step} steps.", values)
+            return Said("Arrived after {step} steps. To go on, move a target or add a point.", values)
         case "limit":
             return Said("Step {step}, {far} px to go: the steps are used up. Continue goes on.", values)
         case "stuck":
