@@ -206,14 +206,15 @@ def _config(engine: str, d: dict[str, Any]) -> Config:
     if not asdict(defaults).keys() - LATER <= d.keys() <= asdict(defaults).keys():
         raise ValueError("its settings are not those of its engine")
     optional = {f.name: f.type for f in fields(defaults) if isinstance(f.type, UnionType)}
-    settings = {}
     for name, value in d.items():
         kind: Any = optional.get(name, type(getattr(defaults, name)))
-        whole = type(value) is int and float in (kind, *get_args(kind))
-        settings[name] = float(value) if whole else value
-        if isinstance(value, bool) or not isinstance(settings[name], kind):
+        if float in (kind, *get_args(kind)):
+            kind |= int
+        if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError(f"its {name} is {str(value)[:50]}")
-    return type(defaults)(**settings)
+        if isinstance(value, int):
+            _number(value, name)  # which not every whole one is
+    return type(defaults)(**d)
 
 
 def _place(value: Any, image_size: tuple[int, ...]) -> Point:
