@@ -776,6 +776,14 @@ def test_a_drag_with_nothing_left_to_do_is_nothing_to_undo(do):
     assert list(do.dragging.drag(after, *SETTINGS))[-1][0].past == after.past
 
 
+def test_a_drag_of_as_many_steps_as_another_engines_before_can_be_undone(do):
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+    session = list(do.dragging.drag(session, "draggan", 0.02, 1, *SETTINGS[3:]))[-1][0]
+    after = list(do.dragging.drag(session, "kinematics", 0.02, 1, *SETTINGS[3:]))[-1][0]
+    assert after.steps == session.steps == 1
+    assert after.undo().drag is session.drag
+
+
 def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     painted = np.zeros((64, 64), dtype=bool)
     painted[:30, 10:] = True

@@ -51,13 +51,14 @@ class Dragging:
             how = settings.chosen(settings.Shown(*controls))
             yield from self._preparing(session, how[0])
             session = session.begin().dragged_by(*how)
+            done = session.steps if session.drag is last.drag else None  # of a drag that goes on, or has not begun
             frames, patience = _Frames(self._network, session, self._resolutions), Patience()
             repaint = True  # what was painted after the drag began is not in its mask
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
                     moved = step.index > session.steps
                     session = session.advance(step, stuck=patience.lost(step))
-                    if step.last and step.index == last.steps:  # there was nothing left to do, nor is to undo
+                    if step.last and step.index == done:  # there was nothing left to do, nor is to undo
                         session = replace(session, past=last.past, future=last.future)
                     frames.spend(seconds)
                     if session.busy and not frames.turn():
