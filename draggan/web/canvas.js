@@ -8,6 +8,7 @@ import { download, give } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
 import { meet } from './server.js';
+import { zooming } from './zoom.js';
 
 const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
@@ -22,7 +23,6 @@ let selected = null; // {index, end}
 let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view
-let zoom = { scale: 1, x: 0, y: 0 }; // of the sheet on the stage
 let way = []; // [step, pixels to go] of the drag that is shown
 let held = []; // where the fingers were when a picture of one's own last followed them
 let cross = null; // where the keys are on the picture
@@ -40,6 +40,10 @@ const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
 const { say, translate } = window.draggan;
+const { zoom, pan, magnify, shift, pinch } = zooming(stage, sheet, () => {
+  outline();
+  points();
+});
 
 // Where the pointer is, in pixels of the picture: the centre of the first pixel is (0, 0).
 function place(event) {
@@ -232,40 +236,6 @@ function films() {
   const kept = props.strip.length > 1 ? props.strip : []; // one alone is the picture that is shown
   strip.replaceChildren(...kept.map((src, index) => film(say, { src, index }, () => send({ kind: 'back', index }))));
   strip.scrollLeft = strip.scrollWidth;
-}
-
-// Zoom ---------------------------------------------------------------------------------------------------------------
-
-// The place (x, y) of the stage stays where it is.
-function magnify(by, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
-  const scale = Math.min(Math.max(zoom.scale * by, 1), 16);
-  const ratio = scale / zoom.scale;
-  pan(scale, x - (x - zoom.x) * ratio, y - (y - zoom.y) * ratio);
-}
-
-function pan(scale, x, y) {
-  const fit = (at, length) => Math.min(Math.max(at, length * (1 - scale)), 0);
-  zoom = { scale, x: fit(x, stage.clientWidth), y: fit(y, stage.clientHeight) };
-  sheet.style.transform = scale > 1 ? `translate(${zoom.x}px, ${zoom.y}px) scale(${scale})` : '';
-  stage.classList.toggle('zoomed', scale > 1);
-  outline();
-  points();
-}
-
-const onStage = (x, y) => {
-  const box = stage.getBoundingClientRect();
-  return [x - box.left, y - box.top];
-};
-
-function pinch(event) {
-  const before = [...fingers.values()];
-  fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  const after = [...fingers.values()];
-  const spread = ([[ax, ay], [bx, by]]) => Math.hypot(ax - bx, ay - by) || 1;
-  const centre = ([[ax, ay], [bx, by]]) => onStage((ax + bx) / 2, (ay + by) / 2);
-  const [[fromX, fromY], [toX, toY]] = [centre(before), centre(after)];
-  magnify(spread(after) / spread(before), fromX, fromY);
-  pan(zoom.scale, zoom.x + toX - fromX, zoom.y + toY - fromY);
 }
 
 // Comparing ----------------------------------------------------------------------------------------------------------
@@ -515,13 +485,16 @@ stage.addEventListener('pointermove', (event) => {
     return;
   }
   if (fingers.size > 1) {
-    if (fingers.has(event.pointerId)) pinch(event);
+    if (!fingers.has(event.pointerId)) return;
+    const before = [...fingers.values()];
+    fingers.set(event.pointerId, pointer);
+    pinch(before, [...fingers.values()]);
     return;
   }
   if (fingers.has(event.pointerId) && event.buttons === 4) { // the middle button
     const [x, y] = fingers.get(event.pointerId);
     fingers.set(event.pointerId, pointer);
-    pan(zoom.scale, zoom.x + event.clientX - x, zoom.y + event.clientY - y);
+    shift(event.clientX - x, event.clientY - y);
     return;
   }
   if (!painting()) {
@@ -556,8 +529,8 @@ function cancel() {
 stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); held = grasp(); cancel(); });
 stage.addEventListener('wheel', (event) => {
   if (framing()) roll(event);
-  else if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), ...onStage(event.clientX, event.clientY));
-  else if (zoom.scale > 1) pan(zoom.scale, zoom.x - event.deltaX, zoom.y - event.deltaY);
+  else if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), event.clientX, event.clientY);
+  else if (zoom.scale > 1) shift(-event.deltaX, -event.deltaY);
   else return;
   event.preventDefault();
 }, { passive: false });
@@ -688,6 +661,6 @@ watch('paint', () => {
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
 translate(element);
-new ResizeObserver(() => pan(zoom.scale, zoom.x, zoom.y)).observe(stage);
+new ResizeObserver(() => shift(0, 0)).observe(stage);
 show();
 films();
