@@ -124,17 +124,26 @@ def test_zoomed_clicks_are_exact_and_panning_moves_the_picture(tab):
     until(tab, lambda: sheet.bounding_box() == tab.page.locator("#canvas .stage").bounding_box())
 
 
-def test_two_fingers_zoom(browser, address):
+@pytest.mark.parametrize("tool", ["points", "hold"])
+def test_two_fingers_zoom_and_leave_no_mark(browser, address, tool):
     context = browser.new_context(has_touch=True, viewport={"width": 900, "height": 900})
     tab = Tab(context, address)
     x, y = tab.place(128, 128)
     session = context.new_cdp_session(tab.page)
-    for spread, kind in ((40, "touchStart"), (60, "touchMove"), (80, "touchMove"), (0, "touchEnd")):
-        fingers = [{"x": x - spread, "y": y, "id": 1}, {"x": x + spread, "y": y, "id": 2}] if spread else []
+    tab.page.click(f"[data-tool={tool}]")
+    gesture = [
+        ("touchStart", 1, 40),
+        ("touchStart", 2, 40),
+        ("touchMove", 2, 60),
+        ("touchMove", 2, 80),
+        ("touchEnd", 0, 0),
+    ]
+    for kind, number, spread in gesture:
+        fingers = [{"x": x - spread, "y": y, "id": 1}, {"x": x + spread, "y": y, "id": 2}][:number]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
     stage, sheet = (tab.page.locator(f"#canvas .{name}").bounding_box() for name in ("stage", "sheet"))
     assert sheet["width"] == pytest.approx(2 * stage["width"], rel=0.05)
-    assert tab.points() == []
+    assert (tab.points(), tab.painted()) == ([], 0)
     tab.close()
     context.close()
 

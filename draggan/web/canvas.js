@@ -372,10 +372,14 @@ function paint(to) {
 
 // It ends, and is in the mask; where something has begun meanwhile, it never was.
 function lift() {
-  const { before } = stroke;
-  stroke = null;
-  if (busy()) putBack(layer, before);
+  if (busy()) unpaint();
   else remask(() => {});
+  stroke = null;
+}
+
+function unpaint() {
+  putBack(layer, stroke.before);
+  stroke = null;
 }
 
 // Another mask: `change` paints it.
@@ -520,13 +524,19 @@ stage.addEventListener('pointerup', (event) => {
   if (grip) release(event);
   if (stroke) lift();
 });
+// What was begun was not meant: it was the first finger of two.
 function cancel() {
-  if (stroke) lift();
+  if (stroke) unpaint();
   if (live) letGo({ clientX: pointer[0], clientY: pointer[1] });
   grip = draft = null;
   points();
 }
-stage.addEventListener('pointercancel', ({ pointerId }) => { fingers.delete(pointerId); held = grasp(); cancel(); });
+stage.addEventListener('pointercancel', ({ pointerId }) => {
+  fingers.delete(pointerId);
+  held = grasp();
+  if (stroke) lift();
+  cancel();
+});
 stage.addEventListener('wheel', (event) => {
   if (framing()) roll(event);
   else if (event.ctrlKey || event.metaKey) magnify(2 ** (-event.deltaY / 200), event.clientX, event.clientY);
