@@ -273,6 +273,29 @@ def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
     assert len(tab.points()) == 2
 
 
+def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_disabled(tab):
+    tab.in_small_steps()
+    tab.pair((111, 170), (190, 120))
+    for pressed, other in (("undo", "redo"), ("redo", "undo")):
+        tab.page.locator(f"#{pressed}").focus()
+        for _ in range(2):
+            expect(tab.page.locator(f"#{pressed}")).to_be_focused()
+            tab.page.keyboard.press("Space")
+            tab.page.wait_for_timeout(500)
+        expect(tab.page.locator(f"#{other}")).to_be_focused()
+    tab.page.locator("#drag").focus()
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("#stop")).to_be_focused()
+    tab.wait_steps(1)
+    tab.page.keyboard.press("Space")
+    expect(tab.page.locator("#drag")).to_be_focused(timeout=20_000)
+    tab.page.click("#undo")  # by hand: the next key is for the page
+    tab.page.click("#undo")
+    tab.page.click("#undo")
+    expect(tab.page.locator("#undo")).to_be_disabled()
+    expect(tab.page.locator("#redo")).not_to_be_focused()
+
+
 def test_brackets_change_the_brush(tab):
     tab.page.click("[data-tool=paint]")
     size = tab.page.get_by_label("Brush size")

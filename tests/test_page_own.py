@@ -161,6 +161,13 @@ def test_keys_frame_a_picture(tab, photo):
     assert tab.page.locator("#canvas .stage.zoomed").count() == 0
 
 
+def test_the_focus_goes_to_the_picture_where_the_buttons_that_frame_it_go(tab, photo):
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    tab.page.locator("#reconstruct").press("Enter")
+    expect(tab.page.locator("#canvas .stage")).to_be_focused(timeout=20_000)
+
+
 def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, photo):
     before = tab.frame()
     upload(tab, photo)

@@ -7,6 +7,7 @@ import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repain
 import { download, give } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
+import { leaving } from './focus.js';
 import { meet } from './server.js';
 import { zooming } from './zoom.js';
 
@@ -621,6 +622,7 @@ heed('keydown', (event) => {
   } else return;
   event.preventDefault();
 });
+leaving(heed, { drag: 'stop', stop: 'drag', undo: 'redo', redo: 'undo' }, stage);
 heed('keyup', ({ key }) => { if (['c', 'C'].includes(key)) compare(false); });
 window.addEventListener('blur', () => compare(false));
 

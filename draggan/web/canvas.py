@@ -20,7 +20,7 @@ from draggan.session import Session
 from draggan.web.words import Said
 
 HERE = Path(__file__).parent
-PARTS = ("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "server.js", "zoom.js")
+PARTS = ("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "server.js", "zoom.js", "focus.js")
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
