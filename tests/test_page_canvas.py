@@ -296,6 +296,21 @@ def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_dis
     expect(tab.page.locator("#redo")).not_to_be_focused()
 
 
+def test_escape_lets_go_what_the_pointer_holds(tab):
+    tab.pair((60, 60), (90, 60))
+    for tool in ("points", "paint"):
+        tab.page.click(f"[data-tool={tool}]")
+        tab.page.mouse.move(*tab.place(90, 60))
+        tab.page.mouse.down()
+        tab.page.mouse.move(*tab.place(120, 90), steps=3)
+        tab.page.keyboard.press("Escape")
+        tab.page.mouse.move(*tab.place(140, 90), steps=3)
+        tab.page.mouse.up()
+    tab.page.wait_for_timeout(500)
+    assert tab.painted() == 0
+    shows(tab, ("target", 90, 60), ("handle", 60, 60))
+
+
 def test_brackets_change_the_brush(tab):
     tab.page.click("[data-tool=paint]")
     size = tab.page.get_by_label("Brush size")

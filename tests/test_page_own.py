@@ -159,6 +159,8 @@ def test_keys_frame_a_picture(tab, photo):
     until(tab, lambda: tab.frame() == first)
     assert moved == [[0, 0, pytest.approx(1.1), 0], [1, 0, 1, 0], [0, 10, 1, 0], [0, 0, pytest.approx(1 / 1.1), 0]]
     assert tab.page.locator("#canvas .stage.zoomed").count() == 0
+    stage.press("Escape")
+    expect(tab.page.locator("#framing")).to_be_hidden(timeout=20_000)
 
 
 def test_the_focus_goes_to_the_picture_where_the_buttons_that_frame_it_go(tab, photo):

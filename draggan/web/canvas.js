@@ -525,7 +525,7 @@ stage.addEventListener('pointerup', (event) => {
   if (grip) release(event);
   if (stroke) lift();
 });
-// What was begun was not meant: it was the first finger of two.
+// What the pointer began was not meant.
 function cancel() {
   if (stroke) unpaint();
   if (live) letGo({ clientX: pointer[0], clientY: pointer[1] });
@@ -590,7 +590,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const KEYS = {
   ' ': () => press(busy() ? 'stop' : 'drag'),
   Escape: () => {
-    if (props.marks.pending) send({ kind: 'drop' });
+    if (grip || stroke) cancel();
+    else if (framing()) press('cancel');
+    else if (props.marks.pending) send({ kind: 'drop' });
     selected = null;
   },
   Delete: () => selected && remove(selected),
