@@ -69,6 +69,22 @@ def test_points_are_removed_by_key_and_by_right_click(tab):
     shows(tab)
 
 
+def test_clicks_leave_their_marks_before_the_server_answers(tab):
+    new = tab.page.locator("#canvas .new-handle, #canvas .new-target")
+    tab.page.route("**/gradio_api/queue/join*", lambda request: None)  # held up
+    tab.click(60, 60)
+    expect(new).to_have_count(1)
+    tab.page.mouse.move(*tab.place(80, 60))
+    expect(new).to_have_count(2)  # where the target would be
+    tab.click(90, 60)
+    tab.click(160, 160)
+    tab.page.mouse.move(*tab.place(300, 60))
+    expect(new).to_have_count(3)
+    tab.page.unroute("**/gradio_api/queue/join*")  # which lets all go
+    shows(tab, ("target", 90, 60), ("handle", 60, 60), ("handle", 160, 160))
+    expect(new).to_have_count(0)
+
+
 def test_a_double_click_fixes_a_point(tab):
     tab.page.mouse.dblclick(*tab.place(100, 100))
     shows(tab, ("target", 100, 100), ("handle", 100, 100))

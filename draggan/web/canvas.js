@@ -2,11 +2,12 @@
 // props.image is the frame {url, view}, props.marks what lies on it, props.paint a mask that the server brings back.
 // What the user does goes to the server as 'edit' {kind, ...}, with places [x, y] in pixels of the picture, and the
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
-import { STILL, carried, reframed } from './framing.js';
+import { STILL, carried } from './framing.js';
 import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repaint, whiten, wipe } from './mask.js';
 import { download, give } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
+import { foreseen, outgoing } from './edits.js';
 import { leaving } from './focus.js';
 import { meet } from './server.js';
 import { zooming } from './zoom.js';
@@ -32,15 +33,15 @@ let live = null; // a pull that the picture follows: {gesture, at, sent}
 let gestures = 0;
 const fingers = new Map(); // where each pressed pointer is
 let pointer = null; // where the mouse was last
-const outbox = []; // edits that wait for the answer to the one before
-let edits = 0; // how many were sent
 let asked = null; // the view of the last 'look'
 
+const coming = () => foreseen(props.marks.pending, outbox);
 const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
 const { say, translate } = window.draggan;
+const { outbox, enqueue, settle } = outgoing((edit) => trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit), points);
 const { zoom, pan, magnify, shift, pinch } = zooming(stage, sheet, () => {
   outline();
   points();
@@ -80,36 +81,13 @@ function heed(kind, act) {
   document.addEventListener(kind, listen);
 }
 
-// Edits go one at a time, so that each is made on top of the answer to the one before ------------------------------------
+// Edits ----------------------------------------------------------------------------------------------------------------
 
 function post(edit) {
   keeper.began();
   wrong = null;
-  const both = outbox.length > 1 && merged(outbox.at(-1), edit);
-  if (both) Object.assign(outbox.at(-1), both);
-  else outbox.push({ ...edit, number: (edits += 1) });
-  if (outbox.length === 1) transmit();
+  enqueue(edit);
   tell();
-}
-
-// An edit that still waits and the next one, as one where they can be.
-function merged(first, next) {
-  if (first.kind === 'frame' && next.kind === 'frame') return reframed(first, next);
-  const same = first.kind === 'move' && next.kind === 'move' && first.index === next.index && first.end === next.end;
-  return same ? next : null;
-}
-
-function transmit() {
-  const [edit] = outbox;
-  if (!edit) return;
-  trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit);
-  setTimeout(() => settle(edit.number), 10_000); // an answer that was lost holds up nothing for ever
-}
-
-function settle(number) {
-  if (outbox[0]?.number !== number) return;
-  outbox.shift();
-  transmit();
 }
 
 // The server's events wait here for the edits made before them.
@@ -135,6 +113,9 @@ function points() {
     drawPair(svg, { handle: moved(i, 'handle', handle), target: moved(i, 'target', targets[i]), number }, unit);
   });
   if (draft?.handle) drawPair(svg, { ...draft, kind: 'new-' }, unit);
+  const { handle: next, pairs } = coming();
+  for (const pair of pairs) drawPair(svg, { ...pair, kind: 'new-' }, unit);
+  if (next && ![pending, draft?.handle].includes(next)) drawPair(svg, { handle: next, kind: 'new-' }, unit);
   if (pending) drawPair(svg, { handle: pending }, unit);
   if (!selected && !busy()) drawCross(svg, spot(), unit);
 }
@@ -266,7 +247,7 @@ function remove(found) {
 }
 
 function preview(event) {
-  const { pending } = props.marks;
+  const { handle: pending } = coming();
   if (grip?.found && grip.moved) draft = { ...grip.found, at: place(event) };
   else if (pending || grip?.moved) draft = { handle: pending ?? grip.from, target: place(event) };
   else draft = null;
@@ -309,8 +290,10 @@ function release(event) {
   if (found && moved) send({ kind: 'move', ...found, at }, found);
   else if (found) selected = found;
   else if (tool === 'live') return;
-  else if (!props.marks.pending && moved) send({ kind: 'pair', at: from, to: at });
-  else send({ kind: 'click', at });
+  else {
+    draft = null;
+    send(moved && !coming().handle ? { kind: 'pair', at: from, to: at } : { kind: 'click', at });
+  }
   points();
 }
 
@@ -332,14 +315,15 @@ for (const end of ['blur', 'pointerdown']) stage.addEventListener(end, () => sta
 
 // Moves what the arrow keys move: the picture that is framed, the selected point, the cross. -> whether there is any.
 function steer(dx, dy) {
-  const { size: [width, height], pending } = props.marks;
+  const { size: [width, height] } = props.marks;
+  const { handle } = coming();
   const moved = ([x, y]) => [limit(x + dx, width), limit(y + dy, height)];
   if (framing()) reframe({ right: dx, down: dy });
   else if (busy()) return false;
   else if (selected) send({ kind: 'move', ...selected, at: moved(whereabouts()) }, selected);
   else if (byKeys()) {
     cross = moved(spot());
-    if (pending) draft = { handle: pending, target: cross };
+    if (handle) draft = { handle, target: cross };
   } else return false;
   points();
   return true;
@@ -347,7 +331,7 @@ function steer(dx, dy) {
 
 // Does at the cross what a click does; a point that is selected is let go.
 function enter() {
-  const found = props.marks.pending ? null : near(spot(), REACH.mouse);
+  const found = coming().handle ? null : near(spot(), REACH.mouse);
   if (selected) [cross, selected] = [whereabouts(), null];
   else if (found) selected = found;
   else send({ kind: 'click', at: spot() });
@@ -478,7 +462,7 @@ stage.addEventListener('pointerdown', (event) => {
   if (busy() || event.button !== 0 || !event.isPrimary) return;
   if (painting()) begin(place(event));
   else {
-    const found = props.marks.pending ? null : hit(event);
+    const found = coming().handle ? null : hit(event);
     grip = { from: place(event), at: [event.clientX, event.clientY], found, moved: false };
   }
 });
@@ -592,7 +576,7 @@ const KEYS = {
   Escape: () => {
     if (grip || stroke) cancel();
     else if (framing()) press('cancel');
-    else if (props.marks.pending) send({ kind: 'drop' });
+    else if (coming().handle) send({ kind: 'drop' });
     selected = null;
   },
   Delete: () => selected && remove(selected),

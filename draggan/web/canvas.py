@@ -20,7 +20,7 @@ from draggan.session import Session
 from draggan.web.words import Said
 
 HERE = Path(__file__).parent
-PARTS = ("framing.js", "files.js", "mask.js", "drawing.js", "lists.js", "server.js", "zoom.js", "focus.js")
+PARTS = ("framing", "edits", "files", "mask", "drawing", "lists", "server", "zoom", "focus")
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
@@ -33,7 +33,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=joined(*PARTS, "canvas.js"),
+        js_on_load=joined(*(f"{part}.js" for part in PARTS), "canvas.js"),
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
