@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from draggan.film import SHOWN
 from draggan.render import HOLD, to_picture
 from tests.browser import WINDOW, Tab
-from tests.test_page_canvas import until
+from tests.test_page_canvas import shows, until
 
 
 def rows(tab):
@@ -122,6 +122,28 @@ def test_zoomed_clicks_are_exact_and_panning_moves_the_picture(tab):
     assert sheet.bounding_box()["y"] == pytest.approx(box["y"] - 40, abs=1)
     tab.page.keyboard.press("0")
     until(tab, lambda: sheet.bounding_box() == tab.page.locator("#canvas .stage").bounding_box())
+
+
+def test_what_the_keys_move_stays_in_sight(tab):
+    tab.pair((60, 60), (90, 60))
+    stage, keys = tab.page.locator("#canvas .stage"), tab.page.keyboard
+
+    def seen(name):
+        box, mark = stage.bounding_box(), tab.page.locator(f"#canvas {name}").last.bounding_box()
+        return all(box[a] < mark[a] + mark[b] / 2 < box[a] + box[b] for a, b in (("x", "width"), ("y", "height")))
+
+    tab.page.locator("#canvas .in").focus()
+    keys.press("Tab")
+    for key in (*4 * ["+"], *5 * ["Shift+ArrowRight"]):
+        keys.press(key)
+    assert seen(".cross")
+    tab.page.get_by_role("button", name="Point 1: 30.0 px to go").focus()
+    keys.press("Enter")
+    assert seen(".selected")
+    for _ in range(5):
+        keys.press("Shift+ArrowDown")
+    shows(tab, ("target", 90, 110), ("handle", 60, 60))
+    assert seen(".selected")
 
 
 @pytest.mark.parametrize("tool", ["points", "hold"])

@@ -42,7 +42,7 @@ const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most -
 
 const { say, translate } = window.draggan;
 const { outbox, enqueue, settle } = outgoing((edit) => trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit), points);
-const { zoom, pan, magnify, shift, pinch } = zooming(stage, sheet, () => {
+const { zoom, pan, magnify, shift, pinch, reveal } = zooming(stage, sheet, () => {
   outline();
   points();
 });
@@ -182,6 +182,7 @@ function panels() {
   const choosing = (index) => () => {
     selected = { index, end: 'target' };
     stage.focus({ preventScroll: true });
+    intoView();
     show();
   };
   list.replaceChildren(...away.map((pixels, index) => {
@@ -325,8 +326,13 @@ function steer(dx, dy) {
     cross = moved(spot());
     if (handle) draft = { handle, target: cross };
   } else return false;
-  points();
+  intoView();
   return true;
+}
+
+// Brings onto the stage what the keys move.
+function intoView() {
+  reveal((selected ? whereabouts() : spot()).map((at, axis) => (at + 0.5) / props.marks.size[axis]));
 }
 
 // Does at the cross what a click does; a point that is selected is let go.

@@ -12,6 +12,14 @@ export function zooming(stage, sheet, changed) {
 
   const shift = (right, down) => pan(zoom.scale, zoom.x + right, zoom.y + down);
 
+  // Moves a place, in parts of the sheet from its corner, onto the stage where it is not there.
+  function reveal([across, down]) {
+    const into = (at, length) => Math.min(Math.max(at, 0.05 * length), 0.95 * length) - at;
+    const [width, height] = [stage.clientWidth, stage.clientHeight];
+    const [x, y] = [zoom.x + across * zoom.scale * width, zoom.y + down * zoom.scale * height];
+    shift(into(x, width), into(y, height));
+  }
+
   // A place of the window stays where it is: the middle of the stage, or another.
   function magnify(by, clientX, clientY) {
     const { left, top, width, height } = stage.getBoundingClientRect();
@@ -30,5 +38,5 @@ export function zooming(stage, sheet, changed) {
     shift(nextX - x, nextY - y);
   }
 
-  return { zoom, pan, magnify, shift, pinch };
+  return { zoom, pan, magnify, shift, pinch, reveal };
 }
