@@ -265,6 +265,15 @@ def test_holding_shows_the_picture_as_drawn(tab):
         tab.page.keyboard.up(released)
         assert tab.frame() == dragged
     expect(tab.page.locator("#canvas .handle")).to_be_visible()
+    for key in ("Space", "Enter"):
+        tab.page.locator("#canvas .compare").focus()
+        tab.page.keyboard.down(key)
+        assert tab.frame() == drawn
+        tab.page.keyboard.up(key)
+        assert tab.frame() == dragged
+    for frame in (drawn, dragged):  # by what can press and not hold
+        tab.page.locator("#canvas .compare").dispatch_event("click")
+        assert tab.frame() == frame
 
 
 def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):

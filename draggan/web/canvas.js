@@ -568,7 +568,15 @@ comparer.addEventListener('pointerdown', () => compare(true));
 for (const end of ['pointerup', 'pointerleave', 'pointercancel', 'blur', 'keyup']) {
   comparer.addEventListener(end, () => compare(false));
 }
-comparer.addEventListener('keydown', ({ key }) => { if (key === ' ' || key === 'Enter') compare(true); });
+for (const kind of ['keydown', 'keyup']) {
+  comparer.addEventListener(kind, (event) => {
+    if (event.key !== ' ' && event.key !== 'Enter') return;
+    if (kind === 'keydown') compare(true);
+    event.preventDefault(); // it is held: no click
+  });
+}
+// What can press but not hold: screen readers, voices, switches.
+comparer.addEventListener('click', ({ detail }) => { if (detail === 0) compare(!comparing()); });
 
 // Buttons of the page that are edits.
 heed('click', ({ target }) => {
