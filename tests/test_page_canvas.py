@@ -1,6 +1,7 @@
 """The canvas in a real browser: points by mouse and keyboard, undo, comparing, the mask, narrow and dark screens."""
 
 import re
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -319,6 +320,34 @@ def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_dis
     tab.page.click("#undo")
     expect(tab.page.locator("#undo")).to_be_disabled()
     expect(tab.page.locator("#redo")).not_to_be_focused()
+
+
+def test_a_screen_reader_hears_what_is_done_and_not_every_step_of_a_drag(tab):
+    tab.in_small_steps()
+    tab.pair((111, 170), (190, 120))
+    aloud, keys = tab.page.locator("#canvas").get_by_role("status"), tab.page.keyboard
+    expect(aloud).to_have_text(tab.status.inner_text())
+    tab.page.evaluate(
+        """() => {
+          window.heard = [];
+          const node = document.querySelector('#canvas .aloud');
+          new MutationObserver(() => window.heard.push(node.textContent)).observe(node, { childList: true });
+        }"""
+    )
+    began = time.monotonic()
+    tab.page.click("#drag")
+    tab.wait_steps(8)
+    most = 1 + (time.monotonic() - began) / 5
+    assert 0 < tab.page.evaluate("heard.length") <= most
+    tab.stop()
+    expect(aloud).to_have_text(tab.status.inner_text())
+    tab.page.locator("#canvas .in").focus()
+    keys.press("Tab")
+    keys.press("Shift+ArrowLeft")
+    expect(aloud).to_have_text("118, 128")
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(aloud).to_have_text("Point 1 selected")
 
 
 def test_escape_lets_go_what_the_pointer_holds(tab):

@@ -10,6 +10,7 @@ import { film, hintRow, pairRow } from './lists.js';
 import { foreseen, outgoing } from './edits.js';
 import { leaving } from './focus.js';
 import { meet } from './server.js';
+import { speaking } from './aloud.js';
 import { zooming } from './zoom.js';
 
 const find = (selector) => element.querySelector(selector);
@@ -41,6 +42,7 @@ const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
 const { say, translate } = window.draggan;
+const speak = speaking(find('.aloud'));
 const { outbox, enqueue, settle } = outgoing((edit) => trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit), points);
 const { zoom, pan, magnify, shift, pinch, reveal } = zooming(stage, sheet, () => {
   outline();
@@ -130,8 +132,13 @@ function task() {
 function tell() {
   const status = say(task().status);
   if (wrong?.status !== status) wrong = null;
-  const said = wrong?.said ?? status;
-  if (!stage.classList.contains('alone') && line.textContent !== said) line.textContent = said;
+  if (!stage.classList.contains('alone')) write(wrong?.said ?? status);
+}
+
+function write(said) {
+  if (line.textContent === said) return;
+  line.textContent = said;
+  speak(said, busy() || Boolean(props.task.status));
 }
 
 // What is framed is seen whole, since that is used; and a picture is on the screen when it is new or begins to be framed.
@@ -180,7 +187,7 @@ function panels() {
   const away = handles.map(([x, y], i) => Math.hypot(targets[i][0] - x, targets[i][1] - y));
   const focused = [...list.querySelectorAll('button')].indexOf(document.activeElement);
   const choosing = (index) => () => {
-    selected = { index, end: 'target' };
+    select({ index, end: 'target' });
     stage.focus({ preventScroll: true });
     intoView();
     show();
@@ -327,19 +334,24 @@ function steer(dx, dy) {
     if (handle) draft = { handle, target: cross };
   } else return false;
   intoView();
+  if (!framing()) speak(steered().join(', '));
   return true;
 }
 
-// Brings onto the stage what the keys move.
-function intoView() {
-  reveal((selected ? whereabouts() : spot()).map((at, axis) => (at + 0.5) / props.marks.size[axis]));
+function select(found) {
+  selected = found;
+  speak(say({ text: 'Point {number} selected', values: { number: found.index + 1 } }));
 }
+
+// Where what the keys move is: it is brought onto the stage.
+const steered = () => (selected ? whereabouts() : spot());
+const intoView = () => reveal(steered().map((at, axis) => (at + 0.5) / props.marks.size[axis]));
 
 // Does at the cross what a click does; a point that is selected is let go.
 function enter() {
   const found = coming().handle ? null : near(spot(), REACH.mouse);
   if (selected) [cross, selected] = [whereabouts(), null];
-  else if (found) selected = found;
+  else if (found) select(found);
   else send({ kind: 'click', at: spot() });
   show();
 }
@@ -645,7 +657,7 @@ meet(element, {
   },
   alone() {
     stage.classList.add('alone');
-    line.textContent = say(keeper.alone());
+    write(say(keeper.alone()));
   },
 });
 

@@ -20,7 +20,7 @@ from draggan.session import Session
 from draggan.web.words import Said
 
 HERE = Path(__file__).parent
-PARTS = ("framing", "edits", "files", "mask", "drawing", "lists", "server", "zoom", "focus")
+PARTS = ("framing", "edits", "files", "mask", "drawing", "lists", "server", "zoom", "focus", "aloud")
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 

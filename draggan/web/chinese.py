@@ -167,6 +167,7 @@ CHINESE = {
     "Go back to the first picture": "回到第一幅图像",
     "Remove": "删除",
     "Remove point {number}": "删除第 {number} 个点",
+    "Point {number} selected": "已选中第 {number} 个点",
     "Point {number}: {far} to go": "第 {number} 个点：还差 {far}",
     "No points yet. Press on the picture and draw to where it should go.": "还没有控制点。按住图像，拖到它应去的地方。",
     "{name} is not a picture that can be read.": "{name} 不是可读取的图像。",
