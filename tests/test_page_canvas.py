@@ -382,6 +382,7 @@ def test_tab_goes_through_tools_and_picture_by_name(tab):
         named.append(tab.page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent"))
     assert named[:-1] == ["Live", "May move", "Must stay", "Eraser", "Compare", "Zoom out", "Fit", "Zoom in"]
     assert named[-1].startswith("The picture.")
+    assert tab.page.locator("#canvas .fit").inner_text() == "Fit"
 
 
 def test_a_click_with_the_brush_leaves_a_dot(tab):

@@ -132,7 +132,7 @@ CHINESE = {
     "Smaller (key -)": "缩小（- 键）",
     "Zoom out": "缩小",
     "The whole picture (key 0)": "整幅图像（0 键）",
-    "Fit": "适合窗口",
+    "Fit": "全图",
     "Larger (key +, or Ctrl and the wheel)": "放大（+ 键，或 Ctrl 加滚轮）",
     "Zoom in": "放大",
     "The picture. Click a handle, then its target, or go there with the arrow keys and press Enter. Enter on a point "
