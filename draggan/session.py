@@ -1,7 +1,7 @@
 """Everything one browser tab owns, as a value, and the edits that a user may make to it. Knows nothing of pages."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -258,9 +258,19 @@ class Session:
 
     def of_model(self, model: str) -> "Session":
         """With its model under another name or path, throughout its history."""
-        past, future = (tuple(replace(s, model=model) for s in of) for of in (self.past, self.future))
-        shots = tuple(replace(shot, session=replace(shot.session, model=model)) for shot in self.shots)
-        return replace(self, model=model, past=past, future=future, shots=shots)
+        return self.throughout(lambda s: replace(s, model=model))
+
+    def with_photo(self, photo: Photo) -> "Session":
+        """With another form of its picture of one's own, throughout its history."""
+        return self.throughout(lambda s: replace(s, photo=photo) if s.photo is self.photo else s)
+
+    def throughout(
+        self, change: Callable[["Session"], "Session"], stays: Callable[["Session"], bool] = lambda _: True
+    ) -> "Session":
+        """With a change made to it and to all that undo, redo and the strip go back to; of these with what `stays`."""
+        past, future = (tuple(change(s) for s in of if stays(s)) for of in (self.past, self.future))
+        shots = tuple(replace(s, session=change(s.session)) for s in self.shots if stays(s.session))
+        return replace(change(self), past=past, future=future, shots=shots)
 
     def dragged_by(self, engine: str, config: Config, precision: DragPrecision = "auto") -> "Session":
         """With an engine and its settings.

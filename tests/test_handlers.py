@@ -467,6 +467,24 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     assert torch.equal(after, kept)
 
 
+def kept_and_back(do, network, session, path):
+    path.write_bytes(base64.b64decode(Keep(network).safe(session, event("safe", details=None))["kept"]["session"]))
+    return do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
+
+
+def test_a_browser_keeps_what_can_be_undone_and_gone_back_to(do, network, tmp_path, monkeypatch):
+    first = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    session = do.edit(clicked(do, first, (9, 9)), event("undo"))[0]
+    back = kept_and_back(do, network, session, tmp_path / "kept.draggan")
+    for step in (lambda s: s, lambda s: s.undo(), lambda s: s.undo().undo(), lambda s: s.redo()):
+        assert torch.equal(step(back).latent, step(session).latent)
+        assert (step(back).pairs, step(back).pending) == (step(session).pairs, step(session).pending)
+    assert [shot.thumbnail for shot in back.shots] == [shot.thumbnail for shot in session.shots]
+    monkeypatch.setattr("draggan.web.keep.RUNNING_BYTES", 0)
+    running = kept_and_back(do, network, replace(session, phase="dragging"), tmp_path / "kept.draggan")
+    assert (running.past, running.future, running.latent.equal(session.latent)) == ((), (), True)
+
+
 def test_an_error_tells_no_user_where_files_lie_on_the_server(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     error = FileNotFoundError(f"no such file: {tmp_path}/0123abc/my own model.pkl")

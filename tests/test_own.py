@@ -23,7 +23,7 @@ from draggan.geometry import Point
 from draggan.invert import psnr
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture, cut, whole_crop
-from draggan.project import load_details
+from draggan.project import load, load_details
 from draggan.render import to_picture
 from draggan.web import aims
 from draggan.web.aims import Aim, Aims
@@ -133,6 +133,13 @@ def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path, 
     assert (light.details, back.details) == (None, first["name"])
     assert back.delta.digest == edited.photo.delta.digest
     assert np.array_equal(back.picture.pixels, edited.photo.picture.pixels)
+    heavy = edited.click(Point(3, 3)).keep(b"small")
+    kept = keep.safe(heavy, SimpleNamespace(details=first["name"]))["kept"]["session"]
+    (tmp_path / "kept").write_bytes(base64.b64decode(kept))
+    opened = load(tmp_path / "kept").session
+    assert (opened.photo.delta, opened.undo().photo is opened.photo) == (None, True)
+    whole = opened.with_photo(back)
+    assert whole.undo().photo is whole.shots[-1].session.photo is whole.photo is back
     monkeypatch.setattr("draggan.web.keep.SAFE_BYTES", edited.photo.picture.pixels.nbytes - 1)
     few = keep.safe(edited, SimpleNamespace(details=None))["kept"]
     (tmp_path / "few").write_bytes(base64.b64decode(few["details"]))

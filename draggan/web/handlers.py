@@ -257,7 +257,7 @@ class Handlers:
         saved = self._found(load(session), own)
         if saved.session.photo and details:
             photo = load_details(details[0], saved.session.photo)
-            saved = replace(saved, session=replace(saved.session, photo=photo))
+            saved = replace(saved, session=saved.session.with_photo(photo))
         if len(sent) < parts:
             lost = words.Said(
                 "the browser has lost the details of your picture and the whole of it: it is shown without them"

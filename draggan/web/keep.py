@@ -12,7 +12,7 @@ import safetensors.torch
 from PIL import Image
 
 from draggan.facts import facts
-from draggan.film import Frame
+from draggan.film import Film, Frame
 from draggan.paste import paste
 from draggan.project import Project, pack, pack_details
 from draggan.render import encode, side_by_side, with_points, write_video
@@ -25,6 +25,7 @@ from draggan.web.words import Said
 SAFE_FRAMES = 16  # of the way that a browser keeps: it has 5 MB for all of a session
 GIF_SIDE = 512  # pixels; a GIF of a larger picture would take hundreds of megabytes
 SAFE_BYTES = 48 << 20  # of a whole picture that a browser keeps: 16 million pixels
+RESTING_BYTES, RUNNING_BYTES = 2 << 20, 256 << 10  # of a session with its history: what it keeps, and while a drag runs
 KINDS = {"mp4": "video/mp4", "gif": "image/gif"}
 
 
@@ -86,19 +87,25 @@ class Keep:
         return canvas.file(_name(session, "draggan"), "application/octet-stream", raw)
 
     def safe(self, session: Session, event: gr.EventData) -> dict[str, Any]:
-        """What the browser keeps of a session, in case that the server is started again: all but its history.
+        """What the browser keeps of a session, in case that the page is loaded or the server started again.
 
         The details of a picture of one's own and the whole picture, many megabytes, apart: where `event.details` is not
-        what they are called. A picture of more than SAFE_BYTES is not kept.
+        what they are called. A picture of more than SAFE_BYTES is not kept, nor, in the history, others of one's own
+        and ways. While a drag runs, which is kept again every few seconds, a long history waits for its end.
         """
         if session is None:
             return gr.skip()
-        photo, film = session.photo, session.film.thinned(SAFE_FRAMES)
+        own = photo = session.photo
         if photo and photo.picture and photo.picture.pixels.nbytes > SAFE_BYTES:
             photo = replace(photo, picture=None)
         light = photo and replace(photo, picture=None, delta=None)
-        small = replace(session.stop(), past=(), future=(), shots=(), film=film, photo=light)
-        raw = pack(Project(small, self._network.sha256(session.model)))
+        small = session.stop().throughout(
+            lambda s: replace(s, film=Film(), photo=s.photo and light), lambda s: s.photo in (None, own)
+        )
+        small, digest = replace(small, film=session.film.thinned(SAFE_FRAMES)), self._network.sha256(session.model)
+        raw = pack(Project(small, digest))
+        if len(raw) > (RUNNING_BYTES if session.busy else RESTING_BYTES):
+            raw = pack(Project(replace(small, past=(), future=(), shots=()), digest))
         if photo is None or photo.details is None:
             return canvas.safe(raw)
         return canvas.safe(raw, photo.details, None if photo.details == event.details else pack_details(photo))
