@@ -4,6 +4,7 @@ Knows nothing of models. `download` is an iterator: it works while it is asked, 
 Beside FILE lie, while it comes, FILE.part and FILE.part.json, and from then on FILE.json: where it came from.
 """
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ import requests
 
 from draggan import transfer
 from draggan.transfer import Patience, Progress, Refused, beside, without_password
+
+UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what folders say that know no locks
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,12 @@ def _acquire(lock: filelock.BaseFileLock) -> Iterator[Progress]:
             lock.acquire(timeout=0)
             return
         except filelock.Timeout:
-            yield from transfer.wait(0.2, Progress("waiting", note="it is already being downloaded"))
+            pass
+        except OSError as error:
+            if error.errno not in UNLOCKABLE:
+                raise
+            return
+        yield from transfer.wait(0.2, Progress("waiting", note="it is already being downloaded"))
 
 
 def read_record(path: Path) -> Record | None:

@@ -9,6 +9,7 @@ import platform
 import sys
 
 ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD = -8, -4, -1  # names of mallopt(3)
+USED_UP = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator")  # of torch's errors, as its allocators say it
 KEPT = 2_000_000_000  # bytes at the heap's end beyond which memory is given back after all
 
 
@@ -17,15 +18,14 @@ def keep_freed_memory() -> bool:
 
     -> whether this system's malloc can be told: glibc's. Elsewhere nothing is changed.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":  # who reads Python's file, if that may be read
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(name, value) for name, value in ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT)))
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory is used up: Python's, a graphics card's, or this machine's as torch says it."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    """Whether it says that memory is used up: Python's, or in torch's words a graphics card's or this machine's."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in USED_UP)
+    )

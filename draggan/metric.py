@@ -71,7 +71,8 @@ def metric_of(generator: Generator, layers: int) -> Metric:
     times those of how unusual it is, as they are in the embedded model: models differ in how far apart their w are, in
     how many numbers they have, and in how much of the picture hangs on them.
     """
-    spread, variances, axes = principal(generator.known(_codes))
+    codes = generator.known(_codes)
+    spread, variances, axes = (t.to(codes.device) for t in principal(codes.cpu()))  # Macs' graphics cards have no eigh
     variances = variances.clamp(min=0)
     covariance = (axes * variances**POWER) @ axes.T
     scale = covariance.diagonal().mean()

@@ -62,7 +62,8 @@ def vgg16_home(vgg16_layers, tmp_path_factory) -> Path:
     file = home / "hub" / "checkpoints" / perceptual.FILE
     file.parent.mkdir(parents=True)
     tensors = {f"features.{name}": t for name, t in vgg16_layers.state_dict().items()}
-    torch.save(tensors | {"classifier.6.bias": torch.zeros(1000)}, file)
+    whole = tensors | {"classifier.6.bias": torch.zeros(1000)}
+    torch.save(whole, file, _use_new_zipfile_serialization=False)  # as in 2017, when torchvision's file was made
     return home
 
 

@@ -1,6 +1,7 @@
 """Downloads from a server that fails in every way: the file is right or absent, and no byte is fetched twice."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -67,6 +68,16 @@ def test_a_file_arrives_with_a_record(server, path):
     assert record is not None
     assert (record.url, record.size, record.sha256) == (url, len(DATA), sha256(DATA))
     only_the_file(path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
+def test_a_folder_without_locks_can_be_downloaded_to(server, path, monkeypatch, code):
+    def refused(*_, **__):
+        raise OSError(code, "no locks here")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    list(download([server.add("/f", DATA)], path, patience=QUICK))
+    assert path.read_bytes() == DATA
 
 
 def test_a_file_that_is_there_is_not_asked_for(server, path):

@@ -41,3 +41,15 @@ def test_other_systems_are_left_alone(monkeypatch):
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert memory.keep_freed_memory() is False
+
+
+def test_a_python_that_cannot_be_read_is_not_looked_into(monkeypatch):
+    """As that of the Microsoft Store."""
+    from draggan import memory
+
+    def refused():
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platform, "libc_ver", refused)
+    assert memory.keep_freed_memory() is False

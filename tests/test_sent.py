@@ -12,7 +12,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from draggan.web import app, sent
-from draggan.web.sent import FOLDER, as_sent, kept_while_serving, use
+from draggan.web.sent import FOLDER, as_sent, kept_while_serving, sweep, use
 from tests.browser import serving
 from tests.shelf import serve
 
@@ -117,6 +117,24 @@ def test_a_terminal_that_is_closed_leaves_nothing(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], env=os.environ | {FOLDER: str(tmp_path)}, capture_output=True)
     assert (run.returncode, run.stdout.strip()) == (0, b"still here SIG_IGN")
     assert not list(tmp_path.glob("draggan-*"))
+
+
+def test_a_model_in_use_stays_where_the_time_of_a_change_is_that_of_its_making(tmp_path, monkeypatch):
+    """As on Windows."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    model = tmp_path / "hash" / "mine.pkl"
+    model.parent.mkdir()
+    model.write_bytes(b"a model")
+    made, later = model.stat(), time.time_ns() + 25 * 3600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later / 1e9)
+    use(str(model))
+    assert model.stat().st_mtime_ns == made.st_mtime_ns, "what was converted of it is known by that"
+    sweep(tmp_path)
+    assert model.exists()
+    later += 25 * 3600 * 10**9
+    sweep(tmp_path)
+    assert not model.exists()
 
 
 def test_files_that_nobody_sent_are_not_touched(tmp_path, monkeypatch):

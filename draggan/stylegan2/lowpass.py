@@ -13,7 +13,7 @@ def blur(x: Tensor, gain: float = 1.0, padding: int | tuple[int, int] = 0, bias:
     if x.device.type in FIR_IN_PAIRS:
         return _blurred_in_pairs(x, gain, padding, bias)
     taps = x.new_tensor(FIR) / sum(FIR)
-    kernel = (torch.outer(taps, taps) * gain).expand(x.shape[1], 1, 4, 4)  # (C, 1, 4, 4)
+    kernel = (torch.outer(taps, taps) * gain).repeat(x.shape[1], 1, 1, 1)  # (C, 1, 4, 4)
     return F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
 
 

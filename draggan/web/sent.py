@@ -62,7 +62,8 @@ def sweep(folder: Path) -> None:
     for path in (*folder.glob("tmp*"), *folder.glob("*/*")):
         with suppress(OSError):
             most = IDLE_SECONDS if path.suffix.lower() in FORMATS else SOON_SECONDS
-            if time.time() - path.stat().st_ctime > most and path.is_file():
+            there = path.stat()
+            if time.time() - max(there.st_atime, there.st_ctime) > most and path.is_file():
                 path.unlink()
 
 
@@ -78,8 +79,7 @@ def use(file: str) -> None:
         return
     for path in (Path(file), converted_path(Path(file))):
         with suppress(FileNotFoundError):
-            there = path.stat()
-            os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns))  # which sets the time of its last change of state
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # what is converted is known by the latter
 
 
 def as_sent(text: str) -> str:
