@@ -456,3 +456,37 @@ def test_a_checkpoint_of_the_size_of_afhqcat():
     assert original["bytes"] < 1.5 * size
     assert again["bytes"] < 1.5 * size
     assert again["ready seconds"] < 1.5
+
+
+def test_whole_numbers_are_refused(tmp_path):
+    config = tiny_config(8)
+    tensors = random_tensors(config)
+    checkpoint.write(tmp_path / "a.safetensors", config, tensors)
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors | {"synthesis.b8.conv1.bias": torch.zeros(8, dtype=torch.int32)}, tmp_path / "b", metadata)
+    with pytest.raises(CheckpointError, match=r"synthesis\.b8\.conv1\.bias is of type torch\.int32, not of floats"):
+        checkpoint.read(tmp_path / "b")
+
+
+@pytest.mark.parametrize("facts", [{"conv_clamp": -1.0}, {"conv_clamp": 0.0}, {"mapping_lr_multiplier": -0.01}])
+def test_facts_that_are_not_positive_are_refused(tmp_path, facts):
+    """With a clamp of -1 every feature is -1, and every picture grey."""
+    config = replace(tiny_config(8), **facts)
+    checkpoint.write(tmp_path / "a.safetensors", config, random_tensors(tiny_config(8)))
+    with pytest.raises(CheckpointError, match=f"{next(iter(facts))} must be a positive number"):
+        checkpoint.read(tmp_path / "a.safetensors")
+
+
+def test_what_a_file_says_is_told_in_short_and_printable(tmp_path):
+    """A message may quote the file, and goes to terminals, logs and the page."""
+    config = tiny_config(8)
+    name = "synthesis.\x1b[2J\n" + "x" * 5000
+    checkpoint.write(tmp_path / "a.safetensors", config, random_tensors(config) | {name: torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="unknown tensors") as refused:
+        checkpoint.read(tmp_path / "a.safetensors")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1500

@@ -19,6 +19,7 @@ from PIL import Image
 
 from draggan import models, project
 from draggan.arguments import pair_of
+from draggan.batches import _of_folder
 from draggan.cli import main
 from draggan.download import hash_file
 from draggan.faces import find_face
@@ -498,3 +499,11 @@ def test_drag_needs_no_gradio(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert out.exists()
+
+
+def test_pictures_of_a_camera_have_their_ending_in_capitals(tmp_path, capsys):
+    for name in ("IMG_1.JPG", "b.Png", "c.txt"):
+        (tmp_path / name).touch()
+    out = tmp_path.parent / "out of it"
+    assert [file.name for file in _of_folder(tmp_path, out).values()] == ["IMG_1.JPG.draggan", "b.Png.draggan"]
+    assert "other files: 1 (.txt)" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -679,3 +680,42 @@ def test_bytes_before_a_kill_are_not_fetched_again(server, path, seed):
     assert path.read_bytes() == data
     assert [r.start for r in server.requests] == [sum(cuts[:i]) for i in range(4)]
     assert server.sent("/f") == len(data)
+
+
+def test_a_file_of_unknown_length_that_was_left_is_asked_for_again(server, path):
+    """What has come of it is not all of it."""
+    endless = Reply(headers={"Content-Length": "", "Connection": "close"}, pace=0.01, cut=len(DATA))
+    url = server.add("/f", DATA, endless)
+    for _ in takewhile(lambda step: step.received < 50_000, download([url], path, patience=QUICK)):
+        pass
+    begun = received(path)
+    assert 0 < begun < len(DATA)
+    run(url, path)
+    assert path.read_bytes() == DATA
+
+
+def test_room_is_needed_for_what_is_still_to_come(server, path, monkeypatch):
+    """A large model that is nearly here fits on a disk that is nearly full."""
+    free = transfer.HEADROOM + len(DATA)
+    usage = lambda folder: SimpleNamespace(free=free - received(path))  # noqa: E731
+    monkeypatch.setattr(transfer.shutil, "disk_usage", usage)
+    run(server.add("/f", DATA, Reply(cut=200_000)), path)
+    assert path.read_bytes() == DATA
+
+
+def test_a_weak_etag_is_nothing_to_go_on_by(server, path):
+    """RFC 9110, 13.1.5; a server that keeps to it would send all of the file each time."""
+    date = {"Last-Modified": "Fri, 01 Jan 2021 00:00:00 GMT"}
+    begun = Reply(cut=100_000, etag='W/"a"', headers=date)
+    run(server.add("/f", DATA, begun, then=Reply(etag=date["Last-Modified"], headers=date | {"ETag": 'W/"a"'})), path)
+    assert path.read_bytes() == DATA
+    assert server.requests[-1].headers["If-Range"] == date["Last-Modified"]
+    assert server.requests[-1].start == 100_000
+
+
+def test_an_address_is_tried_once(server, path):
+    """The mirror may be the place where a file comes from."""
+    url = server.add("/f", b"", then=Reply(status=404))
+    with pytest.raises(DownloadError) as error:
+        run([url, url], path)
+    assert len(server.requests) == len(error.value.tried) == 1

@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import replace
+from itertools import islice, pairwise
 
 import pytest
 import torch
 
+from draggan import kinematics, paper
 from draggan.engines import DEFAULT, ENGINES, drag, engine_of
 from draggan.geometry import DragPair, Point
+from draggan.kinematics import KinematicConfig
+from draggan.paper import DragConfig
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 
@@ -153,3 +157,86 @@ def test_other_settings_are_refused():
     generator = tiny_generator(64)
     with pytest.raises(ValueError, match="config is a dict: it must be a KinematicConfig or DragConfig"):
         drag(generator, generator.latent(1), [DragPair(Point(20, 20), Point(50, 30))], config={"lr": 1})
+
+
+PAIRS = [DragPair(Point(20, 20), Point(50, 30)), DragPair(Point(40, 8), Point(60, 60))]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_max_steps_are_those_of_one_call(name):
+    generator, settings = tiny_generator(64), engine_of(name).settings
+    *_, last = drag(generator, generator.latent(1), PAIRS, None, settings(max_steps=3, tolerance=1e-6))
+    rest = islice(drag(generator, last.latent, PAIRS, None, settings(max_steps=2, tolerance=1e-6), last.state), 9)
+    assert [(step.index, step.last) for step in rest] == [(3, False), (4, False), (5, True)]
+
+
+@pytest.mark.parametrize("settings", [{"space": "w"}, {"moving_layers": 3}])
+def test_the_means_of_other_layers_are_left_behind(settings):
+    """What moves may change while a drag is paused."""
+    generator = tiny_generator(64)
+    *_, last = drag(generator, generator.latent(1), PAIRS, config=DragConfig(lr=0.02, max_steps=3))
+    config = DragConfig(lr=0.02, max_steps=1, **settings)
+    *_, step = drag(generator, last.latent, PAIRS, None, config, last.state)
+    *_, anew = drag(generator, last.latent, PAIRS, None, config)
+    assert step.state.adam["step"] == 1
+    assert step.state.adam["exp_avg"].shape == anew.state.adam["exp_avg"].shape
+    assert not torch.equal(step.latent, last.latent)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_each_kept_template_has_its_own_memory(name):
+    """Not that of all of them: a state of 68 points would be as large as 68."""
+    generator = tiny_generator(64)
+    *_, last = drag(generator, generator.latent(1), PAIRS, None, engine_of(name).settings(max_steps=1))
+    for template in last.state.templates:
+        assert template.untyped_storage().nbytes() == template.nbytes
+
+
+def test_what_is_looked_at_is_a_part_of_the_longer_side(monkeypatch):
+    seen = []
+    for name in ("disc", "square"):
+        of = getattr(paper, name)
+        monkeypatch.setattr(paper, name, lambda r, like, of=of: seen.append(r) or of(r, like))
+    generator = tiny_generator(64, width=2)
+    next(drag(generator, generator.latent(1), [DragPair(Point(5, 5), Point(9, 9))], config=DragConfig(r1=0.1, r2=0.2)))
+    assert generator.image_size == (64, 32)
+    assert seen == pytest.approx([6.4, 12.8])
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_in_w_a_latent_whose_layers_differ_stays_so(name):
+    """After a drag in W+, or in another style."""
+    generator = tiny_generator(64)
+    latent = torch.cat([generator.latent(seed)[:, i : i + 1] for i, seed in enumerate(range(generator.num_ws))], dim=1)
+    config = engine_of(name).settings(max_steps=2, space="w")
+    first, *_, last = drag(generator, latent, PAIRS, None, config)
+    torch.testing.assert_close(first.latent, latent)
+    gone = (last.latent - latent)[0, :6]
+    assert gone.norm() > 0
+    if name == "draggan":  # the other pulls each layer back to its own
+        torch.testing.assert_close(gone, gone[:1].expand(6, -1), atol=1e-5, rtol=0)
+
+
+def test_where_no_try_helps_the_drag_ends_at_once():
+    """The same tries would follow as often as `patience` says."""
+    generator = tiny_generator(64)
+    torn = [DragPair(Point(30, 30), Point(60, 30)), DragPair(Point(32, 30), Point(2, 30))]
+    steps = list(drag(generator, generator.latent(1), torn, config=KinematicConfig(max_steps=200)))
+    still = [b.last for a, b in pairwise(steps) if torch.equal(a.latent, b.latent)]
+    assert still == [True]
+
+
+def test_the_damping_never_falls_below_what_was_asked_for():
+    generator = tiny_generator(64)
+    for least in (0.05, 0.3):
+        config = KinematicConfig(max_steps=6, damping=least, tolerance=1e-6)
+        assert all(s.state.damping >= least for s in drag(generator, generator.latent(1), PAIRS, config=config))
+
+
+def test_handles_are_looked_for_on_the_smallest_pictures(monkeypatch):
+    """Around where they should be, not there alone."""
+    seen, lattice = [], kinematics.lattice
+    monkeypatch.setattr(kinematics, "lattice", lambda *given: seen.append(lattice(*given)) or seen[-1])
+    generator = tiny_generator(32)
+    next(drag(generator, generator.latent(1), [DragPair(Point(5, 5), Point(9, 9))]))
+    assert [len(each.offsets) for each in seen] == [9]

@@ -16,11 +16,12 @@ import torch
 from gradio.context import LocalContext
 from PIL import Image
 
-from draggan import metric, models
+from draggan import metric, models, project
 from draggan.download import DownloadError
 from draggan.precision import in_precision
+from draggan.project import Project
 from draggan.render import to_picture
-from draggan.session import Session
+from draggan.session import Session, new_session
 from draggan.transfer import Progress
 from draggan.web import dragging, turns
 from draggan.web.canvas import read_mask
@@ -839,3 +840,54 @@ def test_a_drag_that_is_given_up_says_what_holds_it_and_the_remedy_in_both_langu
     text = status(session.with_mask(np.eye(*session.image_size) > 0) if masked else session).text
     assert said in text
     assert text in CHINESE
+
+
+def test_what_is_not_known_of_two_models_does_not_make_them_the_same(do, network, tmp_path):
+    session = new_session(network.generator("tiny"), "/srv/gone.pkl", 3, 0.7)
+    project.save(tmp_path / "a.draggan", Project(session, ""))
+    with pytest.raises(gr.Error, match=r"made with the model file gone\.pkl: open that file first"):
+        list(do.open_session(drawn(do), str(tmp_path / "a.draggan")))
+
+
+def test_a_session_of_another_network_under_the_name_of_the_tabs_model_is_refused(do, tmp_path):
+    session = new_session(tiny_generator(16), "tiny", 3, 0.7)
+    project.save(tmp_path / "a.draggan", Project(session, ""))
+    now, answers = drawn(do), []
+    with pytest.raises(gr.Error, match="made with another model than tiny is here"):
+        answers.extend(do.open_session(now, str(tmp_path / "a.draggan")))
+    assert any(part is now for part in answers[-1])
+
+
+def test_style_takes_the_layers_from_the_first_that_does_not_move(do, network):
+    session, generator = drawn(do), network.generator("tiny")
+    *_, (styled, *_) = do.style(session, 8, 0.7, 0, 6)
+    assert torch.equal(styled.latent[:, :6], session.latent[:, :6])
+    assert torch.equal(styled.latent[:, 6:], generator.latent(8, 0.7)[:, 6:])
+    *_, (same, *_) = do.style(styled, 8, 0.7, 0, 6)
+    assert same is styled
+    assert len(same.shots) == len(styled.shots), "nothing new is kept"
+
+
+def test_going_back_brings_the_mask_that_was_there(do):
+    session = drawn(do)
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[:30] = True
+    masked = session.with_mask(mask)
+    after = do.edit(masked, event("back", index=0))
+    assert after[0].mask is None
+    assert after[1]["paint"]["png"] is None, "the browser is told"
+
+
+def test_what_comes_back_is_not_kept_twice(do, tmp_path):
+    session = drawn(do)
+    project.save(tmp_path / "a.draggan", Project(session, ""))
+    *_, answer = do.open_session(session, str(tmp_path / "a.draggan"))
+    opened = next(part for part in answer if hasattr(part, "shots"))
+    assert len(opened.shots) == len(session.shots) == 1
+
+
+def test_before_and_picture(do, network):
+    picture = do.look(drawn(do), event("look", original=True))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["original"]["url"].partition(",")[2]))))
+    expected = to_picture(network.generator("tiny").render(network.generator("tiny").latent(3, 0.7)))
+    assert np.abs(shown.astype(int) - expected).mean() < 8

@@ -26,6 +26,7 @@ from draggan.picture import Crop, Picture, cut, whole_crop
 from draggan.project import load, load_details
 from draggan.render import to_picture
 from draggan.web import aims
+from draggan.web import own as module
 from draggan.web.aims import Aim, Aims
 from draggan.web.dragging import Dragging
 from draggan.web.handlers import Handlers
@@ -335,3 +336,36 @@ def test_a_model_that_is_put_away_is_not_kept_by_a_picture_that_changed_it():
     gc.collect()
     assert gone() is None
     network.picture(edited)
+
+
+def test_a_picture_turns_as_one_turns_it_and_its_angle_stays_small():
+    """Clockwise, as one sees it."""
+    pixels = np.zeros((90, 90, 3), dtype=np.uint8)
+    pixels[:45] = 255  # light above
+    framing = Framing(Picture(pixels), whole_crop((90, 90), SIZE))
+    turned = framing.moved(0, 0, 1, 90, SIZE)
+    seen = to_picture(cut(turned.picture, turned.crop, SIZE))[..., 0]
+    assert (seen[32, 60] > 200, seen[32, 4] < 50) == (True, True), "what was above is at the right"
+    for _ in range(5):
+        turned = turned.moved(0, 0, 1, 90, SIZE)
+        assert -180 <= turned.crop.angle < 180
+
+
+def test_what_is_known_of_a_model_serves_the_next_picture_and_the_frame_is_left(tmp_path, monkeypatch):
+    network, surveys = Network(Shelf(tiny_generator(64)), "cpu"), []
+    reconstruct = module.reconstruct
+
+    def spied(generator, wanted, config, survey, tuning):
+        surveys.append(survey)
+        return reconstruct(generator, wanted, config, survey, tuning)
+
+    monkeypatch.setattr(module, "reconstruct", spied)
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    for _ in range(2):
+        *_, (framing, framed, *_) = own.upload(session, None, str(tmp_path / "a.png"))
+        *_, (_, session, *_) = own.reconstruct(framed, framing, 2, False, TAB)
+        assert not session.framing
+        assert not session.undo().framing, "undo goes back to the picture of before, not into a frame"
+    assert surveys[0] is None
+    assert surveys[1] is not None

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from draggan import paste as module
-from draggan.paste import changed, paste
+from draggan.paste import _border, changed, paste
 from draggan.picture import Crop, Picture, cut, to_tensor, whole_crop
 from draggan.render import to_picture
 
@@ -120,3 +120,36 @@ def test_an_edit_at_the_crops_edge_fades_inside_the_picture_and_reaches_its_bord
     shown = to_picture(cut(small, whole, SIZE))
     pixels = paste(small, whole, shown, to_tensor(shown), edited(to_tensor(shown), (slice(0, 10), slice(0, 48))))
     assert np.isin(pixels[0], (0, 255)).mean() > 0.95
+
+
+def test_an_edit_of_a_small_crop_is_averaged():
+    """The model's picture is four times as fine as the crop; its fine stripes become grey, not coarse ones."""
+    picture, crop = Picture(smooth(100, 120)), Crop(60.3, 50.1, 16)
+    shown = to_picture(cut(picture, crop, SIZE))
+    before = to_tensor(shown)
+    after = torch.ones_like(before)
+    after[..., ::2] = -1
+    pixels = paste(picture, crop, shown, before, after)
+    middle = pixels[46:54, 57:63].astype(int)
+    assert np.abs(middle - 127.5).max() < 50
+
+
+def test_what_the_eye_does_not_see_is_no_edit():
+    """A last bit everywhere, and a grain."""
+    shown = smooth(*SIZE)
+    before = to_tensor(shown) * 0.9
+    exact = to_picture(before)
+    grain = to_tensor(exact)
+    grain[..., 30, 20] += 0.2
+    assert changed(exact, to_tensor(exact), to_tensor(exact) + 0.02).max() == 0
+    assert changed(exact, to_tensor(exact), grain).max() == 0
+
+
+@pytest.mark.parametrize("size", [(300, 400), (400, 300)])
+def test_an_edit_fades_at_the_sides_that_lie_within_the_picture_alone(size):
+    """Of a wide picture and of a high one."""
+    picture, middle = Picture(smooth(*size)), (size[0] / 2, size[1] / 2)
+    right = _border(picture, Crop(size[1] - 0.5 - 24, middle[0], 64), SIZE)[0, 0]
+    assert (right[32, 0], right[32, -1], right[0, 24], right[-1, 24]) == (0, 1, 0, 0)
+    bottom = _border(picture, Crop(middle[1], size[0] - 0.5 - 32, 64), SIZE)[0, 0]
+    assert (bottom[32, 0], bottom[32, -1], bottom[0, 24], bottom[-1, 24]) == (0, 0, 0, 1)

@@ -252,3 +252,37 @@ def test_a_face_is_framed_with_eyes_and_mouth_where_the_models_have_them(angle):
 
 def test_pixels_and_tensors_are_each_others_inverse(colours):
     assert np.array_equal(to_picture(to_tensor(colours)), colours)
+
+
+def test_a_dark_32_bit_picture_stays_as_dark(tmp_path):
+    """Numbers of 8 or 16 bits that a program saved in 32 keep their meaning."""
+    for most, scale, words in ((200, 1, "32 bits"), (65000, 257, "16 bits")):
+        values = np.linspace(0, most, 64 * 64).reshape(64, 64).astype(np.int32)
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        read = read_picture(tmp_path / "a.tif")
+        assert np.abs(read.pixels[..., 0] - values / scale).max() <= 0.51
+        assert any(words in note for note in read.notes)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_what_lies_beside_a_crop_belongs_to_its_edge(factor):
+    picture = Picture(np.random.RandomState(0).randint(0, 256, (300, 300, 3), dtype=np.uint8))
+    whole = cut(picture, Crop(131.5, 149.5, 64 * factor), (64, 64))
+    wider = cut(picture, Crop(131.5, 149.5, 72 * factor), (72, 72))[..., 4:-4, 4:-4]
+    torch.testing.assert_close(whole, wider, atol=1e-3, rtol=0)
+
+
+def test_floats_that_are_none_or_all_alike_are_shown(tmp_path):
+    values = np.full((64, 64), 3.0, dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert (read_picture(tmp_path / "a.tif").pixels == 0).all()
+    values[:32], values[0, 0], values[0, 1], values[0, 2] = 5, np.inf, -np.inf, np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    pixels = read_picture(tmp_path / "a.tif").pixels
+    assert (pixels[1, 0, 0], pixels[40, 0, 0]) == (255, 153), "black is what infinities become, 0"
+
+
+def test_a_face_from_the_side_is_framed_by_its_height():
+    eyes = Point(190, 100), Point(200, 100)
+    assert face_crop(eyes, Point(195, 160)).side == pytest.approx(3.6 * 60)
+    assert face_crop((Point(150, 100), Point(250, 100)), Point(200, 160)).side == pytest.approx(400)

@@ -18,7 +18,7 @@ from draggan.paper import DragConfig
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.project import Project
-from draggan.session import new_session
+from draggan.session import HISTORY, SHOTS, new_session
 from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.generator import Generator
 from tests.networks import tiny_generator
@@ -345,3 +345,57 @@ def test_a_changed_generator_shares_what_stays_and_leaves_the_first_alone(genera
 def test_a_delta_of_something_else_is_refused(generator, name, change, message):
     with pytest.raises(ValueError, match=message):
         delta.changed(generator, Delta({name: change.half()}))
+
+
+def test_what_was_undone_of_another_model_is_left_out(generator, tmp_path):
+    """The file could not be read again."""
+    session = new_session(generator, "tiny", seed=3, truncation_psi=0.7).click(Point(1, 2))
+    now = session.redrawn(new_session(tiny_generator(32), "other", 1, 0.7)).undo()
+    assert [each.model for each in now.future] == ["other"]
+    project.save(tmp_path / "a.draggan", Project(now, ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert (loaded.pending, len(loaded.past), loaded.future) == (Point(1, 2), 1, ())
+
+
+def many(name, count):
+    def change(document, tensors):
+        document[name] = document[name][:1] * count
+
+    return change
+
+
+MORE = {
+    "too long a past": many("past", HISTORY + 1),
+    "too long a future": many("future", HISTORY + 1),
+    "too many pictures": many("shots", SHOTS + 1),
+    "a thumbnail that is none": lambda d, tensors: tensors.update(
+        {d["shots"][0]["thumbnail"]: torch.zeros((1 << 16) + 1, dtype=torch.uint8)}
+    ),
+    "an origin of another shape": set_tensor(S, "drag", "origin", value=torch.zeros(1, 8, 13)),
+    "a frame of another width": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 6, 13)),
+    "a frame of more layers": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 9, 12)),
+    "a frame with a handle alone": set_in(S, "film", "frames", 0, 2, value=[]),
+    "too long a film": lambda d, _: d[S]["film"].update(frames=d[S]["film"]["frames"][:1] * 65),
+    "a truncation that is infinite": set_in(S, "truncation_psi", value=float("inf")),
+    "a seed that is no whole number": set_in(S, "seed", value=1.5),
+}
+
+
+def test_pictures_of_ones_own_are_told_apart_and_shared(generator, tmp_path):
+    session = new_session(generator, "tiny", seed=3, truncation_psi=0.7)
+    one, two = (Photo(Crop(9, 9, side), np.full((32, 16, 3), side, dtype=np.uint8), Delta({})) for side in (20, 30))
+    now = replace(replace(session, photo=one).click(Point(1, 2)), photo=two).drop()
+    project.save(tmp_path / "a.draggan", Project(now, ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert [each.photo.crop.side for each in (*loaded.past, loaded)] == [20, 30, 30]
+    assert loaded.photo is loaded.past[1].photo
+
+
+def test_a_drag_that_knows_no_loss_yet_comes_back(generator, tmp_path):
+    """Infinite numbers, which JSON does not have."""
+    session = new_session(generator, "tiny", seed=3, truncation_psi=0.7).add(DragPair(Point(5, 5), Point(9, 8)))
+    step = next(session.run(generator))
+    state = replace(step.state, loss=float("inf"), least=float("inf"))
+    project.save(tmp_path / "a.draggan", Project(session.advance(replace(step, state=state)).stop(), ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert (loaded.drag.loss, loaded.drag.least) == (float("inf"), float("inf"))

@@ -10,7 +10,7 @@ import torch
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.paper import DragConfig
-from draggan.session import HISTORY, new_session
+from draggan.session import HISTORY, SHOTS, new_session
 from draggan.steps import MAX_PAIRS
 from tests.networks import tiny_generator
 
@@ -401,3 +401,89 @@ def test_a_drag_that_was_given_up_keeps_what_holds_the_farthest_handle(generator
     assert after.why == why
     assert after.phase == ("dragging" if why is None else "stuck")
     assert after.advance(step).why is None
+
+
+def dragged(session, generator):
+    for step in session.run(generator):
+        session = session.advance(step)
+    return session
+
+
+def test_no_two_pictures_of_a_tab_have_one_number(generator, session):
+    """The browser knows by it whether a mask or a zoom is of another picture."""
+    first = session.redrawn(new_session(generator, "tiny", 4, 0.7))
+    second = first.undo().redrawn(new_session(generator, "tiny", 5, 0.7))
+    kept = first.keep(b"small")
+    back = kept.redrawn(new_session(generator, "tiny", 6, 0.7)).go_back(0)
+    third = back.redrawn(new_session(generator, "tiny", 7, 0.7))
+    assert first.number == 1
+    assert second.number >= 1
+    assert third.number > kept.number + 1, "also of those that were gone back from"
+    undone = first.redrawn(new_session(generator, "tiny", 8, 0.7)).undo()
+    assert undone.redrawn(new_session(generator, "tiny", 9, 0.7)).number == 3
+
+
+def test_the_way_begins_anew_with_another_picture(generator, session):
+    """A video would begin with the old colours, or with an edit that was taken back."""
+    after = dragged(session.add(DragPair(Point(1, 2), Point(9, 8))), generator)
+    assert after.film.seen == 4
+    for now in (after.restyled(generator.latent(8), 3), after.reset(), after.redrawn(session)):
+        assert now.film.seen == len(now.film.frames) == 0
+    assert dragged(after, generator).film.seen == 7, "where a drag goes on, no step is seen twice"
+
+
+def test_the_first_picture_stays_to_go_back_to_and_the_latest(session):
+    for i in range(SHOTS + 3):
+        session = replace(session, seed=i).keep(bytes([i]))
+    assert [shot.thumbnail[0] for shot in session.shots] == [0, *range(4, SHOTS + 3)]
+
+
+def test_pictures_to_go_back_to_outlive_undo_and_begin_a_branch(generator, session):
+    kept = session.click(Point(1, 2)).keep(b"a").click(Point(9, 8))
+    assert len(kept.undo().shots) == len(kept.undo().redo().shots) == 1
+    assert kept.go_back(0).pending is None, "a handle that waits is of the moment"
+    undone = dragged(kept, generator).undo()
+    assert undone.future
+    branch = undone.go_back(0)
+    assert (branch.future, len(branch.shots)) == ((), 1)
+    assert branch.undo().pairs == undone.pairs
+
+
+def test_a_session_under_another_name_is_so_throughout(session):
+    named = session.click(Point(1, 2)).keep(b"a").click(Point(9, 8)).undo().of_model("other")
+    every = (named, *named.past, *named.future, *(shot.session for shot in named.shots))
+    assert len(every) == 4
+    assert {each.model for each in every} == {"other"}
+
+
+def test_another_picture_is_dragged_by_the_same_settings(generator, session):
+    told = session.dragged_by("kinematics", KinematicConfig(max_steps=7), "bf16")
+    other = told.redrawn(new_session(generator, "tiny", 4, 0.7))
+    assert (other.engine, other.config.max_steps, other.precision) == ("kinematics", 7, "bf16")
+
+
+def test_what_is_aimed_at_lies_in_the_picture(session):
+    paired = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    with pytest.raises(ValueError, match="outside the picture"):
+        paired.aimed(0, Point(1, 32))
+    assert paired.aimed(0, Point(3, 3)).past is paired.past
+
+
+def test_what_ends_a_drag(generator, session):
+    near = session.add(DragPair(Point(1, 2), Point(1.5, 2)))
+    step = next(near.run(generator))
+    assert step.last
+    assert near.advance(step, stuck=True).phase == "arrived"
+    arrived = near.advance(step)
+    assert arrived.move(0, "target", Point(9, 8)).phase == "ready", "the page says what to do next"
+    assert arrived.remove(0).phase == "ready"
+
+
+def test_clear_takes_the_handle_that_waits(session):
+    assert session.click(Point(1, 2)).clear_points().pending is None
+
+
+def test_going_back_to_another_mask_is_an_edit(session):
+    kept = session.keep(b"a").with_mask(np.eye(32, 16) > 0)
+    assert kept.go_back(0).mask is None
+    assert torch.equal(kept.go_back(0).latent, kept.latent)
