@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -128,8 +128,8 @@ def _attempt(
         _accept(response)
         if response.status_code == 200:
             offset, origin = 0, _start(response, url, part, sha256)
-        elif origin and offset and _goes_on(response, origin, offset):
-            pass
+        elif origin and offset and (same := _gone_on(response, origin, offset)):
+            origin = same
         elif offset and response.status_code in (206, 416):
             discard(part)
             raise _Interrupted("the file has changed on the server")
@@ -199,16 +199,14 @@ def _start(response: requests.Response, url: str, part: Path, sha256: str | None
     return origin
 
 
-def _goes_on(response: requests.Response, origin: Origin, offset: int) -> bool:
-    """Whether the bytes of this response follow the first `offset` ones of `origin`."""
+def _gone_on(response: requests.Response, origin: Origin, offset: int) -> Origin | None:
+    """The origin, with its length if that is told only now, where this response follows its first `offset` bytes."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-    return (
-        response.status_code == 206
-        and found is not None
-        and int(found[1]) == offset
-        and found[2] in ("*", str(origin.total))
-        and _etag(response) in ("", origin.etag)
-    )
+    if response.status_code != 206 or found is None or int(found[1]) != offset:
+        return None
+    total = origin.total if found[2] == "*" else int(found[2])
+    same = origin.total in (None, total) and _etag(response) in ("", origin.etag)
+    return replace(origin, total=total) if same else None
 
 
 def _make_room(folder: Path, size: int) -> None:

@@ -81,6 +81,18 @@ def test_a_folder_without_locks_can_be_downloaded_to(server, path, monkeypatch, 
     assert path.read_bytes() == DATA
 
 
+def test_a_file_whose_length_is_told_late_is_gone_on_from(server, path):
+    endless = Reply(headers={"Content-Length": "", "Connection": "close"}, pace=0.01, cut=len(DATA))
+    url = server.add("/f", DATA, endless)
+    begun = download([url], path, patience=QUICK)
+    next(step for step in begun if step.received > 50_000)
+    begun.close()
+    kept = received(path)
+    list(download([url], path, patience=QUICK))
+    assert path.read_bytes() == DATA
+    assert [request.start for request in server.requests] == [0, kept]
+
+
 def test_a_file_that_is_there_is_not_asked_for(server, path):
     url = server.add("/f", DATA)
     path.parent.mkdir()
