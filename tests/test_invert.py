@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from draggan import invert as module
 from draggan.distribution import Distribution, draw
-from draggan.invert import InversionConfig, comparisons, invert, psnr, pyramid
+from draggan.invert import InversionConfig, comparisons, invert, psnr, pyramid, squares
 from draggan.survey import begin
 from tests.networks import tiny_generator
 
@@ -59,6 +60,36 @@ def mean_square(step):
 def test_it_stops_when_it_is_asked_no_further(generator, picture):
     step = next(invert(generator, picture, SHORT))
     assert step.psnr() == pytest.approx(psnr(generator.render(step.latent), picture))
+
+
+def test_of_the_candidates_the_nearest_is_shown_and_goes_on_at_full_size(generator, monkeypatch):
+    seen, descend = [], module._descend
+
+    def spied(*given):
+        for fit in descend(*given):
+            seen.append(fit)
+            yield fit
+
+    monkeypatch.setattr(module, "_descend", spied)
+    picture = generator.render(generator.latent(10)).clamp(-1, 1)  # whose nearest is not the first, small or whole
+    steps = list(invert(generator, picture, replace(SHORT, steps=1)))
+    distribution = steps[-1].survey.distribution
+    assert len(seen[0].codes) == 3
+    for step, fit in zip(steps[2:7], seen[:5], strict=True):
+        shown = distribution.whitened(step.latent)
+        assert torch.allclose(shown[0, 0], fit.codes[fit.losses.argmin(), 0], atol=1e-4)
+    refined, first = seen[4].codes, seen[5].codes
+    latents = distribution.coloured(refined).expand(-1, generator.num_ws, -1)
+    wholes = torch.stack([pyramid(generator.render(each[None]), picture)[0] for each in latents])
+    assert torch.equal(first[0, 0], refined[wholes.argmin(), 0])
+
+
+def test_fewer_samples_than_are_drawn_at_once_are_enough(generator, picture):
+    steps = list(invert(generator, picture, replace(SHORT, samples=10, steps=1, refinements=0)))
+    assert [step.stage for step in steps] == ["search", "fit"]
+    assert steps[-1].last
+    assert steps[0].total == 2
+    assert len(next(invert(generator, picture, replace(SHORT, samples=40))).survey.latents) == 32
 
 
 def test_it_is_the_same_each_time_and_touches_nothing(generator, picture, steps):
@@ -129,6 +160,12 @@ def test_psnr_is_of_what_is_shown():
     assert psnr(black, black) == math.inf
     assert psnr(black - 5, black) == math.inf
     assert psnr(black + 0.2, black) == pytest.approx(20.0)
+
+
+def test_what_lies_beyond_white_and_black_is_not_compared():
+    black = torch.full((2, 3, 4, 4), -1.0)
+    assert squares(black - 5, black[:1]).tolist() == [0, 0]
+    assert squares(black + 1, black[:1]).tolist() == [1, 1]
 
 
 def test_bad_input_is_told(generator, picture, steps):
