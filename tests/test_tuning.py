@@ -1,12 +1,13 @@
 """The weights move so that a latent makes a picture, and the shared generator does not."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 
 from draggan.delta import Delta, changed
-from draggan.invert import psnr
+from draggan.invert import comparisons, psnr
 from draggan.tuning import TuningConfig, tune
 from tests.networks import tiny_generator
 
@@ -55,6 +56,14 @@ def test_steps_are_numbered_and_each_is_the_best_so_far(steps):
     assert [s.last for s in steps] == [False] * 60 + [True]
     assert steps[-1].psnr > max(s.psnr for s in steps) - 0.5  # the best by the loss, which is not the PSNR alone
     assert steps[-1].losses == ("pyramid", "squares")
+
+
+def test_with_a_step_too_large_the_best_so_far_is_kept(generator, latent):
+    picture, losses = generator.render(generator.latent(5)).clamp(-1, 1), []
+    for step in tune(generator, latent, picture, replace(SHORT, steps=12, lr=0.5)):
+        compare = comparisons(0, generator.device).values()
+        losses.append(sum(weight * loss(step.image(), picture).item() for weight, loss in compare))
+    assert all(b <= a + 1e-6 for a, b in pairwise(losses))
 
 
 def test_only_the_last_blocks_change_and_the_generator_does_not(generator, latent, picture):
