@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import gradio as gr
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
@@ -91,38 +92,75 @@ def test_bad_sizes_are_told(text):
         size(text)
 
 
+UPLOAD, OTHER = "/gradio_api/upload", "/gradio_api/queue/join"
+
+
+async def whole(scope, receive, send):
+    """An app that reads all of a body."""
+    while (await receive())["more_body"]:
+        pass
+    await PlainTextResponse("")(scope, receive, send)
+
+
+async def full(scope, receive, send):
+    """An app whose disk is full."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def answer(app, folder, path, content=b"", **headers) -> httpx.Response:
+    """What an app whose uploads may be twice as large as other requests answers."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(BodyLimit(app, uploads=2 * REQUEST_BYTES, folder=folder))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.post(path, content=content, headers=headers)
+
+    return asyncio.run(send())
+
+
 @pytest.mark.parametrize("root", ["", "/edit"])
 def test_only_uploads_may_be_large(root, tmp_path):
-    async def whole(scope, receive, send):
-        while (await receive())["more_body"]:
-            pass
-        await PlainTextResponse("")(scope, receive, send)
-
-    async def status(path: str) -> int:
-        transport = httpx.ASGITransport(BodyLimit(whole, uploads=2 * REQUEST_BYTES, folder=tmp_path))
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
-            return (await http.post(root + path, content=bytes(REQUEST_BYTES + 1))).status_code
-
-    assert asyncio.run(status("/gradio_api/upload")) == 200
+    large = bytes(REQUEST_BYTES + 1)
+    assert answer(whole, tmp_path, root + UPLOAD, large).status_code == 200
     for path in ("run/upload", "run/upload/", "call/upload", "api/upload", "queue/join"):
-        assert asyncio.run(status(f"/gradio_api/{path}")) == 413, path
+        assert answer(whole, tmp_path, f"{root}/gradio_api/{path}", large).status_code == 413, path
+
+
+def test_a_body_that_does_not_say_how_long_it_is_is_counted(tmp_path):
+    """Sent in chunks, without a Content-Length."""
+
+    async def pieces(size):
+        for _ in range(size >> 20):
+            yield bytes(1 << 20)
+
+    larger = REQUEST_BYTES + (1 << 20)
+    with pytest.raises(HTTPException, match="larger than") as refused:  # which gradio's app answers
+        answer(whole, tmp_path, OTHER, pieces(larger))
+    assert refused.value.status_code == 413
+    assert answer(whole, tmp_path, OTHER, pieces(REQUEST_BYTES)).status_code == 200
+    assert answer(whole, tmp_path, UPLOAD, pieces(larger)).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "many", ""])
+def test_a_length_that_is_none_breaks_nothing(length, tmp_path):
+    assert answer(whole, tmp_path, OTHER, **{"Content-Length": length}).status_code == 200
 
 
 @pytest.mark.parametrize("free", [0, 1 << 30])
 def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    told = answer(full, tmp_path, UPLOAD, b"a picture")
+    assert told.status_code == 507
+    assert "disk of this server is full: send a smaller file" in told.text
 
-    async def full(scope, receive, send):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(BodyLimit(full, uploads=REQUEST_BYTES, folder=tmp_path))
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
-            return await http.post("/gradio_api/upload", content=b"a picture")
-
-    answer = asyncio.run(send())
-    assert answer.status_code == 507
-    assert "disk of this server is full: send a smaller file" in answer.text
+def test_a_full_disk_refuses_no_request_without_a_file(tmp_path, monkeypatch):
+    """Who drags needs no disk; and another error is none of an upload."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    assert answer(whole, tmp_path, OTHER, b"a click").status_code == 200
+    assert answer(whole, tmp_path, UPLOAD, b"a picture").status_code == 507
+    with pytest.raises(OSError, match="No space left"):
+        answer(full, tmp_path, OTHER, b"a click")
 
 
 @pytest.mark.parametrize(
