@@ -56,12 +56,9 @@ class Perceptual:
             tensors = torch.load(weights, map_location="cpu", weights_only=True)  # in the format before zip: not mapped
             with torch.device("meta"):
                 self.layers = torch.nn.Sequential(*list(vgg16().features.children())[: TAPS[-1] + 1])
-            held = {
-                name.removeprefix("features."): t.to(device)
-                for name, t in tensors.items()
-                if name.startswith("features.")
-            }
+            held = {name.removeprefix("features."): t for name, t in tensors.items() if name.startswith("features.")}
             self.layers.load_state_dict(held, assign=True)
+            self.layers.to(device)
         except Exception as error:
             raise ValueError(f"{weights} is not torchvision's VGG16: remove it or fetch it again") from error
         self.layers.requires_grad_(False)
