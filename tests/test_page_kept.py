@@ -55,6 +55,15 @@ def until_kept_again(tab):
     tab.page.wait_for_function("window.keeps > 0", timeout=20_000)
 
 
+def until_shown(tab, points, frame, painted):
+    """Waits until the page shows these points, this picture and as many painted pixels."""
+    for _ in range(600):
+        if (tab.points(), tab.frame(), tab.painted()) == (points, frame, painted):
+            return
+        tab.page.wait_for_timeout(50)
+    assert (tab.points(), tab.painted(), tab.frame()) == (points, painted, frame), tab.page.inner_text("#canvas")
+
+
 def until_settings_are_kept(tab):
     """Waits until what the browser keeps of them is there and has not changed for half a second."""
     tab.page.wait_for_function(
@@ -93,7 +102,7 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     other = Tab(browser, address)
     other.draw(4)
     other.page.locator("input[type=file][accept='.draggan']").set_input_files(path)
-    until(other, lambda: other.frame() == frame and other.points() == points and other.painted() == painted)
+    until_shown(other, points, frame, painted)
     expect(other.page.get_by_label("Seed").first).to_have_value("6")
     other.page.get_by_text("Drag settings").click()
     expect(other.page.get_by_label("Step size")).to_have_value("0.003")
@@ -119,7 +128,7 @@ def test_a_page_that_is_loaded_again_goes_on(browser, address):
     points, frame, painted, _ = edited(tab)
     until_kept(tab, lambda session: session["pending"])
     tab.page.reload()
-    until(tab, lambda: tab.points() == points and tab.frame() == frame and tab.painted() == painted)
+    until_shown(tab, points, frame, painted)
     other = tab.page.context.new_page()
     other.goto(tab.page.url)
     expect(other.locator("#canvas .status")).to_contain_text("Click a point", timeout=20_000)
@@ -343,7 +352,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_pa
     expect(tab.status).to_contain_text("The server does not answer", timeout=20_000)
     with serving(tmp_path, 17960):
         tab.page.wait_for_function("!window.old", timeout=30_000)
-        until(tab, lambda: tab.points() == points and tab.frame() == frame and tab.painted() == painted)
+        until_shown(tab, points, frame, painted)
         tab.page.keyboard.press("Escape")
         tab.page.click("#drag")
         tab.wait_steps(reached + 1)

@@ -84,25 +84,29 @@ def test_what_an_engine_does_not_have_may_be_anything():
     assert settings.chosen(shown) == ("kinematics", KinematicConfig(), "auto")
 
 
-@pytest.mark.parametrize(
-    "kept",
-    [
-        None,
-        [],
-        "text",
-        [None] * 11,
-        [1] * 12,
-        ["draggan", -1, 1, "w", 1, 1, 1, 1, 1, 1, "auto"],
-        ["draggan", "0.002", 3, "w", 5, 64, 4, 11, 0, 2, "auto"],
-        ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2],  # of a page that had no precision yet
-        ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "tf32"],
-    ],
-)
-def test_what_a_browser_kept_is_used_only_where_it_can_be(kept):
-    assert settings.remembered(kept) == [{"__type__": "update"}] * len(Shown._fields)
+SAME = {"__type__": "update"}  # what leaves a control as it is
+KEPT = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "fp32"]
 
 
 def test_what_a_browser_keeps_comes_back():
-    shown = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "fp32"]
-    assert settings.remembered(settings.keep(*shown)) == shown
-    assert isinstance(settings.keep("draggan", 7, 3, "v", 5, 64, 4, 11, 0, 2, "auto"), dict), "not while wrong"
+    assert settings.remembered(KEPT) == KEPT
+    assert settings.remembered([*settings.defaults("plush-256")]) == [*settings.defaults("plush-256")]
+
+
+@pytest.mark.parametrize("kept", [None, [], "text", "text-of-it", [1] * 12, KEPT[:-1], dict(enumerate(KEPT))])
+def test_what_a_browser_kept_of_other_controls_is_left(kept):
+    assert settings.remembered(kept) == [SAME] * len(KEPT)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("engine", "other"), ("lr", "0.002"), ("lr", -1), ("max_steps", None), ("max_steps", 1001), ("space", "v"),
+        ("moving_layers", 0), ("feature_resolution", None), ("r1", {}), ("r2", 1e9), ("mask_weight", -1),
+        ("tolerance", [1]), ("precision", "tf32"),
+    ],
+)  # fmt: skip
+def test_of_what_a_browser_kept_only_what_cannot_be_used_is_left(name, wrong):
+    index = Shown._fields.index(name)
+    kept = [*KEPT[:index], wrong, *KEPT[index + 1 :]]
+    assert settings.remembered(kept) == [*KEPT[:index], SAME, *KEPT[index + 1 :]]

@@ -250,8 +250,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         page.load(settings.remembered, remembered, controls, **quiet)
         for chosen in (choosing, opening):
             chosen.success(step_size, menu, controls.lr, **quiet)
-        # As they are typed: a control that is read raises errors where it is out of range for a moment.
-        gr.on([c.change for c in controls], settings.keep, controls, remembered, **quiet, preprocess=False)
+        # As they are typed, without a way to the server, which would take time; what is wrong for a moment is kept too.
+        gr.on([c.change for c in controls], None, controls, remembered, js="(...shown) => [shown]", queue=False)
         restore.click(settings.defaults, menu, controls, **quiet)
         engine = controls.engine
         engine.change(settings.of_engine, engine, [getattr(controls, name) for name in settings.PAPERS], **quiet)

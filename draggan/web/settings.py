@@ -128,19 +128,18 @@ def live(shown: Shown) -> tuple[str, Config, DragPrecision]:
     return chosen(shown)
 
 
-def keep(*controls: Any) -> list[Any] | Any:
-    """What the browser keeps of the controls; nothing while one of them is out of range."""
-    try:
-        chosen(Shown(*controls))
-    except (ValueError, TypeError):
-        return gr.skip()
-    return list(controls)
-
-
 def remembered(kept: Any) -> list[Any]:
-    """What the controls show of what the browser kept, if it can still be used."""
-    try:
-        chosen(Shown(*kept))
-    except (ValueError, TypeError):
+    """What the controls show of what the browser kept of them; one whose value cannot be used stays as it is."""
+    if not isinstance(kept, list) or len(kept) != len(Shown._fields):
         return [gr.skip()] * len(Shown._fields)
-    return list(kept)
+    return [v if _usable(name, v) else gr.skip() for name, v in zip(Shown._fields, kept, strict=True)]
+
+
+def _usable(name: str, value: Any) -> bool:
+    """Whether a control may show a value."""
+    others = shown(PAPER, DragConfig(), "auto", model="")  # of the engine that has all of them
+    try:
+        chosen(others._replace(**{name: value}))
+    except (ValueError, TypeError):
+        return False
+    return True
