@@ -271,3 +271,23 @@ def test_a_picture_can_be_pasted_from_the_clipboard(tab, photo):
     )
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     until(tab, lambda: tab.frame() != before)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, photo, running):
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    framed = tab.frame()
+    if running:
+        reconstruct(tab, steps=400)
+    for _ in range(2):
+        tab.page.reload()
+        expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+        assert tab.frame() == framed
+    tab.page.click("#cancel")
+    expect(tab.status).to_contain_text("Click a point", timeout=20_000)
+    until(tab, lambda: tab.page.evaluate("sessionStorage.getItem('draggan-framed')") is None)
+    tab.page.reload()
+    expect(tab.status).to_contain_text("Click a point", timeout=20_000)
+    tab.page.wait_for_timeout(1000)
+    expect(tab.status).to_contain_text("Click a point")

@@ -650,6 +650,7 @@ const keeper = window.draggan.keeper({
   },
 });
 window.draggan.waiting = keeper.waiting;
+const framed = window.draggan.framer(give);
 meet(element, {
   here() {
     stage.classList.remove('alone');
@@ -665,7 +666,10 @@ meet(element, {
 
 watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
-watch('marks', () => { if (props.marks.phase !== 'waiting') keeper.soon(); });
+watch('marks', () => {
+  if (props.marks.phase !== 'waiting') keeper.soon();
+  if (!busy()) framed.idle();
+});
 watch('refused', () => keeper.refuse(props.refused));
 watch('kept', () => keeper.keep(props.kept));
 watch('answered', () => settle(props.answered));

@@ -1,13 +1,14 @@
 // What a tab keeps of its session in the browser, in case that the page is loaded again or the server started again.
 // The session lies in the sessionStorage of the tab, and goes with it. The details of a picture of one's own and the
 // whole of it are too large for that: they lie in IndexedDB under their SHA-256, as long as a tab uses them and a week
-// longer.
+// longer. So does the file of a picture that is being framed or reconstructed, which comes back as if sent anew.
 const HOUR = 3600 * 1000; // milliseconds
 const WEEK = 7 * 24 * HOUR;
 const USED = 'draggan-used-'; // and a name: when a tab last used the details of that name
 const SEEN = 'draggan-seen';
 const SESSION = 'draggan';
 const NAME = 'draggan-details'; // of the details that the session has
+const FRAMED = 'draggan-framed'; // what the file of a picture that is being framed is called in the store
 const QUIET = 1500;
 const RUNNING = 5000;
 const ALONE = { // what is said while the server does not answer, by how much is kept
@@ -64,8 +65,9 @@ const bytes = async (base64) => {
 
 // Renews what this tab uses, and puts away what no tab has used for a week.
 async function tidy() {
-  const used = sessionStorage.getItem(NAME);
-  if (used) localStorage.setItem(USED + used, Date.now());
+  for (const used of [NAME, FRAMED].map((key) => sessionStorage.getItem(key)).filter(Boolean)) {
+    localStorage.setItem(USED + used, Date.now());
+  }
   await within('readwrite', async (store) => {
     for (const key of await done(store.getAllKeys())) {
       if (Date.now() - (localStorage.getItem(USED + key) ?? 0) > WEEK) {
@@ -118,6 +120,21 @@ async function found(name) {
     return await within('readonly', (store) => done(store.get(name)));
   } catch {
     return null;
+  }
+}
+
+// Keeps the file of a picture that is framed from now on, or with none forgets the one of before.
+async function keepFramed(file) {
+  const before = sessionStorage.getItem(FRAMED);
+  const name = file && `${Math.random()}`;
+  if (name) {
+    localStorage.setItem(USED + name, Date.now());
+    await within('readwrite', (store) => done(store.put(file, name)));
+    sessionStorage.setItem(FRAMED, name);
+  } else sessionStorage.removeItem(FRAMED);
+  if (before) {
+    localStorage.removeItem(USED + before);
+    await within('readwrite', (store) => done(store.delete(before)));
   }
 }
 
@@ -199,4 +216,26 @@ function see() {
   } catch {} // then the next tab says its first hint again
 }
 
-window.draggan = { keeper, kept, see, seen: () => seen };
+// Keeps the file of a picture as long as it is framed and reconstructed, and hands it to `give` where the page was left
+// meanwhile.
+function framer(give) {
+  let left = sessionStorage.getItem(FRAMED);
+  const store = (file) => { turn = turn.then(() => keepFramed(file)).catch(() => {}); }; // a full store: it is not kept
+  document.addEventListener('change', ({ target }) => {
+    if (target.matches('#own input[type=file]') && target.files[0]) store(target.files[0]);
+  }, true);
+  return {
+    // There is a picture, and none that is framed.
+    async idle() {
+      const name = left;
+      if (name === '') return; // it is looked for
+      left = name && '';
+      const file = name && await found(name);
+      left = null;
+      if (file) give(file);
+      else if (sessionStorage.getItem(FRAMED)) store(null);
+    },
+  };
+}
+
+window.draggan = { keeper, kept, framer, see, seen: () => seen };
