@@ -10,16 +10,18 @@ from draggan.stylegan2.lowpass import blur
 from draggan.stylegan2.squares import Squares
 
 
-@pytest.fixture(params=[0, 10**9], ids=["library", "matrices"])
+@pytest.fixture(params=[(0, 1), (10**9, 1), (10**9, 2)], ids=["library", "matrices", "matrices in parts"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(convolution, "SMALL", request.param)
+    small, threads = request.param
+    monkeypatch.setattr(convolution, "SMALL", small)
     monkeypatch.setattr(convolution, "LARGE", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
 
 
 def tensors(size, count=2):
     rng = torch.Generator().manual_seed(0)
-    x = torch.randn(count, 3, *size, dtype=torch.float64, generator=rng, requires_grad=True)
-    return x, torch.randn(4, 3, 3, 3, dtype=torch.float64, generator=rng)
+    x = torch.randn(count, 6, *size, dtype=torch.float64, generator=rng, requires_grad=True)
+    return x, torch.randn(4, 6, 3, 3, dtype=torch.float64, generator=rng)
 
 
 def same(ours, expected, x):

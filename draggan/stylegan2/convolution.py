@@ -17,7 +17,8 @@ from draggan.stylegan2.lowpass import FIR, blur
 from draggan.stylegan2.squares import Squares, cut
 
 SMALL = 128  # cells, before any doubling, up to which matrices are faster: `python -m benchmarks.convolution`
-LARGE = 1 << 20  # numbers in a weight from which rearranging it is what costs
+LARGE = 1 << 19  # numbers in a weight from which rearranging it is what costs
+MOST_THREADS = 4  # that are given parts of a product of their own; with more was not measured
 
 
 def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
@@ -67,7 +68,7 @@ class _Conv3x3(torch.autograd.Function):
         ctx.axes = _same(height, x.dtype), _same(width, x.dtype)
         cells = x.permute(0, 2, 3, 1).to(weight.dtype)  # (N, h, w, in)
         taps = [cells[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        y = torch.cat(taps, dim=3) @ ctx.weight.flatten(1).T  # (N, h - 2, w - 2, out)
+        y = _product(torch.cat(taps, dim=3), ctx.weight.flatten(1))  # (N, h - 2, w - 2, out)
         return y.to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
@@ -91,8 +92,23 @@ class _Doubling3x3(torch.autograd.Function):
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         taps = _separated(grads[0].permute(0, 2, 3, 1), *ctx.axes).permute(0, 2, 4, 1, 3, 5)  # (N, h, w, 3, 3, out)
         taps = taps.to(ctx.weight.dtype, memory_format=torch.contiguous_format).flatten(3)
-        x = taps @ ctx.weight.flatten(1).T  # (N, h, w, in)
+        x = _product(taps, ctx.weight.flatten(1))  # (N, h, w, in)
         return x.to(grads[0].dtype).permute(0, 3, 1, 2), None, None, None
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """x (.., K), weight (out, K) -> (.., out)"""
+    cells, parts = x.flatten(0, -2), _parts(weight.dtype, len(weight))
+    weights = weight.reshape(parts, -1, weight.shape[1])  # (parts, out / parts, K)
+    y = torch.bmm(cells.expand(parts, *cells.shape), weights.transpose(1, 2))
+    return y.transpose(0, 1).reshape(*x.shape[:-1], -1)
+
+
+def _parts(dtype: torch.dtype, channels: int) -> int:
+    """How many parts a product is computed in, by channels of what comes out: as many as threads, where that is faster
+    than how the library divides it."""
+    threads = torch.get_num_threads()
+    return threads if dtype.itemsize >= 4 and threads <= MOST_THREADS and channels % threads == 0 else 1
 
 
 def _through_taps(x: Tensor, weight: Tensor) -> Tensor:
@@ -102,8 +118,9 @@ def _through_taps(x: Tensor, weight: Tensor) -> Tensor:
     if weight.dtype.itemsize < 4:  # in those types one product is faster, in others nine
         taps = (cells @ weight.flatten(1)).view(count, height, width, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)
     else:
-        taps = torch.bmm(cells.expand(9, *cells.shape), weight.transpose(0, 1))  # (9, N h w, out)
-        taps = taps.view(3, 3, count, height, width, -1).permute(2, 0, 3, 1, 4, 5)
+        parts = 9 * _parts(weight.dtype, weight.shape[2])
+        taps = torch.bmm(cells.expand(parts, *cells.shape), weight.reshape(len(weight), parts, -1).transpose(0, 1))
+        taps = taps.view(3, 3, -1, count, height, width, taps.shape[2]).permute(3, 0, 4, 1, 5, 2, 6).flatten(5)
     return taps.to(x.dtype, memory_format=torch.contiguous_format)
 
 
