@@ -118,11 +118,25 @@ def track(features: Features, handles: Tensor, templates: Tensor, offsets: Tenso
 
 
 def _followed(
-    features: Features, places: Tensor, templates: Tensor, targets: Tensor, near: Tensor, around: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Where the handles are now, and the loss there. near, around (K, 2): the disc of r1, the square of r2."""
+    slack: float,
+    features: Features,
+    places: Tensor,
+    templates: Tensor,
+    targets: Tensor,
+    near: Tensor,
+    around: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the handles are now, the loss there, and whether one has moved so far, by more than `slack` pixels, that
+    what it needs may not be among the features; the loss is then another. near, around (K, 2): disc of r1, square of r2
+    """
     handles = track(features.detach(), places, templates, around)
-    return handles, motion_supervision(features, handles, targets, near)
+    far = (handles - places).abs().amax(dim=1, keepdim=True) > slack  # (N, 1)
+    loss = motion_supervision(features, torch.where(far, places, handles), targets, near)
+    return handles, loss, far.any()
+
+
+def _supervised(features: Features, handles: Tensor, targets: Tensor, near: Tensor) -> tuple[Tensor]:
+    return (motion_supervision(features, handles, targets, near),)
 
 
 def _drag(
@@ -135,6 +149,8 @@ def _drag(
 ) -> Course[DragStep]:
     size, quick = generator.image_size, generator.quick
     r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
+    room = r1 + 1  # around a handle, what supervision looks at; tracking looks at r2 around where the handle was
+    reach = max(r2, room + min(r2, room))  # enough for both unless a handle leaps: each pixel more costs at every step
     tolerance = tolerance_of(config.tolerance, pairs)
     start = resume or _start(latent, config)
 
@@ -156,19 +172,28 @@ def _drag(
     while True:
         with gradients():
             ws = moving + spread, base[:, layers:]  # only the moving layers have gradients
-        features: Features = yield View(quick, ws, config.feature_resolution, places, r1 + r2 + 1)
+        features: Features = yield View(quick, ws, config.feature_resolution, places, reach)
         with gradients():
             looked, before = places, to_tensor(places, base)
             if templates is None:
                 templates = _completed(known, features.detach(), before)
                 kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
             given = before, templates, targets, near, around
-            handles, loss = recorded(quick.recordings, _followed, (), features, *given)
+            handles, loss, leapt = recorded(quick.recordings, _followed, (reach - room,), features, *given)
+            outside: tuple[Tensor, ...] = ()
             if held and index:  # before the first step nothing has changed, but for the last bits
-                loss = loss + config.mask_weight * held.estimate(quick, ws, features, config.mask_samples, index)
+                changed = held.estimate(quick, ws, features, config.mask_samples, index)
+                outside = (config.mask_weight * changed,)
+            loss = sum(outside, loss)
         averages = {name: t for name, t in means.items() if t.ndim}  # the number of steps is on the CPU already
-        now, found, said, *kept_averages = received(torch.cat(ws, dim=1), handles, loss, *averages.values())
+        now, found, said, far, *kept_averages = received(torch.cat(ws, dim=1), handles, loss, leapt, *averages.values())
         places = to_points(found)
+        if far:
+            features = yield View(quick, ws, config.feature_resolution, places, room)
+            with gradients():
+                (loss,) = recorded(quick.recordings, _supervised, (), features, handles, targets, near)
+                loss = sum(outside, loss)
+            (said,) = received(loss)
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         if not math.isfinite(said):
             raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
