@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from draggan.stylegan2.alone import shared
 from draggan.stylegan2.lowpass import FIR, blur
 from draggan.stylegan2.squares import Squares, cut
 
@@ -98,9 +99,10 @@ class _Doubling3x3(torch.autograd.Function):
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     """x (.., K), weight (out, K) -> (.., out)"""
-    cells, parts = x.flatten(0, -2), _parts(weight.dtype, len(weight))
-    weights = weight.reshape(parts, -1, weight.shape[1])  # (parts, out / parts, K)
-    y = torch.bmm(cells.expand(parts, *cells.shape), weights.transpose(1, 2))
+    with shared():
+        cells, parts = x.flatten(0, -2), _parts(weight.dtype, len(weight))
+        weights = weight.reshape(parts, -1, weight.shape[1])  # (parts, out / parts, K)
+        y = torch.bmm(cells.expand(parts, *cells.shape), weights.transpose(1, 2))
     return y.transpose(0, 1).reshape(*x.shape[:-1], -1)
 
 
@@ -116,10 +118,13 @@ def _through_taps(x: Tensor, weight: Tensor) -> Tensor:
     (N, 3, h, 3, w, out), of the type of x."""
     cells, (count, height, width) = x.to(weight.dtype).flatten(0, 2), x.shape[:3]
     if weight.dtype.itemsize < 4:  # in those types one product is faster, in others nine
-        taps = (cells @ weight.flatten(1)).view(count, height, width, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)
+        with shared():
+            taps = cells @ weight.flatten(1)
+        taps = taps.view(count, height, width, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)
     else:
-        parts = 9 * _parts(weight.dtype, weight.shape[2])
-        taps = torch.bmm(cells.expand(parts, *cells.shape), weight.reshape(len(weight), parts, -1).transpose(0, 1))
+        with shared():
+            parts = 9 * _parts(weight.dtype, weight.shape[2])
+            taps = torch.bmm(cells.expand(parts, *cells.shape), weight.reshape(len(weight), parts, -1).transpose(0, 1))
         taps = taps.view(3, 3, -1, count, height, width, taps.shape[2]).permute(3, 0, 4, 1, 5, 2, 6).flatten(5)
     return taps.to(x.dtype, memory_format=torch.contiguous_format)
 

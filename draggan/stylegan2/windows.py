@@ -6,17 +6,19 @@ is set to zero after each layer, as the padding of the whole network does. From 
 cost as much as the map, downwards, blocks are run whole.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from draggan.stylegan2 import ops
+from draggan.stylegan2 import alone, ops
 from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.convolution import SMALL
 from draggan.stylegan2.device import sent
 from draggan.stylegan2.generator import Generator, Latents
 from draggan.stylegan2.layers import SynthesisBlock, SynthesisLayer
@@ -83,6 +85,9 @@ def evaluate(
         owners = range(count) if latents > 1 else [0] * count
     places = sent(torch.tensor([*rows, owners]), device)  # at once, and looked at there
     constants = generator, whole, shapes
+    cells = max(latents * math.prod(sizes[0]), count * max(shape.size + 2 for shape in shapes) ** 2)
+    if device.type == "cpu" and cells <= SMALL:  # no convolution but as products, which are shared
+        return alone.run(partial(_evaluated, *constants), places, *parts)[0]
     if cost > RECORDED_COST:
         return _evaluated(*constants, places, *parts)[0]
     return generator.recordings.run(_evaluated, constants, places, *parts)[0]
