@@ -18,6 +18,7 @@ from PIL import Image
 
 from draggan import metric, models, project
 from draggan.download import DownloadError
+from draggan.engines import ENGINES
 from draggan.precision import in_precision
 from draggan.project import Project
 from draggan.render import to_picture
@@ -591,7 +592,7 @@ def test_without_a_picture_everything_says_so(do, network, warned):
     keep, starts = Keep(network), Starts(network)
     for call in (
         lambda: list(do.draw(None, 1, 0.7, 0)),
-        lambda: list(do.style(None, 1, 0.7, 0, 6)),
+        lambda: list(do.style(None, 1, 0.7, 0)),
         lambda: do.look(None, event("look", original=False)),
         lambda: keep.picture(None, False),
         lambda: keep.both(None, False),
@@ -672,8 +673,7 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     for call, name in (
         (lambda: list(do.draw(session, None, 0.7, 0)), "Seed"),
         (lambda: list(do.draw(session, 1, None, 0)), "Truncation psi"),
-        (lambda: list(do.style(session, None, 0.7, 0, 6)), "Seed"),
-        (lambda: list(do.style(session, 1, 0.7, 0, None)), "Moving layers"),
+        (lambda: list(do.style(session, None, 0.7, 0)), "Seed"),
         (lambda: list(do.choose(session, "far", None, 0.7)), "Seed"),
         (lambda: Starts(do._network).seeds(session, None, 0), "Truncation psi"),
     ):
@@ -858,12 +858,17 @@ def test_a_session_of_another_network_under_the_name_of_the_tabs_model_is_refuse
     assert any(part is now for part in answers[-1])
 
 
-def test_style_takes_the_layers_from_the_first_that_does_not_move(do, network):
-    session, generator = drawn(do), network.generator("tiny")
-    *_, (styled, *_) = do.style(session, 8, 0.7, 0, 6)
-    assert torch.equal(styled.latent[:, :6], session.latent[:, :6])
-    assert torch.equal(styled.latent[:, 6:], generator.latent(8, 0.7)[:, 6:])
-    *_, (same, *_) = do.style(styled, 8, 0.7, 0, 6)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_style_takes_the_layers_from_the_first_that_does_not_move(do, network, engine):
+    session, generator = clicked(do, drawn(do), (5, 6), (40, 30)), network.generator("tiny")
+    *_, (session, *_) = do.dragging.drag(session, engine, *SETTINGS[1:])
+    moves = (session.latent != session.start).any(dim=2)[0].tolist()
+    first = moves.index(False)
+    assert not any(moves[first:])
+    *_, (styled, *_) = do.style(session, 8, 0.7, 0)
+    assert torch.equal(styled.latent[:, :first], session.latent[:, :first]), "all of the drag is left"
+    assert torch.equal(styled.latent[:, first:], generator.latent(8, 0.7)[:, first:])
+    *_, (same, *_) = do.style(styled, 8, 0.7, 0)
     assert same is styled
     assert len(same.shots) == len(styled.shots), "nothing new is kept"
 

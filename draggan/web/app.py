@@ -224,7 +224,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
             number.submit(None, js=f"() => document.getElementById('{button.elem_id}').click()", queue=False)
         draw.click(do.draw, [state, *how], shown, **alone)
         random.click(do.draw_random, [state, psi, of_class], [seed, *shown], **alone)
-        style.click(do.style, [state, other, psi, of_class, controls.moving_layers], shown, **alone)
+        style.click(do.style, [state, other, psi, of_class], shown, **alone)
         examples.click(start.examples, None, [offered, gallery], **alone)
         seeds.click(start.seeds, [state, psi, of_class], [offered, gallery], **alone)
         picked = [menu, *how, controls.lr, *shown]

@@ -89,17 +89,14 @@ class Handlers:
             yield seed if drawn.seed == seed else gr.skip(), drawn, *rest
 
     @told
-    def style(
-        self, session: Session, seed: float, truncation_psi: float, class_index: float, moving_layers: float
-    ) -> Iterator[tuple]:
-        """The colours of another seed: its layers from `moving_layers` on."""
+    def style(self, session: Session, seed: float, truncation_psi: float, class_index: float) -> Iterator[tuple]:
+        """The colours of another seed: its layers from the first on that the session's drags do not move."""
         must_be_free(session)
         how = self._given(session.model, seed, truncation_psi, class_index)
-        first = int(given("Moving layers", moving_layers))
 
         def styled() -> tuple:
             other = self._network.draw(session.model, *how)
-            new = session.restyled(other.latent, first)
+            new = session.restyled(other.latent, session.config.moving_layers)
             return shown(new) if new is session else kept(self._network, new)
 
         yield from _meanwhile(session, styled)
