@@ -20,7 +20,7 @@ from draggan.web.dragging import Dragging
 from draggan.web.network import Network
 from draggan.web.sent import was_sent
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
-from draggan.web.telling import EXPECTED, explained, given, given_class, must_be_here, spoken, tell, told, warn
+from draggan.web.telling import explained, given, given_class, must_be_here, report, spoken, tell, told, warn
 
 SEEDS = 0, 2**32 - 1  # the least and the most
 
@@ -50,7 +50,8 @@ class Handlers:
         if parts:
             try:
                 return self._back(sent, parts, model)
-            except EXPECTED as error:
+            except Exception as error:
+                report(error)
                 refused = words.refused(explained(error))
         session, view, *buttons = self._drawn(None, model, seed, truncation_psi, class_index)
         return self.menu(model), *self._how(session), session, canvas.refused(view, refused), *buttons
@@ -140,7 +141,7 @@ class Handlers:
         if parts and model == path:
             try:
                 yield self._back(sent, parts, path)
-            except EXPECTED as error:
+            except Exception as error:
                 warn(error)
 
     def menu(self, model: str) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class Handlers:
         stopped = session.stop()
         try:
             yield session.model, *(kept(self._network, stopped) if session.phase == "dragging" else shown(stopped))
-        except EXPECTED as error:  # what failed may be the network itself
+        except Exception as error:  # what failed may be the network itself
             yield session.model, *shown(stopped)
             tell(error)
 

@@ -50,9 +50,14 @@ def tell(error: Exception) -> NoReturn:
 
 def warn(error: Exception) -> None:
     """A message; the handler goes on."""
+    report(error)
+    gr.Warning(explained(error))
+
+
+def report(error: Exception) -> None:
+    """Writes to the server's log what nobody expected."""
     if not _expected(error):
         traceback.print_exception(error)
-    gr.Warning(explained(error))
 
 
 def spoken(said: Said) -> str:
