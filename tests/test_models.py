@@ -404,3 +404,20 @@ def test_which_models_show_faces():
     assert {name for name in models.available_models() if models.shows_faces(name)} == faces
     assert models.shows_faces("/somewhere/My-FFHQ-finetuned.pkl")
     assert not models.shows_faces("/ffhq/cars.pkl")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[..] DefaultCPUAllocator: can't allocate memory")])
+def test_a_download_that_memory_is_too_small_to_check_is_kept(folder, server, tmp_path, monkeypatch, error):
+    def failing(path):
+        raise error
+
+    path = server.add("/m.safetensors", generator_bytes(tmp_path))
+    source = Source("m.safetensors", (path, path.replace("127.0.0.1", "localhost")))
+    spec = replace(models.spec_of(CAT), height=16, width=16, sources=(source,))
+    monkeypatch.setattr(models, "MODELS", (spec,))
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_read_ours", failing)
+        with pytest.raises(type(error)):
+            list(models.download(CAT, patience=QUICK))
+    list(models.download(CAT, patience=QUICK))
+    assert len(server.requests) == 1, "what has come is not thrown away"

@@ -97,7 +97,8 @@ def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str
 def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
     """Whatever goes wrong while a file is read as `what` is one error of a kind, which names the file and the reason.
 
-    A hostile file can make anything go wrong. Raises FileNotFoundError or IsADirectoryError where there is none.
+    A hostile file can make anything go wrong. Raises FileNotFoundError or IsADirectoryError where there is none. That
+    memory is used up says nothing of the file: it stays what it is.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
@@ -106,6 +107,8 @@ def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iter
     try:
         yield
     except Exception as error:
+        if isinstance(error, MemoryError) or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)):
+            raise
         reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
         printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])
         raise kind(f"{path} is not {what} that can be read: {printable}") from error
