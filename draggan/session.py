@@ -1,7 +1,7 @@
 """Everything one browser tab owns, as a value, and the edits that a user may make to it. Knows nothing of pages."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -23,6 +23,7 @@ End = Literal["handle", "target"]
 APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
 HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that; one edit is kept whatever it takes
+PHOTO_BYTES = 512 << 20  # of whole pictures of one's own that may be kept for that, and likewise for the strip
 SHOTS = 16  # pictures that one can go back to
 
 
@@ -193,10 +194,12 @@ class Session:
         return self._edited(start=start, latent=now, pairs=self._rebased(), drag=None, phase="ready", film=Film())
 
     def keep(self, thumbnail: bytes) -> "Session":
-        """With a picture more to go back to. The first one stays, of the others the latest."""
+        """With a picture more to go back to. The first one stays, of the others the latest, as many as may be kept."""
         shot = Shot(replace(self._alone(), pairs=self._rebased(), pending=None, drag=None, phase="ready"), thumbnail)
-        kept = (*self.shots, shot)
-        return replace(self, shots=kept if len(kept) <= SHOTS else (kept[0], *kept[2:]))
+        first, *others = *self.shots, shot
+        while len(others) >= SHOTS or (len(others) > 1 and _photo_bytes(s.session for s in others) > PHOTO_BYTES):
+            del others[0]
+        return replace(self, shots=(first, *others))
 
     def go_back(self, index: int) -> "Session":
         """To a picture that was kept, with its points where they lay; the next drag branches off from there."""
@@ -367,9 +370,15 @@ def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
     sizes: dict[int, int] = {}
     for count, session in enumerate(reversed(past[-HISTORY:])):
         sizes |= session._sizes()
-        if sum(sizes.values()) > HISTORY_BYTES:
+        if sum(sizes.values()) > HISTORY_BYTES or _photo_bytes(past[len(past) - count - 1 :]) > PHOTO_BYTES:
             return past[len(past) - max(count, 1) :]
     return past[-HISTORY:]
+
+
+def _photo_bytes(sessions: Iterable[Session]) -> int:
+    """Bytes of the whole pictures of one's own that these hold; one that several share counts once."""
+    pictures = {id(s.photo.picture): s.photo.picture for s in sessions if s.photo and s.photo.picture}
+    return sum(picture.pixels.nbytes for picture in pictures.values())
 
 
 def new_session(

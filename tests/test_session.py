@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from draggan import session as module
 from draggan.geometry import DragPair, Point
 from draggan.kinematics import KinematicConfig
 from draggan.paper import DragConfig
-from draggan.session import HISTORY, SHOTS, new_session
+from draggan.photo import Photo
+from draggan.picture import Crop, Picture
+from draggan.session import HISTORY, SHOTS, new_session, photo_session
 from draggan.steps import MAX_PAIRS
 from tests.networks import tiny_generator
 
@@ -325,7 +328,8 @@ def test_reset_puts_back_handles_that_a_drag_has_to_begin_anew_with(generator, s
 
 def test_new_looks_of_a_picture_of_ones_own_are_a_part_of_its_edit(generator, session):
     other = generator.latent(8)
-    drawn, own = session.restyled(other, 2), replace(session, photo=object()).restyled(other, 2)
+    photo = Photo(Crop(8, 8, 16), np.zeros((32, 16, 3), dtype=np.uint8))
+    drawn, own = session.restyled(other, 2), replace(session, photo=photo).restyled(other, 2)
     assert torch.equal(drawn.start, drawn.latent)
     assert own.start is session.start, "what the edit is compared to when it is pasted back"
     assert torch.equal(own.latent, drawn.latent)
@@ -487,3 +491,16 @@ def test_going_back_to_another_mask_is_an_edit(session):
     kept = session.keep(b"a").with_mask(np.eye(32, 16) > 0)
     assert kept.go_back(0).mask is None
     assert torch.equal(kept.go_back(0).latent, kept.latent)
+
+
+def test_whole_pictures_of_ones_own_are_kept_as_long_as_there_is_room(generator, session, monkeypatch):
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    monkeypatch.setattr(module, "PHOTO_BYTES", 3 * pixels.nbytes)
+    session = session.keep(b"0")
+    for i in range(6):
+        photo = Photo(Crop(32, 32, 64), pixels[:32, :16], picture=Picture(pixels.copy()))
+        session = session.redrawn(photo_session(generator, "tiny", generator.latent(i), photo)).keep(b"1")
+    assert len(session.past) == 3
+    assert [shot.thumbnail for shot in session.shots] == [b"0", *3 * [b"1"]]
+    edited = session.click(Point(1, 2)).click(Point(9, 8))
+    assert len(edited.past) == 4, "edits of one picture hold it once"
