@@ -22,11 +22,11 @@ def metric_in_pieces(generator: Generator, layers: int, folder: Path | None = No
     """Works out what `metric_of` takes long for, a piece of it before each yield.
 
     folder: where an earlier run may have kept it, and where it is kept for later ones; it need not exist, and a file
-    that is damaged is written again. None: it is not kept on disk. A folder that cannot be written is no error.
+    that is damaged is written again. None: it is not kept on disk. A folder that cannot be read or written is no error.
     """
     path = folder / f"{fingerprint(generator.model)}-{layers}.safetensors" if folder else None
     if path:
-        with suppress(FileNotFoundError, ValueError):
+        with suppress(OSError, ValueError):
             for piece, seen in enumerate(_read(path, (TOGETHER, layers, generator.config.w_dim))):
                 generator.learn(seen.to(generator.device, generator.dtype), seen_of, layers, piece)
             return

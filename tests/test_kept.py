@@ -123,6 +123,16 @@ def test_a_folder_that_cannot_be_written_costs_only_the_time(expected, tmp_path)
     assert torch.equal(seen, expected)
 
 
+def test_a_folder_that_cannot_be_read_costs_only_the_time(expected, tmp_path, monkeypatch):
+    def closed(path):  # what a folder of another account says
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.is_dir", closed)
+    seen, looked = worked_out(tiny_generator(64), tmp_path)
+    assert looked
+    assert torch.equal(seen, expected)
+
+
 def test_a_drag_of_the_command_line_keeps_it(tmp_path):
     command = ["drag", "--pair", "183,145:180,145", "--max-steps", "1", "--device", "cpu"]
     command += ["--out", str(tmp_path / "a.png"), "--checkpoints", str(tmp_path)]
