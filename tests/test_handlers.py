@@ -1,8 +1,10 @@
 """What happens when something on the page is clicked, without a server."""
 
 import base64
+import gc
 import io
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -137,6 +139,20 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     do = Handlers(network)
     after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
+
+
+def test_a_rehearsal_that_fails_does_not_hold_its_model(monkeypatch):
+    def failing(generator, layers):
+        raise ValueError("this model draws latents beyond all numbers")
+
+    monkeypatch.setattr("draggan.kinematics.metric_of", failing)
+    shop = Shop(tiny_generator(32))
+    network, model = Network(shop, "cpu"), weakref.ref(shop.generator)
+    with pytest.raises(ValueError, match="beyond all numbers"):
+        network.rehearse("tiny").result()
+    shop.generator = None
+    network.run(gc.collect)
+    assert model() is None
 
 
 def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):

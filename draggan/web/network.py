@@ -132,7 +132,7 @@ class Network:
                     return done.set_result(None)
                 self._turns.submit(part)
             except BaseException as error:
-                done.set_exception(error)
+                done.set_exception(error.with_traceback(None))  # whose frames would hold the model for ever
 
         self._turns.submit(part)
         return done
