@@ -246,6 +246,13 @@ def test_undo_of_what_another_engine_did_gives_back_the_drag_that_was(do, networ
     assert (pulled.engine, dragged.engine) == ("kinematics", "kinematics")
 
 
+def test_a_pull_that_is_let_go_before_its_first_step_ends_where_it_was_let_go(do):
+    tab, pull = SimpleNamespace(session_hash="a"), {"from": [5, 6], "at": [7, 8], "gesture": 1}
+    do.dragging.aim(event("aim", at=[40, 30], gesture=1, done=True), tab)
+    *_, (pulled, *_) = do.dragging.live(drawn(do), event("live", **pull), tab, *SETTINGS)
+    assert [(target.x, target.y) for target in pulled.targets] == [(40, 30)]
+
+
 def test_each_tab_drags_in_its_own_precision(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     before = generator.quick

@@ -80,7 +80,7 @@ class Dragging:
             tell(error)
 
     def live(self, session: Session, event: gr.EventData, request: gr.Request, *controls: Any) -> Iterator[tuple]:
-        """A drag whose target is where the pointer is, until it is let go: see `aim`."""
+        """A drag whose target is where the pointer is, until it is let go, and stays there: see `aim`."""
         if not free(session):
             return
         last, tab = session, str(request.session_hash)
@@ -109,7 +109,7 @@ class Dragging:
                     if frame or frames.silent():
                         frames.shown()
                         yield shown(session, frame)
-            yield kept(self._network, session.stop())
+            yield kept(self._network, session.aimed(index, aim.at).stop())
         except Exception as error:
             yield shown(last.stop())
             tell(error)
