@@ -1,5 +1,6 @@
 """What handlers answer: a session, what the canvas shows of it, and its buttons."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import gradio as gr
@@ -63,13 +64,13 @@ def must_be_free(session: Session | None) -> None:
         raise ValueError("your picture is being framed: press Reconstruct or Cancel first")
 
 
-def free(session: Session | None) -> bool:
+def free(session: Session | None, must: Callable[[Session | None], None] = must_be_free) -> bool:
     """Whether something may begin in a tab; where not, the tab is told why.
 
     For what is stopped where it fails: what was not begun has not failed, and something else may run.
     """
     try:
-        must_be_free(session)
+        must(session)
     except EXPECTED as error:
         warn(error)
         return False

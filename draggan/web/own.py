@@ -21,7 +21,7 @@ from draggan.reconstruct import reconstruct
 from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.web import canvas, words
-from draggan.web.answers import must_be_idle, shortly, shown
+from draggan.web.answers import free, must_be_idle, shortly, shown
 from draggan.web.network import Network
 from draggan.web.telling import told
 
@@ -97,7 +97,8 @@ class Own:
 
         -> framing, then what `_left` gives
         """
-        must_be_idle(session)
+        if not free(session, must_be_idle):
+            return
         if framing is None:
             raise ValueError("there is no picture to reconstruct: upload one first")
         busy = replace(session, loading=True)
