@@ -17,6 +17,7 @@ const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
 const [ring, note, bar, line, size] = ['.ring', '.note', '.progress', '.status', '.size'].map(find);
 const [file, comparer, list, graph, strip] = ['.file', '.compare', '.pairs', '.graph', '.strip'].map(find);
+const ORIGINALS = 16; // pictures as drawn that are kept
 const REACH = { mouse: 11, pen: 14, touch: 22 }; // pixels of the screen within which a point is picked up
 let tool = 'points';
 let stroke = null; // the stroke being painted: {at, before}, where the brush is, and the mask as it was
@@ -25,7 +26,7 @@ let draft = null; // points as they would be: {index, end, at} or {handle, targe
 let selected = null; // {index, end}
 let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
-const originals = new Map(); // pictures as drawn, by their view
+const originals = new Map(); // pictures as drawn, by their view: the last few, others are asked for again
 let way = []; // [step, pixels to go] of the drag that is shown
 let held = []; // where the fingers were when a picture of one's own last followed them
 let cross = null; // where the keys are on the picture
@@ -150,6 +151,11 @@ function present({ phase, picture }) {
   if (fresh || (phase === 'framing' && element.dataset.phase !== phase)) requestAnimationFrame(() => stage.scrollIntoView());
 }
 
+function know(view, url) {
+  originals.set(view, url);
+  if (originals.size > ORIGINALS) originals.delete(originals.keys().next().value);
+}
+
 function show() {
   const { size: [width, height], phase, picture, handles, pending, view, start, photo } = props.marks;
   const { progress } = task();
@@ -159,7 +165,7 @@ function show() {
     [drawn, selected, cross, stroke] = [picture, null, null, null];
     layer.width = 0;
   }
-  for (const known of [props.image, props.original]) if (known?.view === start) originals.set(start, known.url);
+  for (const known of [props.image, props.original]) if (known?.view === start) know(start, known.url);
   const frame = (comparing() && originals.get(start)) || props.image.url;
   if (frame && img.getAttribute('src') !== frame) img.src = frame;
   if (layer.width !== width || layer.height !== height) [layer.width, layer.height] = [width, height];
