@@ -80,6 +80,7 @@ class ModelCache:
                 future.set_result(models.load(key[0], target, precision=self._precision))
             except BaseException as error:
                 with self._lock:
-                    self._models.pop(key, None)  # the next call tries again
+                    if self._models.get(key) is future:  # and not that of a later call, after this one was put away
+                        del self._models[key]  # the next call tries again
                 future.set_exception(error)
         return future.result()

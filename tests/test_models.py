@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -421,3 +422,29 @@ def test_a_download_that_memory_is_too_small_to_check_is_kept(folder, server, tm
             list(models.download(CAT, patience=QUICK))
     list(models.download(CAT, patience=QUICK))
     assert len(server.requests) == 1, "what has come is not thrown away"
+
+
+def test_a_load_that_fails_takes_no_later_one_away(tmp_path, monkeypatch):
+    slow, other = (tmp_path / name for name in ("slow.pkl", "other.pkl"))
+    began, go, loaded = threading.Event(), threading.Event(), []
+
+    def loading(path, device, precision):
+        loaded.append(path)
+        if loaded == [slow]:
+            began.set()
+            go.wait()
+            raise MemoryError
+        return object()
+
+    monkeypatch.setattr(models, "load", loading)
+    cache = ModelCache(keep=1)
+    for path in (slow, other):
+        path.write_bytes(b"")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(cache.load, slow, "cpu")
+        began.wait()
+        cache.load(other, "cpu")
+        later = cache.load(slow, "cpu")
+        go.set()
+        assert isinstance(first.exception(), MemoryError)
+    assert cache.load(slow, "cpu") is later
