@@ -287,7 +287,7 @@ def serve(page: Page, config: ServerConfig) -> str:
         prevent_thread_lock=True,
         quiet=True,
         max_threads=TASKS,
-        state_session_capacity=TASKS // 2,  # tabs whose picture is kept: those that can be open, or the last that were
+        state_session_capacity=max(TASKS // 2, config.max_users),  # tabs whose picture is kept, the last that were here
         max_file_size=config.max_upload,
         app_kwargs={"middleware": middleware},
         enable_monitoring=False,
