@@ -23,7 +23,7 @@ FACE = ((0.375, 0.472), (0.625, 0.472), (0.5, 0.75))  # eyes and mouth in pictur
 LONGEST = 1_000_000  # pixels of the longer side of a crop, far beyond any picture
 SAME = 2  # of 255: so little apart, colours are the same but for rounding
 PIECE = 1 << 20  # numbers that are converted at a time
-GREYS = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+GREYS = ("1", "L", "LA", "La")  # of up to 8 bits, which those of more are made first
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from draggan.imagefile import PictureError, opened
 
 BLUE, RED, WHITE = (40, 110, 255), (240, 50, 50), (255, 255, 255)
 VIDEOS = (".mp4", ".gif", ".webp")
+FPS = 15  # frames of a video a second
 HOLD = 10  # frames for which a video stands still at its end
 
 
@@ -136,26 +137,25 @@ def _arrow(draw: ImageDraw.ImageDraw, hx: float, hy: float, tx: float, ty: float
     draw.polygon([tip, *wings], fill=WHITE)
 
 
-def write_video(path: Path, pictures: Iterable[np.ndarray], fps: int = 15) -> None:
+def write_video(path: Path, pictures: Iterable[np.ndarray]) -> None:
     """A video of pictures (H, W, 3) uint8 of one even size, that stands still at its end for a moment: .mp4 (H.264),
     .gif or .webp by the path's ending."""
     pictures = [*pictures]
     pictures += pictures[-1:] * HOLD
     if path.suffix.lower() == ".mp4":
-        _write_mp4(path, pictures, fps)
+        _write_mp4(path, pictures)
     elif path.suffix.lower() in VIDEOS:
         first, *rest = (Image.fromarray(picture) for picture in pictures)
-        first.save(path, save_all=True, append_images=rest, duration=1000 // fps, loop=0)
+        first.save(path, save_all=True, append_images=rest, duration=1000 // FPS, loop=0)
     else:
         raise ValueError(f"{path.name}: a video's name must end in one of {', '.join(VIDEOS)}")
 
 
-def _write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int) -> None:
-    first, *rest = pictures
+def _write_mp4(path: Path, pictures: Sequence[np.ndarray]) -> None:
     with path.open("wb") as raw, av.open(raw, "w", format="mp4") as file:  # by its name it would be an address
-        stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16", "preset": "medium"})
-        stream.height, stream.width = first.shape[:2]
+        stream = file.add_stream("libx264", rate=Fraction(FPS), options={"crf": "16", "preset": "medium"})
+        stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for picture in (first, *rest):
+        for picture in pictures:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         file.mux(stream.encode())

@@ -1,4 +1,4 @@
-"""Whether results can be written, asked before the work that they are of. Leaves nothing behind."""
+"""Whether results can be written, asked before the work that they are of. Leaves nothing behind but an empty folder."""
 
 import os
 import tempfile

@@ -62,18 +62,12 @@ def source(path: Path) -> str:
             return (file.metadata() or {}).get("source", "")
 
 
-def write(
-    path: Path,
-    config: GeneratorConfig,
-    tensors: dict[str, Tensor],
-    dtype: torch.dtype = torch.float32,
-    source: str = "",
-) -> None:
+def write(path: Path, config: GeneratorConfig, tensors: dict[str, Tensor], source: str = "") -> None:
     """Writes a generator as `.safetensors`, with its config in the metadata under `config`, all of it or nothing.
 
     Raises OSError where the file cannot be written.
     """
-    contiguous = {name: t.detach().to("cpu", dtype).contiguous() for name, t in tensors.items()}
+    contiguous = {name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}
     metadata = {"format": "pt", "config": json.dumps(config.to_json())} | ({"source": source} if source else {})
     write_whole(path, contiguous, metadata)
 

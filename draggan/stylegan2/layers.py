@@ -44,7 +44,7 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("bias", torch.empty(outs))
         self.register_buffer("noise_const", torch.empty(size))
         self.register_buffer("noise_strength", torch.empty(()))
-        self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # squares of the weight, by tap
+        self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # sums of its squared taps
 
     def arrange(self) -> None:
         """Lays the weight out as the convolutions read it."""

@@ -40,7 +40,7 @@ TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
 PORTS = 65535  # the last one
-CLEAN_SECONDS = 3600  # from one look for that to the next
+CLEAN_SECONDS = 3600  # from one look for files of Gradio's that are old to the next
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
 #model input { text-overflow: ellipsis; margin-right: 24px }

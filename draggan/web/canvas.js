@@ -381,13 +381,8 @@ function paint(to) {
 
 // It ends, and is in the mask; where something has begun meanwhile, it never was.
 function lift() {
-  if (busy()) unpaint();
+  if (busy()) putBack(layer, stroke.before);
   else remask(() => {});
-  stroke = null;
-}
-
-function unpaint() {
-  putBack(layer, stroke.before);
   stroke = null;
 }
 
@@ -535,9 +530,9 @@ stage.addEventListener('pointerup', (event) => {
 });
 // What the pointer began was not meant.
 function cancel() {
-  if (stroke) unpaint();
+  if (stroke) putBack(layer, stroke.before);
   if (live) letGo({ clientX: pointer[0], clientY: pointer[1] });
-  grip = draft = null;
+  grip = draft = stroke = null;
   points();
 }
 stage.addEventListener('pointercancel', ({ pointerId }) => {
