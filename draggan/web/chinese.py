@@ -92,8 +92,8 @@ CHINESE = {
         "与您的图片几乎相同（{near}）。现在点击一点，再点击它应去的位置。"
     ),
     "Precision": "精度",
-    "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32": (
-        "拖动时乘法的精度\uff1bauto\uff1a自动选择本机 fp32 与 bf16 中较快者。图像始终为 fp32"
+    "Of a drag's multiplications; auto: the fastest here whose drags are as good": (
+        "拖动时乘法的精度\uff1bauto\uff1a自动选择本机最快且效果不变的精度"
     ),
     "Step size": "步长",
     "Larger is faster and less even": "越大越快，也越不平稳",

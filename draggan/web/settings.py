@@ -57,7 +57,7 @@ def controls(model: str) -> Shown:
     uneven, shaping = "Larger is faster and less even", "The first ones shape, the others colour"
     cells = "Whose features are compared, in cells a side"
     near, far = "Pixels of 512 around a handle that are pulled", "Pixels of 512 within which a handle is found again"
-    types = "Of a drag's multiplications; auto: the faster of fp32 and bf16 here. Pictures are always fp32"
+    types = "Of a drag's multiplications; auto: the fastest here whose drags are as good"
     held, ends = "How firmly all outside the mask is held", "Pixels; 0: 1, and with more than 5 points 2"
 
     def said(name: str, info: str) -> dict[str, Any]:
