@@ -21,6 +21,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where the help is."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += "; one that begins with a minus sign is written --option=-1,5"
         self.exit(2, f"{PROG}: {message} (see {self.prog} --help)\n")
 
 

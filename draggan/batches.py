@@ -170,8 +170,8 @@ def remove(args: argparse.Namespace) -> None:
     from draggan import models
 
     def one(name: str) -> None:
-        for path in models.remove(name, args.checkpoints):
-            print(f"removed {path}")
+        gone = models.remove(name, args.checkpoints)
+        print(*(f"removed {path}" for path in gone) if gone else (f"{name} is not here",), sep="\n")
 
     _each(args.names, one)
 

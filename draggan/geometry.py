@@ -47,6 +47,11 @@ class DragPair:
     target: Point
     set_at: Point | None = field(default=None, compare=False)  # where the handle was set, if it was followed from there
 
+    def __post_init__(self) -> None:
+        for place in (self.handle, self.target):
+            if not isinstance(place, Point):
+                raise ValueError(f"{place} is no point: write Point(x, y)")
+
     @property
     def distance(self) -> float:
         return self.handle.distance(self.target)

@@ -22,9 +22,10 @@ from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
-from draggan.require import require
+from draggan.require import require, require_whole
 from draggan.steps import (
     FEW,
+    OTHERS,
     DragState,
     DragStep,
     ForwardPass,
@@ -78,6 +79,7 @@ class KinematicConfig:
         check_space(self.space)
         part = "above 0 and at most 0.25, a part of the picture's side"
         require(self, part, lambda v: 0 < v <= 0.25, "stride", "search", "spacing")
+        require_whole(self, "max_steps", "moving_layers", "patience", "mask_rows")
         require(self, "at least 1", lambda v: v >= 1, "moving_layers", "patience")
         require(self, f"in 1 .. {MOST_ROWS}", lambda v: 1 <= v <= MOST_ROWS, "mask_rows")
         require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "visible", "mask_weight")
@@ -120,7 +122,7 @@ def course(
     generator does not follow ("limit").
     """
     if resume is not None and not isinstance(resume, KinematicState):
-        raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
+        raise ValueError(OTHERS)
     config = replace(
         config,
         feature_resolution=feature_block(generator, config.feature_resolution),

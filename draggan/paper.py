@@ -18,8 +18,9 @@ from draggan.features import Features, recorded
 from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
-from draggan.require import require
+from draggan.require import require, require_whole
 from draggan.steps import (
+    OTHERS,
     DragState,
     DragStep,
     ForwardPass,
@@ -54,8 +55,11 @@ class DragConfig:
         check_space(self.space)
         require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
         require(self, "above 0 and at most 0.25, a part of the picture's side", lambda v: 0 < v <= 0.25, "r1", "r2")
+        require_whole(self, "max_steps", "moving_layers", "feature_resolution")
         require(self, "at least 1", lambda v: v >= 1, "moving_layers")
         require(self, "0 or more", lambda v: 0 <= v < math.inf, "max_steps", "mask_weight")
+        if self.mask_samples is not None:
+            require_whole(self, "mask_samples")
         require(self, "at least 1, or None for the whole map", lambda v: v is None or v >= 1, "mask_samples")
         require(self, "a positive number of pixels, or None", lambda v: v is None or 0 < v < math.inf, "tolerance")
 
@@ -72,6 +76,8 @@ def course(
     resume: DragState | None = None,
 ) -> Course[DragStep]:
     """The course of a drag as the paper has it, of the arguments of `draggan.drag`: small steps of the latent."""
+    if resume is not None and type(resume) is not DragState:  # others have more to go on from
+        raise ValueError(OTHERS)
     config = replace(
         config,
         feature_resolution=feature_block(generator, config.feature_resolution),

@@ -48,9 +48,9 @@ def pack(project: Project) -> bytes:
     return safetensors.torch.save(_tensors(project))
 
 
-def save(path: Path, project: Project) -> None:
+def save(path: str | Path, project: Project) -> None:
     """Writes all of it or nothing. Raises ValueError while something runs, OSError where it cannot be written."""
-    write_whole(path, _tensors(project))
+    write_whole(Path(path), _tensors(project))
 
 
 def _tensors(project: Project) -> dict[str, Tensor]:
@@ -71,8 +71,9 @@ def _tensors(project: Project) -> dict[str, Tensor]:
     return writer.tensors | {DOCUMENT: torch.frombuffer(bytearray(text), dtype=torch.uint8)}
 
 
-def load(path: Path) -> Project:
+def load(path: str | Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
+    path = Path(path)
     with refusing(path, "a session"), safe_open(path, framework="pt") as file:
         document = _document(file)
         names = [name for name in file.keys() if name != DOCUMENT]  # noqa: SIM118

@@ -97,7 +97,7 @@ def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
             picture = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0)), seen)
         if not picture.mode.startswith(("I", "F")):
             picture = picture.convert("L")
-        values = np.asarray(picture)
+        values = np.nan_to_num(np.asarray(picture))
         return values > _white(picture.mode, values.max()) / 2
 
 

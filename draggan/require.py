@@ -1,6 +1,8 @@
 """What settings must be."""
 
+import operator
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -8,5 +10,12 @@ def require(config: object, what: str, holds: Callable[[Any], bool], *names: str
     """Raises ValueError, which says what it must be, for the first of some settings of which that does not hold."""
     for name in names:
         value = getattr(config, name)
-        if not holds(value):
-            raise ValueError(f"{name} is {value}: it must be {what}")
+        with suppress(TypeError):  # what is no number is not what it must be
+            if holds(value):
+                continue
+        raise ValueError(f"{name} is {value!r}: it must be {what}")
+
+
+def require_whole(config: object, *names: str) -> None:
+    """Raises ValueError for the first of some settings that is no whole number."""
+    require(config, "a whole number", lambda v: operator.index(v) == v, *names)

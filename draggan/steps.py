@@ -16,6 +16,7 @@ Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinema
 MAX_PAIRS = 68  # the landmarks of a face
 PER_HANDLE = ("starts", "looked", "handles", "templates")  # what a state has as many of as handles
 FEW = 5  # pairs: with more, some settings have other defaults
+OTHERS = "the state to go on from belongs to another engine: start from its latent instead"
 
 
 def check_space(space: str) -> None:
@@ -105,8 +106,11 @@ def check(
 
     feature_resolution: of the block whose features are used; places: at how many they describe a handle.
     """
+    if isinstance(pairs, DragPair):
+        raise ValueError(f"pairs is one pair, {pairs}: give a list of them")
     pairs = tuple(pairs)
     _check_pairs(pairs, generator.image_size)
+    latent = torch.as_tensor(latent)
     if generator.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(generator.device.type):
         raise ValueError(
             "drags need a generator of float32 or float64, and no autocast: where they shall multiply in less, load it "
@@ -115,6 +119,8 @@ def check(
     wanted = (1, generator.num_ws, generator.config.w_dim)
     if latent.shape != wanted:
         raise ValueError(f"latent of shape {tuple(latent.shape)}: this generator needs {wanted}")
+    if not latent.isfinite().all():
+        raise ValueError("the latent has values that are not finite numbers: start from another")
     if mask is not None:
         mask = _checked(mask, generator.image_size)
     if resume is not None and resume.latent.shape != latent.shape:
@@ -154,6 +160,8 @@ def _check_pairs(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> No
         raise ValueError(f"{len(pairs)} pairs of handle and target: give 1 to {MAX_PAIRS}")
     height, width = image_size
     for pair in pairs:
+        if not isinstance(pair, DragPair):
+            raise ValueError(f"{pair} is no pair of handle and target: write DragPair(Point(x, y), Point(x, y))")
         for what, point in (("handle", pair.handle), ("target", pair.target)):
             if not point.inside(image_size):
                 where = f"x in 0 .. {width - 1}, y in 0 .. {height - 1}"

@@ -6,11 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+READ_BY_NAME = (".draggan", ".safetensors")  # by a library that takes names in UTF-8 alone
+
 
 def check_file(path: Path, endings: tuple[str, ...]) -> None:
     """Raises ValueError for another ending, OSError where the file cannot be written."""
     if path.suffix.lower() not in endings:
         raise ValueError(f"{path}: the name must end in {' or '.join(endings)}")
+    if path.suffix.lower() in READ_BY_NAME and not _is_text(path):
+        raise ValueError(
+            f"{str(path)!a}: the name is not UTF-8, and the file could not be opened again: choose another"
+        )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name the file to write in it")
     _check_parent(path)
@@ -24,6 +30,13 @@ def check_folder(path: Path, names: Sequence[str]) -> None:
     with _writing(path):
         path.mkdir(exist_ok=True)
         _try_out(path / max(names, key=lambda name: len(os.fsencode(name))))
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_parent(path: Path) -> None:

@@ -483,6 +483,17 @@ def test_usage_errors_are_one_line_and_exit_code_2(arguments, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_how_to_write_a_value_that_begins_with_a_minus_sign_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["drag", "--pair", "-0.4,5:3,3", "--out", "a.png"])
+    assert "--option=-1,5" in capsys.readouterr().err
+
+
+def test_to_remove_what_is_not_here_is_said(capsys, tmp_path):
+    assert main(["models", "remove", "stylegan2-cat", "--checkpoints", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "stylegan2-cat is not here\n"
+
+
 def test_help_needs_neither_torch_nor_gradio():
     code = "import sys, draggan.cli\ntry: draggan.cli.main(['--help'])\nfinally: print(sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -50,6 +50,11 @@ def test_points_are_places():
     assert DragPair(Point(0, 0), Point(3, 4)).distance == 5
 
 
+def test_pairs_are_of_points():
+    with pytest.raises(ValueError, match=r"\(5, 6\) is no point: write Point\(x, y\)"):
+        DragPair((5, 6), Point(1, 2))
+
+
 def test_cells_cover_the_picture():
     pixels = torch.tensor([[-0.5, -0.5], [7.5, 15.5], [3.5, 7.5]])
     assert to_cells(pixels, (16, 8), (4, 2)).tolist() == [[-0.5, -0.5], [1.5, 3.5], [0.5, 1.5]]

@@ -108,5 +108,6 @@ def test_importing_does_nothing(tmp_path):
 def test_the_public_names():
     for name in draggan.__all__:
         assert callable(getattr(draggan, name))
+    assert dir(draggan) == sorted(draggan.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         draggan.nothing  # noqa: B018

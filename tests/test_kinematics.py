@@ -185,12 +185,13 @@ def test_a_mask_that_forbids_the_drag_is_named(plush):
     assert step.stuck == ("mask",)
 
 
-def test_a_state_of_another_engine_is_refused():
+@pytest.mark.parametrize("configs", [(FEW, DragConfig(max_steps=1)), (DragConfig(max_steps=1), FEW)])
+def test_a_state_of_another_engine_is_refused(configs):
     generator = tiny_generator()
     pairs = pairs_of((5, 5, 20, 20))
-    other = next(drag(generator, generator.latent(1), pairs, config=DragConfig(max_steps=1)))
+    other = next(drag(generator, generator.latent(1), pairs, config=configs[0]))
     with pytest.raises(ValueError, match="belongs to another engine"):
-        drag(generator, generator.latent(1), pairs, config=FEW, resume=other.state)
+        drag(generator, generator.latent(1), pairs, config=configs[1], resume=other.state)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,8 @@ def test_a_state_of_another_engine_is_refused():
         ({"mask_rows": 10**6}, "mask_rows is 1000000"),
         ({"patience": 0}, "patience"),
         ({"tolerance": 0}, "tolerance is 0"),
+        ({"max_steps": 2.5}, "max_steps is 2.5: it must be a whole number"),
+        ({"patience": 2.5}, "patience is 2.5"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

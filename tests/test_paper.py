@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -310,6 +311,10 @@ def test_masks_of_one_kind_only():
         ({"mask": torch.zeros(16, 32)}, r"mask of shape \(16, 32\)"),
         ({"mask": torch.full((32, 32), 255.0)}, r"mask values must lie in 0 \.\. 1"),
         ({"latent": torch.zeros(1, 3, 12)}, r"latent of shape \(1, 3, 12\)"),
+        ({"latent": np.zeros((1, 3, 12))}, r"latent of shape \(1, 3, 12\)"),
+        ({"latent": torch.full((1, 8, 12), math.nan)}, "latent has values that are not finite numbers"),
+        ({"pairs": pairs_of((5, 5, 4, 5))[0]}, "pairs is one pair, .*give a list"),
+        ({"pairs": [((5, 5), (4, 5))]}, r"\(\(5, 5\), \(4, 5\)\) is no pair .*write DragPair\(Point"),
         ({"config": DragConfig(feature_resolution=24)}, "feature_resolution 24"),
     ],
 )
@@ -331,6 +336,11 @@ def test_bad_input_is_named_at_once(change, message):
         ({"mask_weight": -1}, "mask_weight"),
         ({"mask_samples": 0}, "mask_samples is 0"),
         ({"tolerance": 0}, "tolerance is 0"),
+        ({"lr": "1e-3"}, "lr is '1e-3': it must be a positive number"),
+        ({"lr": None}, "lr is None"),
+        ({"moving_layers": 2.5}, "moving_layers is 2.5: it must be a whole number"),
+        ({"max_steps": 2.5}, "max_steps is 2.5"),
+        ({"mask_samples": 2.5}, "mask_samples is 2.5"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

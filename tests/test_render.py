@@ -136,6 +136,14 @@ def test_a_mask_of_16_bits_with_a_transparent_value_is_as_one_without(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "m.png", (32, 48)), values == 65535)
 
 
+def test_what_is_no_number_in_a_mask_is_black(tmp_path):
+    values = np.zeros((32, 48), dtype=np.float32)
+    values[5:20] = 1
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "m.tif")
+    assert np.array_equal(read_mask(tmp_path / "m.tif", (32, 48)), values == 1)
+
+
 def test_a_mask_of_0_and_1_is_black_and_white(tmp_path):
     values = np.zeros((32, 48), dtype=np.uint8)
     values[:7] = 1

@@ -1,5 +1,6 @@
 """What is said to be writable can be written."""
 
+import os
 from contextlib import suppress
 
 import pytest
@@ -29,3 +30,11 @@ def test_names_of_a_folder_are_as_long_as_their_bytes(tmp_path):
     with pytest.raises(OSError, match="name too long"):
         check_folder(tmp_path / "out", names)
     check_folder(tmp_path / "out", names[:1])
+
+
+def test_a_session_has_a_name_that_can_be_read_again(tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff.draggan")
+    with pytest.raises(ValueError, match=r"udcff.draggan.: the name is not UTF-8"):
+        check_file(odd, (".draggan",))
+    check_file(odd.with_suffix(".png"), (".png",))
+    check_file(tmp_path / "\N{CYRILLIC SMALL LETTER ZHE}.draggan", (".draggan",))
