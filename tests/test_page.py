@@ -52,10 +52,13 @@ def test_continue_and_stop_as_fast_as_one_can(tab):
 
 
 def test_a_drag_arrives_and_says_so(tab):
+    before = tab.page.locator("#drag").bounding_box()
     tab.pair((111, 170), (117, 168))
     tab.page.click("#drag")
     expect(tab.status).to_contain_text("Arrived after", timeout=60_000)
     expect(tab.page.locator("#stop")).to_be_disabled()
+    expect(tab.page.locator("#canvas .strip button")).to_have_count(2)
+    assert tab.page.locator("#drag").bounding_box() == before, "a second press meets the same button"
     handle, target = tab.page.locator("#canvas .handle"), tab.page.locator("#canvas .target")
     for axis in ("cx", "cy"):
         assert abs(float(handle.get_attribute(axis)) - float(target.get_attribute(axis))) <= 1
