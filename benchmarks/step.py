@@ -180,7 +180,7 @@ def serve_baseline(row: Row) -> None:
 def _timed(generator: Generator) -> Iterator[dict[str, float]]:
     """The seconds that the parts of steps take while it is open, added up."""
     parts: dict[str, float] = defaultdict(float)
-    places = [(course, "seen", "features"), (torch.autograd, "grad", "backward")]
+    places = [(course, "seen", "features"), (course, "_derivatives", "backward")]
     places += [(Held, "estimate", "mask"), (FixedRows, "at", "mask")]
     if generator.steady:  # tracking and supervision are recorded as one
         places += [(paper, "recorded", "tracking"), (kinematics, "recorded", "tracking")]

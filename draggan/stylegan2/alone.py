@@ -64,8 +64,9 @@ class _Alone(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         by = [t for t in ctx.given if t.requires_grad]
-        with alone():
-            gradients = iter(torch.autograd.grad(ctx.found, by, slopes, retain_graph=True))
+        with alone(), torch.enable_grad():  # of a sum, since torch imports a compiler where it is handed slopes
+            sums = [(f * slope).sum() for f, slope in zip(ctx.found, slopes, strict=True) if f.requires_grad]
+            gradients = iter(torch.autograd.grad(torch.stack(sums).sum(), by, retain_graph=True))
         return (None, *(next(gradients) if t.requires_grad else None for t in ctx.given))
 
 
