@@ -59,6 +59,25 @@ def test_doubling3x3_of_squares(way, corners):
     same(doubling3x3(x, arranged(weight, up=True), squares), expected, x)
 
 
+@pytest.mark.parametrize("part", [(0, 0, 1, 1), (4, 4, 5, 5), (1, 2, 3, 5), (2, 0, 4, 5), (0, 0, 5, 5), (0, 0, 0, 0)])
+def test_gradients_that_are_zero_but_for_a_part(way, part):
+    top, left, bottom, right = part
+    slopes = torch.zeros(2, 4, 5, 5, dtype=torch.float64)
+    slopes[:, :, top:bottom, left:right] = 1 + torch.rand(2, 4, 1, 1)
+    x, weight = tensors((7, 7))
+    squares = Squares(torch.tensor([(2, 3), (5, 6)]), 5, beyond=False)
+    whole = doubled(x, weight)
+    for ours, expected in (
+        (conv3x3(x, arranged(weight, up=False), 0), F.conv2d(x, weight)),
+        (
+            doubling3x3(x, arranged(weight, up=True), squares),
+            torch.stack([whole[0, :, 2:7, 3:8], whole[1, :, 5:10, 6:11]]),
+        ),
+    ):
+        a, b = (torch.autograd.grad(y, x, slopes, retain_graph=True)[0] for y in (ours, expected))
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("up", [False, True])
 def test_it_multiplies_in_the_type_of_the_weight(way, up):
     x, weight = tensors((5, 5))

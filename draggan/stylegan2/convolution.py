@@ -26,6 +26,8 @@ def conv3x3(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """x (N, in, h, w), weight (out, in, 3, 3) -> (N, out, h + 2 padding - 2, w + 2 padding - 2)."""
     if _as_matrix(x, weight):
         return _Conv3x3.apply(F.pad(x, (padding,) * 4) if padding else x, weight)
+    if padding == 0 and _on_windows(x, weight):
+        return _Valid3x3.apply(x.to(weight.dtype), weight).to(x.dtype)
     return F.conv2d(x.to(weight.dtype), weight, padding=padding).to(x.dtype)
 
 
@@ -40,7 +42,10 @@ def doubling3x3(x: Tensor, weight: Tensor, squares: Squares | None = None) -> Te
         size = [2 * side for side in x.shape[2:]] if squares is None else [squares.size] * 2
         return _Doubling3x3.apply(x, weight, corners, size)
     edge = 0 if squares is None else 1
-    y = F.conv_transpose2d(x.to(weight.dtype), weight.transpose(0, 1), stride=2, padding=edge).to(x.dtype)
+    if squares is not None and _on_windows(x, weight):
+        y = _Transposed3x3.apply(x.to(weight.dtype), weight).to(x.dtype)
+    else:
+        y = F.conv_transpose2d(x.to(weight.dtype), weight.transpose(0, 1), stride=2, padding=edge).to(x.dtype)
     y = blur(y, gain=4, padding=1 - edge)  # from place 2 edge on
     if squares is None:
         return y
@@ -59,6 +64,66 @@ def _as_matrix(x: Tensor, weight: Tensor) -> bool:
         return False
     cells = x.shape[0] * x.shape[2] * x.shape[3]
     return x.device.type == "cpu" and weight.shape[2] == 3 and weight.numel() >= LARGE and cells <= SMALL
+
+
+def _on_windows(x: Tensor, weight: Tensor) -> bool:
+    """Whether gradients may be had of a part alone: those of windows are zero but around the handles."""
+    return x.device.type == "cpu" and not weight.requires_grad
+
+
+class _Valid3x3(torch.autograd.Function):
+    """The library's convolution without padding. Its gradient is computed where what comes in is not zero."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.weight, ctx.size = weight, x.shape[2:]
+        return F.conv2d(x, weight)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        down, across = _lit(grads[0])
+        part = F.conv_transpose2d(grads[0][:, :, down, across], ctx.weight)
+        return _placed(part, ctx.size, down.start, across.start), None
+
+
+class _Transposed3x3(torch.autograd.Function):
+    """Likewise the transposed convolution of stride 2, without the first and the last place."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.weight, ctx.size = weight.transpose(0, 1), x.shape[2:]  # (in, out, 3, 3)
+        return F.conv_transpose2d(x, ctx.weight, stride=2, padding=1)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None]:
+        (top, bottom), (left, right) = (  # of the places a of x, each of which came to 2 a - 1 .. 2 a + 1
+            (lit.start // 2, min(lit.stop // 2, size - 1)) for lit, size in zip(_lit(grads[0]), ctx.size, strict=True)
+        )
+        read = _cropped(grads[0], 2 * top - 1, 2 * bottom + 2, 2 * left - 1, 2 * right + 2)
+        return _placed(F.conv2d(read, ctx.weight, stride=2), ctx.size, top, left), None
+
+
+def _lit(grad: Tensor) -> tuple[slice, slice]:
+    """The rows and the columns outside of which a gradient (N, C, h, w) is zero."""
+    lit = grad.any(dim=1).any(dim=0)  # (h, w)
+    return _span(lit.any(dim=1)), _span(lit.any(dim=0))
+
+
+def _span(lit: Tensor) -> slice:
+    """From the first to the last that is true; one place where none is."""
+    places = lit.nonzero().flatten().tolist() or [0]
+    return slice(places[0], places[-1] + 1)
+
+
+def _cropped(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+    """Rows top .. bottom - 1 and columns left .. right - 1 of x (N, C, h, w), zero where these lie beyond it."""
+    height, width = x.shape[2:]
+    return F.pad(x, (-left, right - width, -top, bottom - height))
+
+
+def _placed(part: Tensor, size: Sequence[int], top: int, left: int) -> Tensor:
+    """A map of a size (h, w), zero but for a part (N, C, ..) of it that begins at top, left."""
+    return _cropped(part, -top, size[0] - top, -left, size[1] - left)
 
 
 class _Conv3x3(torch.autograd.Function):
