@@ -66,7 +66,7 @@ def test_gradients_reach_what_is_given_as_often_as_they_are_asked_for():
 
 
 def test_windows_of_few_cells_are_evaluated_alone_forward_and_backward(monkeypatch):
-    generator, seen = tiny_generator(64), []
+    generator, seen, here = tiny_generator(64), [], threading.get_ident()
     looked = windows.ops.activate
 
     class Heard(torch.autograd.Function):
@@ -80,6 +80,8 @@ def test_windows_of_few_cells_are_evaluated_alone_forward_and_backward(monkeypat
             return slopes[0]
 
     def hear(*given):
+        if threading.get_ident() != here:  # of another test's server
+            return looked(*given)
         seen.append(torch.get_num_threads())
         return Heard.apply(looked(*given))
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from draggan import project
 from draggan.cli import main
+from draggan.paper import DragConfig
 from draggan.render import to_picture
 from draggan.session import new_session
 from draggan.stylegan2.checkpoint import write
@@ -100,7 +101,7 @@ def test_the_control_for_the_class_is_there_for_models_with_classes(network, con
     assert do.edit(second.undo(), back)[-1] == shown(2)
     *_, (_, random, *_) = do.draw_random(second, 0.7, 1)
     assert random.class_index == 1
-    *_, (styled, *_) = do.style(second, 8, 0.7, 1, 4)
+    *_, (styled, *_) = do.style(second.dragged_by("draggan", DragConfig(moving_layers=4)), 8, 0.7, 1)
     assert torch.equal(styled.latent[:, 4:], latent(conditional, 8, 1)[:, 4:])
 
 

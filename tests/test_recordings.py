@@ -117,6 +117,8 @@ def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
     monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
+    monkeypatch.setattr("draggan.stylegan2.alone.ALONE_ON", ())
+    monkeypatch.setattr("draggan.stylegan2.convolution.IN_PART", ())
     monkeypatch.setattr("draggan.stylegan2.lowpass.FIR_IN_PAIRS", ("cpu",))
     monkeypatch.setattr("draggan.stylegan2.windows.WINDOW_COST", 0.1)  # windows pay on a tiny network too
     generator = tiny_generator(64).double()

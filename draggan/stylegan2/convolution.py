@@ -19,6 +19,7 @@ from draggan.stylegan2.squares import Squares, cut
 
 SMALL = 128  # cells, before any doubling, up to which matrices are faster: `python -m benchmarks.convolution`
 LARGE = 1 << 19  # numbers in a weight from which rearranging it is what costs
+IN_PART = ("cpu",)  # types of devices that can be asked where gradients are zero without waiting for them
 MOST_THREADS = 4  # that are given parts of a product of their own; with more was not measured
 
 
@@ -68,7 +69,7 @@ def _as_matrix(x: Tensor, weight: Tensor) -> bool:
 
 def _on_windows(x: Tensor, weight: Tensor) -> bool:
     """Whether gradients may be had of a part alone: those of windows are zero but around the handles."""
-    return x.device.type == "cpu" and not weight.requires_grad
+    return x.device.type in IN_PART and not weight.requires_grad
 
 
 class _Valid3x3(torch.autograd.Function):
