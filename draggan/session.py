@@ -349,6 +349,11 @@ class Session:
         sizes = {id(tensor): tensor.nbytes for tensor in tensors}
         return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
 
+    def _photo_sizes(self) -> dict[int, int]:
+        """Likewise of the whole picture of one's own, where there is one."""
+        picture = self.photo and self.photo.picture
+        return {id(picture): picture.pixels.nbytes} if picture else {}
+
 
 def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[DragPair, ...]:
     """The pairs of a picture of (height, width) pixels, each handle at a place of its own: no drag takes two at one.
@@ -368,17 +373,18 @@ def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[Dra
 def _kept(past: tuple[Session, ...]) -> tuple[Session, ...]:
     """The latest of `past`, as many as a history may have, but one always; what two of them share counts once."""
     sizes: dict[int, int] = {}
+    photos: dict[int, int] = {}
     for count, session in enumerate(reversed(past[-HISTORY:])):
         sizes |= session._sizes()
-        if sum(sizes.values()) > HISTORY_BYTES or _photo_bytes(past[len(past) - count - 1 :]) > PHOTO_BYTES:
+        photos |= session._photo_sizes()
+        if sum(sizes.values()) > HISTORY_BYTES or sum(photos.values()) > PHOTO_BYTES:
             return past[len(past) - max(count, 1) :]
     return past[-HISTORY:]
 
 
 def _photo_bytes(sessions: Iterable[Session]) -> int:
     """Bytes of the whole pictures of one's own that these hold; one that several share counts once."""
-    pictures = {id(s.photo.picture): s.photo.picture for s in sessions if s.photo and s.photo.picture}
-    return sum(picture.pixels.nbytes for picture in pictures.values())
+    return sum({name: size for session in sessions for name, size in session._photo_sizes().items()}.values())
 
 
 def new_session(
