@@ -25,7 +25,6 @@ from draggan.metric import Metric, metric_of
 from draggan.require import require, require_whole
 from draggan.steps import (
     FEW,
-    OTHERS,
     DragState,
     DragStep,
     ForwardPass,
@@ -121,15 +120,14 @@ def course(
     looks like itself ("lost"), the mask or the other handles want something else ("mask", "other handles"), or the
     generator does not follow ("limit").
     """
-    if resume is not None and not isinstance(resume, KinematicState):
-        raise ValueError(OTHERS)
     config = replace(
         config,
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    latent, pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, PATCH**2, resume)
-    start = resume or KinematicState(
+    given = check(generator, latent, pairs, mask, config.feature_resolution, PATCH**2, resume, State)
+    latent, pairs, mask, state = given
+    start = state or KinematicState(
         index=0,
         latent=latent,
         origin=latent,

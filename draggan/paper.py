@@ -20,7 +20,6 @@ from draggan.gradients import gradients
 from draggan.mask import hold
 from draggan.require import require, require_whole
 from draggan.steps import (
-    OTHERS,
     DragState,
     DragStep,
     ForwardPass,
@@ -76,15 +75,14 @@ def course(
     resume: DragState | None = None,
 ) -> Course[DragStep]:
     """The course of a drag as the paper has it, of the arguments of `draggan.drag`: small steps of the latent."""
-    if resume is not None and type(resume) is not DragState:  # others have more to go on from
-        raise ValueError(OTHERS)
     config = replace(
         config,
         feature_resolution=feature_block(generator, config.feature_resolution),
         moving_layers=min(config.moving_layers, generator.num_ws),
     )
-    latent, pairs, mask = check(generator, latent, pairs, mask, config.feature_resolution, 1, resume)
-    return _drag(generator, latent, pairs, mask, config, resume)
+    given = check(generator, latent, pairs, mask, config.feature_resolution, 1, resume, State)
+    latent, pairs, mask, state = given
+    return _drag(generator, latent, pairs, mask, config, state)
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:

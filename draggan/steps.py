@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinema
 MAX_PAIRS = 68  # the landmarks of a face
 PER_HANDLE = ("starts", "looked", "handles", "templates")  # what a state has as many of as handles
 FEW = 5  # pairs: with more, some settings have other defaults
-OTHERS = "the state to go on from belongs to another engine: start from its latent instead"
 
 
 def check_space(space: str) -> None:
@@ -92,6 +91,9 @@ class DragStep:
         return self._pass.image(resolution)
 
 
+State = TypeVar("State", bound=DragState)
+
+
 def check(
     generator: Generator,
     latent: Tensor,
@@ -100,12 +102,16 @@ def check(
     feature_resolution: int,
     places: int,
     resume: DragState | None,
-) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None]:
+    kind: type[State],
+) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None, State | None]:
     """What every engine asks of its arguments; -> latent, on the CPU, pairs and mask as they are used: copies, for
-    the caller may go on with its own. Raises as `draggan.drag` does.
+    the caller may go on with its own; and the state, which is of the engine's `kind`. Raises as `draggan.drag` does.
 
     feature_resolution: of the block whose features are used; places: at how many they describe a handle.
     """
+    state = resume if type(resume) is kind else None
+    if resume is not None and state is None:  # that of another engine has more, or less, to go on from
+        raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
     if isinstance(pairs, DragPair):
         raise ValueError(f"pairs is one pair, {pairs}: give a list of them")
     pairs = tuple(pairs)
@@ -130,7 +136,7 @@ def check(
         or any(each.shape != (places * generator.config.channels_of(feature_resolution),) for each in resume.templates)
     ):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    return latent.detach().cpu().clone(), pairs, mask
+    return latent.detach().cpu().clone(), pairs, mask, state
 
 
 def references(state: DragState, pairs: Sequence[DragPair]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:
