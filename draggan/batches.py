@@ -171,7 +171,10 @@ def remove(args: argparse.Namespace) -> None:
 
     def one(name: str) -> None:
         gone = models.remove(name, args.checkpoints)
-        print(*(f"removed {path}" for path in gone) if gone else (f"{name} is not here",), sep="\n")
+        for path in gone:
+            print(f"removed {path}")
+        if not gone:
+            print(f"{name} is not here")
 
     _each(args.names, one)
 
