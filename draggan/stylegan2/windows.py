@@ -86,7 +86,7 @@ def evaluate(
     places = sent(torch.tensor([*rows, owners]), device)  # at once, and looked at there
     constants = generator, whole, shapes
     cells = max(latents * math.prod(sizes[0]), count * max(shape.size + 2 for shape in shapes) ** 2)
-    if device.type in alone.ALONE_ON and cells <= SMALL:  # no convolution but as products, which are shared
+    if device.type in alone.ALONE_ON and cells <= SMALL:  # what costs most are products, which are shared
         return alone.run(partial(_evaluated, *constants), places, *parts)[0]
     if cost > RECORDED_COST:
         return _evaluated(*constants, places, *parts)[0]
