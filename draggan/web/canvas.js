@@ -651,7 +651,6 @@ const keeper = window.draggan.keeper({
   },
 });
 window.draggan.waiting = keeper.waiting;
-const framed = window.draggan.framer(give);
 meet(element, {
   here() {
     stage.classList.remove('alone');
@@ -669,7 +668,7 @@ watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
 watch('marks', () => {
   if (props.marks.phase !== 'waiting') keeper.soon();
-  if (!busy()) framed.idle();
+  if (!busy()) window.draggan.unframed(give);
 });
 watch('refused', () => keeper.refuse(props.refused));
 watch('kept', () => keeper.keep(props.kept));

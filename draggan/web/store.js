@@ -216,26 +216,22 @@ function see() {
   } catch {} // then the next tab says its first hint again
 }
 
-// Keeps the file of a picture as long as it is framed and reconstructed, and hands it to `give` where the page was left
-// meanwhile.
-function framer(give) {
-  let left = sessionStorage.getItem(FRAMED);
-  const store = (file) => { turn = turn.then(() => keepFramed(file)).catch(() => {}); }; // a full store: it is not kept
-  document.addEventListener('change', ({ target }) => {
-    if (target.matches('#own input[type=file]') && target.files[0]) store(target.files[0]);
-  }, true);
-  return {
-    // There is a picture, and none that is framed.
-    async idle() {
-      const name = left;
-      if (name === '') return; // it is looked for
-      left = name && '';
-      const file = name && await found(name);
-      left = null;
-      if (file) give(file);
-      else if (sessionStorage.getItem(FRAMED)) store(null);
-    },
-  };
+// The file of a picture is kept as long as that is framed and reconstructed.
+const keepInTurn = (file) => { turn = turn.then(() => keepFramed(file)).catch(() => {}); }; // a full store: it is not kept
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('#own input[type=file]') && target.files[0]) keepInTurn(target.files[0]);
+}, true);
+
+// There is a picture, and none that is framed: one that was, when the page was left, is handed to `give`.
+let left = sessionStorage.getItem(FRAMED); // of that, '' while it is looked for
+async function unframed(give) {
+  const name = left;
+  if (name === '') return;
+  left = name && '';
+  const file = name && await found(name);
+  left = null;
+  if (file) give(file);
+  else if (sessionStorage.getItem(FRAMED)) keepInTurn(null);
 }
 
-window.draggan = { keeper, kept, framer, see, seen: () => seen };
+window.draggan = { keeper, kept, unframed, see, seen: () => seen };
