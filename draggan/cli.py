@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from draggan import batches
 from draggan.arguments import MODEL, PROG, PSI, SEED, pair_of, parser
 from draggan.engines import DEFAULT, ENGINES, PAPER
-from draggan.memory import keep_freed_memory, out_of_memory
+from draggan.memory import keep_freed_memory
+from draggan.stylegan2.shortage import out_of_memory
 from draggan.threads import use_free_cores
 from draggan.writable import check_file
 

@@ -9,7 +9,6 @@ import platform
 import sys
 
 ARENA_MAX, MMAP_MAX, TRIM_THRESHOLD = -8, -4, -1  # names of mallopt(3)
-USED_UP = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator")  # of torch's errors, as its allocators say it
 KEPT = 2_000_000_000  # bytes at the heap's end beyond which memory is given back after all
 
 
@@ -22,10 +21,3 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return all(mallopt(name, value) for name, value in ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT)))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory is used up: Python's, or in torch's words a graphics card's or this machine's."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in USED_UP)
-    )

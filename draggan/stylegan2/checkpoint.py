@@ -22,6 +22,7 @@ from draggan.stylegan2 import foreign
 from draggan.stylegan2.arrays import open_document
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import MappingNetwork
+from draggan.stylegan2.shortage import out_of_memory
 
 MAX_HEADER = 1 << 20  # bytes in the header of a .safetensors file; that of a 1024 pixel generator has 20,000
 MAX_MESSAGE = 1000  # characters of an error message, which may quote the file
@@ -101,7 +102,7 @@ def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iter
     try:
         yield
     except Exception as error:
-        if isinstance(error, MemoryError) or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)):
+        if out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
         printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])

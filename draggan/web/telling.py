@@ -10,8 +10,8 @@ import gradio as gr
 import torch
 from gradio.context import LocalContext
 
-from draggan.memory import out_of_memory
 from draggan.session import Session
+from draggan.stylegan2.shortage import out_of_memory
 from draggan.web import words
 from draggan.web.chinese import CHINESE
 from draggan.web.sent import as_sent

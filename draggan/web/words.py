@@ -10,9 +10,9 @@ from gradio.i18n import I18nData
 from draggan.cache import ModelGoneError
 from draggan.download import DownloadError
 from draggan.invert import InversionStep
-from draggan.memory import out_of_memory
 from draggan.session import Session
 from draggan.steps import Stuck
+from draggan.stylegan2.shortage import out_of_memory
 from draggan.table import ModelSpec
 from draggan.transfer import Progress
 from draggan.tuning import TuningStep
