@@ -16,6 +16,7 @@ from torch import Tensor
 
 from draggan.geometry import Point
 from draggan.imagefile import PictureError, opened
+from draggan.stylegan2.device import ONE_THREAD
 
 BLUE, RED, WHITE = (40, 110, 255), (240, 50, 50), (255, 255, 255)
 VIDEOS = (".mp4", ".gif", ".webp")
@@ -31,8 +32,10 @@ def to_picture(image: Tensor) -> np.ndarray:
 def leaving(image: Tensor) -> Callable[[], np.ndarray]:
     """Begins to bring an image to the CPU; what it gives waits for it, and is as `to_picture` gives it.
 
-    Who computes goes on meanwhile, on a GPU too. image (1, 3, H, W) in [-1, 1].
+    Who computes goes on meanwhile, on a GPU too, unless that is for one thread. image (1, 3, H, W) in [-1, 1].
     """
+    if image.device.type in ONE_THREAD:
+        return _pixels(image).cpu().numpy
     if image.device.type != "cuda":
         return partial(to_picture, image)
     pixels, stream, arrived = _pixels(image), torch.cuda.Stream(image.device), torch.cuda.Event(blocking=True)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+ONE_THREAD = ("mps",)  # types of devices on which two threads at once end the process
+
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """Values on a device, without waiting for it."""

@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 import safetensors.torch
 from PIL import Image
+from torch import Tensor
 
 from draggan.facts import facts
 from draggan.film import Film, Frame
@@ -75,7 +76,8 @@ class Keep:
                 "--paste-into PICTURE"
             )
         render = self._network.generator_of(session).render
-        before, after = self._network.run(render, session.start), self._network.run(render, session.latent)
+        pictures = (self._network.run(render, latent) for latent in (session.start, session.latent))
+        before, after = (self._network.beside(Tensor.cpu, picture) for picture in pictures)
         whole = paste(photo.picture, photo.crop, photo.shown, before, after)
         return canvas.file(_name(session, "png", "pasted"), "image/png", encode(whole, facts(session), lossless=True))
 

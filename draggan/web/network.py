@@ -1,7 +1,7 @@
 """The network behind the page: models on their device, and the one worker that runs them.
 
 A step or a picture at a time, in turns: the processor never runs two networks against each other. Models are loaded
-beside it, in the thread of the tab that wants one.
+beside it, in the thread of the tab that wants one; but a device that is for one thread is the worker's alone.
 """
 
 import time
@@ -18,10 +18,12 @@ from draggan.cache import ModelCache
 from draggan.delta import Delta, changed
 from draggan.engines import ENGINES, engine_of
 from draggan.geometry import DragPair, Point
+from draggan.models import pick_device
 from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
 from draggan.steps import DragStep
+from draggan.stylegan2.device import ONE_THREAD
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress
@@ -38,6 +40,7 @@ class Network:
     def __init__(self, models: ModelCache, device: str) -> None:
         self._models = models
         self._device = device
+        self._alone = pick_device(device).type in ONE_THREAD
         self._turns = Turns()
         self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()  # each goes with its model
         self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise
@@ -45,6 +48,10 @@ class Network:
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""
         return self._turns.submit(work, *args).result()
+
+    def beside(self, work: Callable, *args: Any) -> Any:
+        """`work(*args)` beside the worker, in this thread; on the worker where its device is for one thread."""
+        return self.run(work, *args) if self._alone else work(*args)
 
     def timed(self, work: Callable, *args: Any) -> tuple[Any, float]:
         """What some work gives, and the seconds that it took, without the time in which it waited for its turn."""
@@ -67,7 +74,7 @@ class Network:
 
     def steps(self, session: Session) -> Iterator[tuple[DragStep, float]]:
         """The steps of a session's drag, each taken on the worker, with its share of the seconds that it took."""
-        generator = self._dragging(session)
+        generator = self.beside(self._dragging, session)
         course = self.run(session.course, generator)
         yield from self._turns.drag((generator, session.engine), course, len(session.pairs))
 
@@ -77,8 +84,7 @@ class Network:
 
     def generator(self, model: str) -> Generator:
         """The model, loaded where it is not yet; its file must be here."""
-        use(model)
-        return self._models.load(model, self._device)
+        return self.beside(self._loaded, model)
 
     def sha256(self, model: str) -> str:
         """The SHA-256 of a model's file; empty where that is not here."""
@@ -86,7 +92,14 @@ class Network:
 
     def generator_of(self, session: Session) -> Generator:
         """The model of a session, with the weights that were changed for its picture."""
-        generator = self.generator(session.model)
+        return self.beside(self._formed, session)
+
+    def _loaded(self, model: str) -> Generator:
+        use(model)
+        return self._models.load(model, self._device)
+
+    def _formed(self, session: Session) -> Generator:
+        generator = self._loaded(session.model)
         if session.photo is None or session.photo.delta is None:
             return generator
         delta, forms = session.photo.delta, generator.known(_changed_forms)
@@ -96,7 +109,7 @@ class Network:
 
     def _dragging(self, session: Session) -> Generator:
         """The model of a session with its drags in the precision that the session asks for."""
-        return for_drag(self.generator_of(session), session.precision)
+        return for_drag(self._formed(session), session.precision)
 
     def draw(self, model: str, seed: int, truncation_psi: float, class_index: int = 0) -> Session:
         """A picture of a seed; the class is that of a model which has classes."""
@@ -110,7 +123,11 @@ class Network:
     def picture(self, session: Session, latent: Tensor | None = None) -> np.ndarray:
         """The picture of a session, or of another latent (1, num_ws, w_dim) of its model. -> (H, W, 3) uint8"""
         latent = session.latent if latent is None else latent
-        return to_picture(self.run(self.generator_of(session).render, latent))
+        return self.drawn(self.generator_of(session).render, latent)
+
+    def drawn(self, image: Callable[..., Tensor], *args: Any) -> np.ndarray:
+        """The picture that `image(*args)` gives, computed on the worker. -> (H, W, 3) uint8"""
+        return self.beside(to_picture, self.run(image, *args))
 
     def frame(self, session: Session) -> bytes:
         """The picture of a session for the screen: a JPEG."""

@@ -118,12 +118,12 @@ class Own:
             if enough.is_set():
                 break
             if best.step.index % EVERY == 0 or best.step.last:
-                image, near = self._network.run(best.image), self._network.run(best.psnr)
-                both, said = side_by_side(original, to_picture(image)), words.reconstructing(best.step, near)
+                image, near = self._network.drawn(best.image), self._network.run(best.psnr)
+                both, said = side_by_side(original, image), words.reconstructing(best.step, near)
                 yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
         assert best is not None, "a reconstruction yields at least one step"
         self._network.surveys[generator] = best.found.survey
-        photo = Photo(framing.crop, original, best.delta(), framing.picture)
+        photo = Photo(framing.crop, original, self._network.beside(best.delta), framing.picture)
         session = replace(session, framing=False).redrawn(photo_session(generator, session.model, best.latent, photo))
         picture = self._network.picture(session)
         made = to_tensor(picture)
