@@ -185,6 +185,19 @@ def test_nothing_is_kept_of_the_tensors_given():
     assert theirs.isdisjoint(t.untyped_storage().data_ptr() for t in generator.state_dict().values())
 
 
+def test_how_the_tensors_given_lie_in_memory_does_not_matter():
+    config = tiny_config(64)
+    given = random_tensors(config)
+
+    def turned(t):
+        axes = tuple(range(t.ndim))[::-1]
+        return t.permute(axes).clone(memory_format=torch.contiguous_format).permute(axes)
+
+    one, other = Generator(config, given), Generator(config, {name: turned(t) for name, t in given.items()})
+    assert torch.equal(one.latent(3, 0.7), other.latent(3, 0.7))
+    assert torch.equal(one.render(one.latent(3)), other.render(one.latent(3)))
+
+
 def test_a_preview_ends_as_the_picture():
     generator = tiny_generator(32, width=2)
     latent = generator.latent(1)

@@ -85,7 +85,8 @@ class Generator(nn.Module):
     """A pretrained generator: immutable, shared by everyone who uses it.
 
     `tensors` are the network's, by their StyleGAN2-ADA names; they must be exactly those of `config`
-    (ValueError otherwise). Computes in float32 unless moved to another type.
+    (ValueError otherwise); they are copied, so that no mapped file is held. Computes in float32 unless moved to another
+    type.
     """
 
     def __init__(self, config: GeneratorConfig, tensors: Mapping[str, Tensor]) -> None:
@@ -95,7 +96,8 @@ class Generator(nn.Module):
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
-        own = {n: t.detach().to(torch.float32, copy=True) for n, t in tensors.items()}  # and no mapped file is held
+        plain = torch.contiguous_format  # however they lie in a file: sums in another order come out otherwise
+        own = {n: t.detach().to(torch.float32, copy=True, memory_format=plain) for n, t in tensors.items()}
         super().load_state_dict(own, strict=True, assign=True)
         for layer in self.modules():
             if isinstance(layer, SynthesisLayer):
