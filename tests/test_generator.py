@@ -1,17 +1,20 @@
 """The network against a plain one written from the paper, and the ways it may be run."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import draggan
 from draggan.metric import metric_of
 from draggan.precision import in_precision
-from draggan.stylegan2 import ops
+from draggan.stylegan2 import convolution, ops
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator
+from draggan.tuning import tune
 from tests.networks import random_tensors, tiny_config, tiny_generator
 from tests.test_ops import fir_by_loops, modulated_by_weights, with_zeros_between
 
@@ -196,6 +199,33 @@ def test_how_the_tensors_given_lie_in_memory_does_not_matter():
     one, other = Generator(config, given), Generator(config, {name: turned(t) for name, t in given.items()})
     assert torch.equal(one.latent(3, 0.7), other.latent(3, 0.7))
     assert torch.equal(one.render(one.latent(3)), other.render(one.latent(3)))
+
+
+def test_weights_lie_as_their_device_wants_them(monkeypatch):
+    """Wherever they come from: moved there, lowered, changed or tuned."""
+    generator, read = tiny_generator(32), []
+    latent, expected = generator.latent(1), generator.render(generator.latent(1))
+
+    def seen(real, x, weight, *args, **named):
+        read.append(weight.is_contiguous())
+        return real(x, weight, *args, **named)
+
+    for name in ("conv2d", "conv_transpose2d", "linear"):
+        monkeypatch.setattr(F, name, partial(seen, getattr(F, name)))
+    generator.render(latent)
+    assert not all(read)
+    read.clear()
+    monkeypatch.setattr(convolution, "PLAIN_ON", ("cpu",))
+    monkeypatch.setattr(convolution, "IN_PART", ())
+    moved = generator.to("cpu")
+    torch.testing.assert_close(moved.render(latent), expected)
+    changes = {name: torch.ones(t.shape).half() for name, t in moved.state_dict().items() if "conv0.weight" in name}
+    moved.changed(changes).render(latent)
+    for _ in zip(tune(moved, latent, expected), range(2), strict=False):
+        pass
+    pair = draggan.DragPair(draggan.Point(9, 9), draggan.Point(20, 16))
+    assert list(draggan.drag(moved.dragging_in(torch.bfloat16), latent, [pair], config=draggan.DragConfig(max_steps=1)))
+    assert all(read)
 
 
 def test_a_preview_ends_as_the_picture():

@@ -1,11 +1,15 @@
 """Inversion and tuning as one run."""
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from draggan.delta import changed
 from draggan.invert import InversionConfig, invert, psnr
 from draggan.reconstruct import reconstruct
+from draggan.stylegan2 import convolution
 from tests.networks import tiny_generator
 
 SHORT = InversionConfig(samples=64, candidates=3, refinements=2, steps=3)
@@ -51,3 +55,19 @@ def test_without_tuning_the_weights_stay(generator, picture):
     assert last.step is last.found
     assert last.found.last
     assert torch.equal(last.image(), generator.render(last.latent))
+
+
+def test_what_is_pooled_with_gradients_lies_plainly_where_the_weights_do(generator, picture, monkeypatch):
+    """Where they must, the device has no gradients of pooled maps that lie otherwise."""
+    pooled, real = [], F.avg_pool2d
+
+    def seen(x, *args, **named):
+        if x.requires_grad:
+            pooled.append(x.is_contiguous())
+        return real(x, *args, **named)
+
+    monkeypatch.setattr(F, "avg_pool2d", seen)
+    monkeypatch.setattr(convolution, "PLAIN_ON", ("cpu",))
+    assert list(reconstruct(copy.deepcopy(generator).to("cpu"), picture, SHORT))[-1].step.last
+    assert pooled
+    assert all(pooled)

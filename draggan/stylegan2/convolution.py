@@ -20,6 +20,7 @@ from draggan.stylegan2.squares import Squares, cut
 SMALL = 128  # cells, before any doubling, up to which matrices are faster: `python -m benchmarks.convolution`
 LARGE = 1 << 19  # numbers in a weight from which rearranging it is what costs
 IN_PART = ("cpu",)  # types of devices that can be asked where gradients are zero without waiting for them
+PLAIN_ON = ("mps",)  # likewise: they read weights of another layout wrongly, or have no gradients of what comes of it
 MOST_THREADS = 4  # that are given parts of a product of their own; with more was not measured
 
 
@@ -54,10 +55,11 @@ def doubling3x3(x: Tensor, weight: Tensor, squares: Squares | None = None) -> Te
 
 
 def arranged(weight: Tensor, up: bool) -> Tensor:
-    """The same weight, laid out in memory so that its matrices need no copy."""
+    """The same weight, laid out in memory so that its matrices need no copy, or as its device wants it."""
+    layout = torch.contiguous_format if weight.device.type in PLAIN_ON else torch.channels_last
     if up:
-        return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)
-    return weight.contiguous(memory_format=torch.channels_last)
+        return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+    return weight.contiguous(memory_format=layout)
 
 
 def _as_matrix(x: Tensor, weight: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """The layers of the synthesis network, each a module of frozen buffers. Knows nothing of latents or pictures."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,12 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_const", torch.empty(size))
         self.register_buffer("noise_strength", torch.empty(()))
         self.register_buffer("power", torch.empty(outs, ins), persistent=False)  # sums of its squared taps
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "SynthesisLayer":
+        """Of `to` and the like: the weight lies as it is read where it is now."""
+        super()._apply(*args, **kwargs)
+        self.weight = arranged(self.weight, self.up)
+        return self
 
     def arrange(self) -> None:
         """Lays the weight out as the convolutions read it."""
