@@ -48,7 +48,7 @@ class Session:
     latent: Tensor  # (1, num_ws, w_dim): the latent now
     pairs: tuple[DragPair, ...] = ()  # handles where they were set, or where the drag that goes on began
     pending: Point | None = None  # a handle that waits for its target
-    packed_mask: bytes | None = None  # `mask`, a few kB of it
+    packed_mask: bytes | None = field(default=None, repr=False)  # `mask`, a few kB of it
     drag: DragState | None = None  # what a drag goes on from
     phase: Phase = "ready"  # a drag not begun, running, or how it ended
     loading: bool = False  # whether something else runs that only Stop may interrupt: a model is on its way, ..
@@ -57,13 +57,13 @@ class Session:
     config: Config = field(default_factory=engine_of(DEFAULT).settings)  # its settings, as of the last drag
     precision: DragPrecision = "auto"  # in which its drags multiply; "auto": as the generator comes
     loss: float = 0.0  # of the last step of the drag
-    film: Film = field(default_factory=Film)  # the way from the start to the picture now
+    film: Film = field(default_factory=Film, repr=False)  # the way from the start to the picture now
     number: int = 0  # pictures drawn in this tab before this one
     photo: Photo | None = None  # the picture of one's own that `start` was made from; None: drawn from the seed
     framing: bool = False  # whether a picture of one's own lies over this one until it is framed
-    shots: tuple[Shot, ...] = ()  # pictures to go back to, the oldest first
-    past: tuple["Session", ...] = ()  # what it was before each edit, the last one last; without a history of their own
-    future: tuple["Session", ...] = ()  # what was undone, the last one first
+    shots: tuple[Shot, ...] = field(default=(), repr=False)  # pictures to go back to, the oldest first
+    past: tuple["Session", ...] = field(default=(), repr=False)  # before each edit, the last one last; none has its own
+    future: tuple["Session", ...] = field(default=(), repr=False)  # what was undone, the last one first
 
     @property
     def handles(self) -> tuple[Point, ...]:

@@ -360,6 +360,14 @@ def test_a_tab_costs_less_than_two_megabytes(plush):
     assert len(pickle.dumps(session)) < 2_000_000
 
 
+def test_a_session_is_printed_without_its_history(plush):
+    session = new_session(plush, "plush-256", 1, 0.7).with_mask(np.eye(256, dtype=bool))
+    first = len(repr(session))
+    for i in range(10):
+        session = session.click(Point(3 * i, 100)).undo().keep(bytes(1000))
+    assert len(repr(session)) < first + 100
+
+
 def test_a_long_history_costs_less_than_two_megabytes_and_forgets_the_oldest(plush):
     rng = np.random.default_rng(0)
     session = new_session(plush, "plush-256", 1, 0.7)
