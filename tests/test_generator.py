@@ -171,6 +171,14 @@ def test_bad_input_is_named():
         tiny_generator(8, c_dim=3).map(torch.randn(1, 16))
 
 
+def test_latents_may_be_arrays():
+    generator = tiny_generator()
+    latent = generator.latent(1)
+    assert torch.equal(generator.render(latent.numpy()), generator.render(latent))
+    with pytest.raises(ValueError, match=r"latent of shape \(1, 3, 12\), expected \(N, 8, 12\)"):
+        generator.render(np.zeros((1, 3, 12)))
+
+
 def test_the_embedded_model_makes_pictures():
     generator = draggan.load("plush-256", device="cpu")
     image = generator.render(generator.latent(seed=3, truncation_psi=0.7))

@@ -331,6 +331,7 @@ class Generator(nn.Module):
 
     def parts_of(self, ws: Latents) -> tuple[Tensor, ...]:
         """Its parts, (N, L, w_dim), where this generator computes. Raises ValueError for another shape."""
+        ws = torch.from_numpy(ws) if isinstance(ws, np.ndarray) else ws  # which would be taken for a sequence
         given = (ws,) if isinstance(ws, Tensor) else ws
         parts = tuple(w[:, None] if w.ndim == 2 and w is not ws else w for w in given)
         layers, w_dim = self.num_ws, self.config.w_dim
