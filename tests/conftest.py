@@ -1,17 +1,19 @@
 """What several test files share."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from torch.nn import Sequential
-from torchvision.models import vgg16
 
 import draggan
-from draggan import perceptual
+from draggan import models, perceptual
+from draggan.kinematics import prepare
 from draggan.stylegan2.generator import Generator
 from draggan.threads import free_cores
 from tests.browser import WINDOW, Tab, chromium, serving
@@ -24,11 +26,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def folder_of_models(tmp_path_factory) -> Iterator[None]:
-    """Nothing that a user has on the machine is read or written, by servers that tests start neither."""
+def folder_of_models(tmp_path_factory, worker_id) -> Iterator[Path]:
+    """Nothing that a user has on the machine is read or written, by servers that tests start neither.
+
+    One for all processes of a run, so that what takes long to work out of the embedded model is worked out once.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "models"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("DRAGGAN_CHECKPOINTS", str(tmp_path_factory.mktemp("models")))
-        yield
+        patched.setenv("DRAGGAN_CHECKPOINTS", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +52,18 @@ def plush() -> Generator:
 
 
 @pytest.fixture(scope="session")
+def prepared(plush, folder_of_models) -> Generator:
+    """The embedded model with all that its first drag would take seconds for, here and in the folder of models."""
+    with FileLock(folder_of_models / "lock"):
+        deque(prepare(plush, folder=models.metrics_folder()), maxlen=0)
+    return plush
+
+
+@pytest.fixture(scope="session")
 def vgg16_layers() -> Sequential:
     """VGG16's convolutions with random weights."""
+    from torchvision.models import vgg16  # takes more than a second, and most processes need none
+
     with torch.device("meta"):
         layers = vgg16().features
     layers = layers.to_empty(device="cpu").requires_grad_(False)
@@ -68,7 +86,7 @@ def vgg16_home(vgg16_layers, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, worker_id) -> Iterator[str]:
+def address(tmp_path_factory, worker_id, prepared) -> Iterator[str]:
     """A page that `python -m draggan.web` serves, one for each process that tests."""
     port = 17860 + (0 if worker_id == "master" else int(worker_id.removeprefix("gw")))
     with serving(tmp_path_factory.mktemp("web"), port) as address:
