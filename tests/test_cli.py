@@ -31,8 +31,20 @@ from draggan.render import HOLD, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2 import checkpoint
 from draggan.tuning import TuningConfig, tune
+from tests.networks import random_tensors, tiny_config
 
 PAIR = "183,145:178,145"
+NEAR = "45,36:40,36"  # in a small picture
+
+pytestmark = pytest.mark.usefixtures("prepared")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> str:
+    """A model in a file, whose pictures of 64 x 64 are drawn quickly."""
+    path, config = tmp_path_factory.mktemp("models") / "small.safetensors", tiny_config(64)
+    checkpoint.write(path, config, random_tensors(config))
+    return str(path)
 
 
 def test_image_writes_the_picture_of_the_seed(tmp_path, plush):
@@ -41,13 +53,13 @@ def test_image_writes_the_picture_of_the_seed(tmp_path, plush):
     assert np.array_equal(np.asarray(Image.open(out)), to_picture(plush.render(plush.latent(3, 0.7))))
 
 
-def test_drag_writes_picture_and_video(tmp_path, capsys):
+def test_drag_writes_picture_and_video(tmp_path, small, capsys):
     out, video = tmp_path / "a.png", tmp_path / "a.mp4"
-    command = ["drag", "--seed", "3", "--pair", PAIR, "--engine", "draggan", "--max-steps", "3", "--device", "cpu"]
-    assert main([*command, "--out", str(out), "--video", str(video), "--points"]) == 0
+    command = ["drag", "--seed", "3", "--pair", NEAR, "--engine", "draggan", "--max-steps", "3", "--device", "cpu"]
+    assert main([*command, "--model", small, "--out", str(out), "--video", str(video), "--points"]) == 0
     said = capsys.readouterr()
     assert "after 3 steps" in said.out
-    assert Image.open(out).size == (256, 256)
+    assert Image.open(out).size == (64, 64)
     with av.open(str(video)) as file:
         assert sum(1 for _ in file.decode(video=0)) == 3 * 15 + 1 + HOLD, "three steps, smoothly"
 
@@ -82,10 +94,11 @@ def test_drag_takes_a_mask(tmp_path, capsys):
 
 
 @pytest.fixture
-def photo(tmp_path, plush):
+def photo(tmp_path, small):
     """A picture file that the model nearly made, with something around it."""
-    pixels = np.full((300, 320, 3), 90, dtype=np.uint8)
-    pixels[20:276, 30:286] = to_picture(plush.render(plush.latent(3, 0.7)))
+    pixels = np.full((108, 128, 3), 90, dtype=np.uint8)
+    generator = models.load(small, "cpu")
+    pixels[20:84, 30:94] = to_picture(generator.render(generator.latent(3, 0.7)))
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
@@ -98,24 +111,24 @@ def short(monkeypatch):
     monkeypatch.setattr("draggan.reconstruct.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
 
 
-def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
+def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, small):
     file, out = tmp_path / "photo.draggan", tmp_path / "edited.png"
-    crop = ["--crop", "157.5,147.5,256", "--device", "cpu"]
-    assert main(["invert", str(photo), *crop, "--out", str(file)]) == 0
+    crop = ["--crop", "61.5,51.5,64", "--device", "cpu"]
+    assert main(["invert", str(photo), *crop, "--model", small, "--out", str(file)]) == 0
     said = capsys.readouterr().out
     assert re.match(r"photo.png: \d+\.\d dB, tuned \d+\.\d dB; compared by pyramid and squares$", said.strip())
     saved = project.load(file)
-    assert saved.model_sha256 == hash_file(models.find("plush-256"))
+    assert saved.model_sha256 == hash_file(models.find(small))
     assert saved.session.photo.delta.nbytes > 0
-    drag = ["drag", "--session", str(file), "--pair", PAIR, "--max-steps", "2", "--device", "cpu", "--out", str(out)]
+    drag = ["drag", "--session", str(file), "--pair", NEAR, "--max-steps", "2", "--device", "cpu", "--out", str(out)]
     assert main(drag) == 0
     with Image.open(out) as picture:
-        assert picture.size == (256, 256)
+        assert picture.size == (64, 64)
         assert picture.text["Comment"].startswith("AI-edited")
         assert "Seed" not in picture.text
     assert main([*drag, "--paste-into", str(photo)]) == 0
     with Image.open(out) as picture:
-        assert picture.size == (320, 300)
+        assert picture.size == (128, 108)
         assert picture.text["Comment"].startswith("AI-edited")
         before = np.asarray(Image.open(photo))
         assert np.array_equal(np.asarray(picture)[:20], before[:20])
@@ -129,22 +142,22 @@ def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, plush):
     assert "is not the picture that the session was made from" in capsys.readouterr().err
 
 
-def test_a_drag_is_saved_as_a_session_and_gone_on_with(tmp_path, plush):
-    file, out = tmp_path / "edit.draggan", tmp_path / "edited.png"
+def test_a_drag_is_saved_as_a_session_and_gone_on_with(tmp_path, small):
+    file, out, generator = tmp_path / "edit.draggan", tmp_path / "edited.png", models.load(small, "cpu")
     drag = ["drag", "--seed", "4", "--engine", "draggan", "--max-steps", "2", "--device", "cpu", "--precision", "fp32"]
-    assert main([*drag, "--pair", PAIR, "--out", str(out), "--save-session", str(file)]) == 0
+    assert main([*drag, "--model", small, "--pair", NEAR, "--out", str(out), "--save-session", str(file)]) == 0
     saved = project.load(file)
-    assert saved.model_sha256 == hash_file(models.find("plush-256"))
+    assert saved.model_sha256 == hash_file(models.find(small))
     assert (saved.session.steps, saved.session.phase, len(saved.session.film.frames)) == (2, "limit", 3)
-    assert np.array_equal(Image.open(out), to_picture(plush.render(saved.session.latent)))
+    assert np.array_equal(Image.open(out), to_picture(generator.render(saved.session.latent)))
     go_on = ["drag", "--session", str(file), "--device", "cpu", "--precision", "fp32", "--out", str(out)]
     assert main([*go_on, "--save-session", str(file)]) == 0
     assert project.load(file).session.steps == 4
-    more = ["--pair", PAIR, "--pair", "75,60:60,60", "--video", str(tmp_path / "way.gif"), "--points"]
+    more = ["--pair", NEAR, "--pair", "20,15:15,15", "--video", str(tmp_path / "way.gif"), "--points"]
     assert main([*go_on, "--max-steps", "1", *more]) == 0, "the way has fewer points at first"
 
 
-def test_ctrl_c_keeps_what_there_is(tmp_path, plush, monkeypatch, capsys):
+def test_ctrl_c_keeps_what_there_is(tmp_path, small, monkeypatch, capsys):
     out, file, advance = tmp_path / "edited.png", tmp_path / "edit.draggan", Session.advance
 
     def interrupted(session, step, stuck=False):
@@ -153,12 +166,13 @@ def test_ctrl_c_keeps_what_there_is(tmp_path, plush, monkeypatch, capsys):
         return advance(session, step, stuck)
 
     monkeypatch.setattr(Session, "advance", interrupted)
-    drag = ["drag", "--seed", "4", "--pair", PAIR, "--engine", "draggan", "--device", "cpu", "--out", str(out)]
-    assert main([*drag, "--save-session", str(file), "--video", str(tmp_path / "way.gif")]) == 130
+    drag = ["drag", "--seed", "4", "--pair", NEAR, "--engine", "draggan", "--device", "cpu", "--out", str(out)]
+    drag += ["--model", small, "--save-session", str(file), "--video", str(tmp_path / "way.gif")]
+    assert main(drag) == 130
     assert "stopped after 2 steps" in capsys.readouterr().out
     session = project.load(file).session
     assert (session.steps, session.phase) == (1, "stopped")
-    assert Image.open(out).size == Image.open(tmp_path / "way.gif").size == (256, 256)
+    assert Image.open(out).size == Image.open(tmp_path / "way.gif").size == (64, 64)
 
 
 def test_the_paper_s_engine_goes_on_with_the_step_size_of_the_model(tmp_path, plush, monkeypatch):
@@ -215,34 +229,35 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
     assert "there is nothing to drag: say --pair" in capsys.readouterr().err
 
 
-def test_invert_says_lpips_where_it_can_be_measured(tmp_path, photo, short, capsys, monkeypatch):
+def test_invert_says_lpips_where_it_can_be_measured(tmp_path, photo, short, small, capsys, monkeypatch):
     monkeypatch.setattr("draggan.perceptual.lpips", lambda image, wanted: 0.1 if image.shape == wanted.shape else 9)
     out = ["--no-tuning", "--device", "cpu", "--out", str(tmp_path / "a.draggan")]
-    assert main(["invert", str(photo), *out]) == 0
+    assert main(["invert", str(photo), "--model", small, *out]) == 0
     assert re.match(r"photo.png: \d+\.\d dB, LPIPS 0\.100; compared by", capsys.readouterr().out)
 
 
-def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short, capsys, monkeypatch):
+def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short, small, capsys, monkeypatch):
     picture = np.asarray(skimage.data.astronaut())
     Image.fromarray(picture).save(tmp_path / "her.png")
-    command = ["invert", str(tmp_path / "her.png"), "--no-tuning", "--device", "cpu"]
+    command = ["invert", str(tmp_path / "her.png"), "--model", small, "--no-tuning", "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "middle.draggan")]) == 0
     assert capsys.readouterr().out.strip().endswith("; --crop 256,256,512, its middle")
-    monkeypatch.setattr(models, "shows_faces", lambda model: model == "plush-256")
+    monkeypatch.setattr(models, "shows_faces", lambda model: model == small)
     assert main([*command, "--out", str(tmp_path / "face.draggan")]) == 0
     crop = find_face(Picture(picture))
     assert project.load(tmp_path / "face.draggan").session.photo.crop == crop
     assert capsys.readouterr().out.strip().endswith(f"; --crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its face")
 
 
-def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, capsys):
+def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, small, capsys):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     (folder / "b.png").write_bytes(photo.read_bytes())
     (folder / "a.jpg").write_bytes(b"not a picture")
     (folder / "notes.txt").write_text("not even the name of one")
     (folder / "._b.png").write_bytes(b"what another system keeps of it")
-    command = ["invert", str(folder), "--no-tuning", "--steps", "2", "--device", "cpu", "--out", str(out)]
+    command = ["invert", str(folder), "--model", small, "--no-tuning", "--steps", "2", "--device", "cpu"]
+    command += ["--out", str(out)]
     assert main(command) == 2
     said = capsys.readouterr()
     assert f"1 of 2 could not be done: {folder / 'a.jpg'}" in said.err
@@ -261,7 +276,9 @@ def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, ph
     assert "b.png.draggan was made with another model: name another folder" in capsys.readouterr().err
 
 
-def test_a_picture_that_cannot_be_reconstructed_does_not_end_the_work(tmp_path, photo, short, capsys, monkeypatch):
+def test_a_picture_that_cannot_be_reconstructed_does_not_end_the_work(
+    tmp_path, photo, short, small, capsys, monkeypatch
+):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in ("a.png", "b.png"):
@@ -275,7 +292,8 @@ def test_a_picture_that_cannot_be_reconstructed_does_not_end_the_work(tmp_path, 
         return reconstruct(generator, picture, *rest)
 
     monkeypatch.setattr("draggan.reconstruct.reconstruct", first_diverges)
-    assert main(["invert", str(folder), "--no-tuning", "--steps", "2", "--device", "cpu", "--out", str(out)]) == 2
+    command = ["invert", str(folder), "--model", small, "--no-tuning", "--steps", "2", "--device", "cpu"]
+    assert main([*command, "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert "the reconstruction diverged at step 3" in said
     assert f"1 of 2 could not be done: {folder / 'a.png'}" in said
@@ -301,10 +319,11 @@ def test_what_a_terminal_cannot_show_ends_no_command(tmp_path, monkeypatch):
     assert rb"\u5199\u771f: pictures: 1, done before: 0" in terminal.buffer.getvalue()
 
 
-def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, monkeypatch):
+def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, small, monkeypatch):
     out = tmp_path / "a.draggan"
     monkeypatch.setattr(builtins, "print", lambda said: out.exists() or pytest.fail("said before it was saved"))
-    assert main(["invert", str(photo), "--no-tuning", "--device", "cpu", "--out", str(out)]) == 0
+    invert = ["invert", str(photo), "--model", small, "--no-tuning", "--device", "cpu"]
+    assert main([*invert, "--out", str(out)]) == 0
 
 
 def test_who_reads_no_further_is_no_trouble():
