@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from draggan import cli, models
 from draggan.kept import fingerprint, metric_in_pieces
 from draggan.metric import metric_of
+from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.generator import Generator
-from tests.networks import tiny_generator
+from tests.networks import random_tensors, tiny_config, tiny_generator
 
 LAYERS = 4
 
@@ -33,7 +34,7 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def expected():
     return metric_of(tiny_generator(64), LAYERS).seen
 
@@ -134,8 +135,9 @@ def test_a_folder_that_cannot_be_read_costs_only_the_time(expected, tmp_path, mo
 
 
 def test_a_drag_of_the_command_line_keeps_it(tmp_path):
-    command = ["drag", "--pair", "183,145:180,145", "--max-steps", "1", "--device", "cpu"]
-    command += ["--out", str(tmp_path / "a.png"), "--checkpoints", str(tmp_path)]
+    checkpoint.write(tmp_path / "small.safetensors", config := tiny_config(64), random_tensors(config))
+    command = ["drag", "--model", str(tmp_path / "small.safetensors"), "--pair", "45,36:40,36", "--max-steps", "1"]
+    command += ["--device", "cpu", "--out", str(tmp_path / "a.png"), "--checkpoints", str(tmp_path)]
     assert cli.main([*command, "--engine", "draggan"]) == 0
     assert not models.metrics_folder(tmp_path).exists(), "the engine of the paper needs none"
     assert cli.main(command) == 0
