@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from benchmarks.checkpoints import measure
 from draggan.stylegan2 import checkpoint, converted
@@ -416,20 +417,35 @@ def test_a_folder_of_somebody_else(foreign):
     assert loaded.config.conv_clamp == 256
 
 
-def test_two_processes_convert_once(foreign):
+def test_two_processes_convert_once(foreign, monkeypatch):
     """While another holds the lock this one waits, and then finds the work done."""
+    path = converted.load(foreign).path
+    done, lock = path.rename(foreign.with_name("done")), f"{path}.lock"
     script = (
-        "import sys, time; from pathlib import Path; from filelock import FileLock\n"
-        "from draggan.stylegan2 import checkpoint, converted\n"
-        "real = checkpoint._read_foreign\n"
-        "checkpoint._read_foreign = lambda path: (time.sleep(1), print('converted', flush=True), real(path))[2]\n"
-        "converted.load(Path(sys.argv[1]))"
+        "import os, sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True), input(), os.rename(*sys.argv[2:])"
     )
-    command = [sys.executable, "-c", script, str(foreign)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=60)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert "".join(outputs).count("converted") == 1
+    command = [sys.executable, "-c", script, lock, str(done), str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other, ThreadPoolExecutor() as here:
+        assert other.stdout.readline() == "held\n"
+        monkeypatch.setattr(checkpoint, "_read_foreign", None)  # cannot be called
+        waiting = here.submit(converted.load, foreign)
+        assert not wait([waiting], 0.3).done
+        other.communicate("go on\n")
+        assert waiting.result(60).path == path
+
+
+def test_who_converts_holds_the_lock(foreign, monkeypatch):
+    read = checkpoint._read_foreign
+
+    def held(path):
+        with pytest.raises(Timeout):
+            FileLock(f"{converted.converted_path(foreign)}.lock", 0).acquire()
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "_read_foreign", held)
+    assert converted.load(foreign).path
 
 
 def test_ours_needs_no_conversion(tmp_path):
