@@ -21,6 +21,7 @@ from draggan.web import app, visits
 from draggan.web.app import ServerConfig, free_port
 from draggan.web.limits import REQUEST_BYTES, BodyLimit, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
+from tests.networks import tiny_generator
 from tests.shelf import Shelf, serve
 
 
@@ -203,8 +204,8 @@ def test_the_next_port_is_taken_where_one_is_not_free():
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 @pytest.mark.parametrize("host", ["::1", "[::1]", "::"])
-def test_a_page_on_ipv6(host, plush):
-    page = app.build(Shelf(plush), "cpu", "plush-256", max_users=1)
+def test_a_page_on_ipv6(host):
+    page = app.build(Shelf(tiny_generator(64)), "cpu", "plush-256", max_users=1)
     address = app.serve(page, ServerConfig(host=host, port=17951))
     try:
         with httpx.Client(trust_env=False) as http:
@@ -243,10 +244,10 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
     asyncio.run(run())
 
 
-def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
+def test_what_a_tab_had_is_put_away_when_it_has_gone(monkeypatch):
     monkeypatch.setattr(visits, "GONE_SECONDS", 1)
     monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
-    page, here = serve(plush, 17945, max_users=5)
+    page, here = serve(tiny_generator(64), 17945, max_users=5)
 
     def kept():
         return len(page.app.state_holder.session_data)
@@ -267,9 +268,9 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(plush, monkeypatch):
         page.close()
 
 
-def test_a_tab_that_went_before_it_listened_frees_its_place(plush, monkeypatch):
+def test_a_tab_that_went_before_it_listened_frees_its_place(monkeypatch):
     monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
-    page, here = serve(plush, 17946, max_users=1)
+    page, here = serve(tiny_generator(64), 17946, max_users=1)
 
     def working():
         return [job.session_hash for jobs in page._queue.active_jobs for job in jobs or ()]
@@ -310,15 +311,15 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
     assert "b" not in listeners
 
 
-def test_a_server_that_nobody_asks_looks_seldom(plush):
-    page, _ = serve(plush, 17947, max_users=1)
+def test_a_server_that_nobody_asks_looks_seldom():
+    page, _ = serve(tiny_generator(64), 17947, max_users=1)
     page.close()
     assert page._queue.sleep_when_free == app.LOOK_SECONDS > gr.Blocks().queue()._queue.sleep_when_free
 
 
-def test_pictures_are_put_away_after_a_time(address, plush, monkeypatch):
+def test_pictures_are_put_away_after_a_time(monkeypatch):
     monkeypatch.setattr(app, "IDLE_SECONDS", 1)
-    page, here = serve(plush, 17940, max_users=5)
+    page, here = serve(tiny_generator(64), 17940, max_users=5)
 
     async def run() -> None:
         async with client() as http, Visitor(http, here) as tab:
