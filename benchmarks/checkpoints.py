@@ -1,9 +1,9 @@
 """What loading a checkpoint costs: `python -m benchmarks.checkpoints`.
 
 Writes checkpoints of random weights with the exact shape of afhqcat (512 pixels, 30 M parameters) in every layout and
-loads each twice, in processes of their own: from the original, and from its converted form. Time and peak memory are
-those of `converted.load`, and then (ready) with the generator made; memory is beside what the process with PyTorch has
-before. Linux.
+loads each twice, in processes of their own: from the original, and from its converted form. Seconds of the processor
+and peak memory are those of `converted.load`, and then (ready) with the generator made; memory is beside what the
+process with PyTorch has before. Linux.
 """
 
 import json
@@ -34,11 +34,11 @@ from draggan.stylegan2 import converted
 from draggan.stylegan2.generator import Generator
 from tests.watched import memory
 before = memory("VmRSS")
-start = time.perf_counter()
+start = time.process_time()
 loaded = converted.load(Path(sys.argv[1]))
-figures = {"seconds": time.perf_counter() - start, "bytes": memory("VmHWM") - before}
+figures = {"seconds": time.process_time() - start, "bytes": memory("VmHWM") - before}
 generator = Generator(loaded.config, loaded.tensors)
-figures |= {"ready seconds": time.perf_counter() - start, "ready bytes": memory("VmHWM") - before}
+figures |= {"ready seconds": time.process_time() - start, "ready bytes": memory("VmHWM") - before}
 json.dump(figures, sys.stdout)
 """
 
