@@ -4,7 +4,7 @@
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
 import { STILL, carried } from './framing.js';
 import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repaint, whiten, wipe } from './mask.js';
-import { download, give } from './files.js';
+import { download, give, taking } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
 import { foreseen, outgoing } from './edits.js';
@@ -461,15 +461,7 @@ function roll({ deltaX, deltaY, shiftKey, ctrlKey }) {
   reframe(shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / (ctrlKey ? 200 : 600)) }); // Ctrl: fingers on a trackpad
 }
 
-async function receive(event) {
-  const [sent] = (event.dataTransfer ?? event.clipboardData).files;
-  if (!sent) return;
-  event.preventDefault();
-  if (!await give(sent)) complain({ text: '{name} is no picture, no session and no model.', values: { name: sent.name } });
-}
-heed('dragover', (event) => { if (event.dataTransfer.types.includes('Files')) event.preventDefault(); });
-heed('drop', receive);
-heed('paste', receive);
+taking(heed, (name) => complain({ text: '{name} is no picture, no session and no model.', values: { name } }));
 
 // Pointer ------------------------------------------------------------------------------------------------------------
 

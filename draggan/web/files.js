@@ -25,3 +25,16 @@ export async function give(file) {
   input.dispatchEvent(new Event('change', { bubbles: true }));
   return true;
 }
+
+// Takes what is dropped on the page or pasted into it. `refuse` is told the name of a file that no button is for.
+export function taking(heed, refuse) {
+  async function take(event) {
+    const [sent] = (event.dataTransfer ?? event.clipboardData).files;
+    if (!sent) return;
+    event.preventDefault();
+    if (!await give(sent)) refuse(sent.name);
+  }
+  heed('dragover', (event) => { if (event.dataTransfer.types.includes('Files')) event.preventDefault(); });
+  heed('drop', take);
+  heed('paste', take);
+}
