@@ -368,6 +368,7 @@ def test_what_one_takes_away(tab, plush):
     clean = np.asarray(Image.open(io.BytesIO(raw)))
     assert np.array_equal(clean, to_picture(plush.render(tensors["latent"])))
     assert "AI-generated" in Image.open(io.BytesIO(raw)).text["Comment"]
+    assert download(tab, "#save")[1] == raw, "the same once more, as often as one wants"
     name, raw = download(tab, "#both")
     assert name == f"{stem}-before-after.png"
     both = np.asarray(Image.open(io.BytesIO(raw)))

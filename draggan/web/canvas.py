@@ -114,7 +114,7 @@ def note(status: Said) -> dict[str, Any]:
 
 def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:
     """A file for the user to keep. kind: its media type."""
-    return gr.update(file={"name": name, "url": data_url(kind, raw)})
+    return gr.update(file=_sent({"name": name, "url": data_url(kind, raw)}))
 
 
 def task(status: Said | None, progress: float | None = None) -> dict[str, Any]:
@@ -224,7 +224,12 @@ def joined(*names: str) -> str:
 
 
 def _paint(session: Session) -> dict[str, Any]:
-    return {"png": write_mask(session.mask), "at": time.monotonic_ns()}
+    return _sent({"png": write_mask(session.mask)})
+
+
+def _sent(what: dict[str, Any]) -> dict[str, Any]:
+    """With a time: the browser does not hear of what is the same as before."""
+    return what | {"at": time.monotonic_ns()}
 
 
 def _shown(latent: Tensor, image: bytes) -> dict[str, Any]:
