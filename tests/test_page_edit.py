@@ -351,6 +351,46 @@ def test_a_drag_that_gets_nowhere_is_given_up_and_says_why(tab):
     expect(tab.page.locator("#drag")).to_have_text("Continue")
 
 
+def test_the_picture_is_copied_by_its_key_but_no_text_is_taken_from_the_user(profile, tab, plush):
+    profile.grant_permissions(["clipboard-read", "clipboard-write"])
+    copied = """async () => {
+      const [item] = await navigator.clipboard.read();
+      const raw = await (await item.getType('image/png')).arrayBuffer();
+      return [...new Uint8Array(raw)];
+    }"""
+    told, copy = "The picture is copied.", "Control+c"
+    tab.pair((111, 170), (150, 150))
+    tab.page.keyboard.press(copy)
+    expect(tab.status).to_have_text(told, timeout=20_000)
+    drawn = to_picture(plush.render(plush.latent(6, 0.7)))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(bytes(tab.page.evaluate(copied))))), drawn)
+    tab.click(60, 60)
+    expect(tab.status).not_to_have_text(told)
+    tab.page.keyboard.press(copy)
+    expect(tab.status).to_have_text(told, timeout=20_000)
+    tab.page.keyboard.press("Escape")
+    tab.drag_to_its_end()
+    tab.page.keyboard.press("Meta+c")
+    expect(tab.status).to_have_text(told, timeout=20_000)
+    dragged = np.asarray(Image.open(io.BytesIO(bytes(tab.page.evaluate(copied)))))
+    _, raw = download(tab, "#save")
+    assert np.array_equal(dragged, np.asarray(Image.open(io.BytesIO(raw))))
+    assert not np.array_equal(dragged, drawn)
+    tab.page.get_by_label("Seed").first.select_text()
+    tab.page.keyboard.press(copy)
+    assert tab.page.evaluate("navigator.clipboard.readText()") == "6"
+    tab.page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+    tab.page.locator("#canvas .stage").evaluate("stage => stage.focus()")
+    tab.page.keyboard.press(copy)
+    assert tab.page.evaluate("navigator.clipboard.readText()").strip() == "draggan"
+
+
+def test_a_picture_that_cannot_be_copied_is_told(tab):
+    tab.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # without HTTPS
+    tab.page.keyboard.press("Control+c")
+    expect(tab.status).to_contain_text("does not let this page copy")
+
+
 def test_what_one_takes_away(tab, plush):
     tab.in_small_steps()
     tab.page.click("#video")

@@ -244,6 +244,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         latent.click(keep.latent, state, view, **alone)
         pasted.click(keep.pasted, state, view, **alone)
         session.click(keep.session, state, view, **alone)
+        view.copy(keep.copied, state, view, **quiet, trigger_mode="always_last")
         view.safe(keep.safe, state, view, **quiet, trigger_mode="always_last")
 
         remembered = gr.BrowserState(storage_key="draggan-settings", secret="settings are no secret")

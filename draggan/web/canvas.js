@@ -4,7 +4,7 @@
 // server answers with new marks. 'look' asks for the picture that the marks belong to.
 import { STILL, carried } from './framing.js';
 import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repaint, whiten, wipe } from './mask.js';
-import { download, give, taking } from './files.js';
+import { copying, download, give, taking } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
 import { foreseen, outgoing } from './edits.js';
@@ -30,7 +30,7 @@ const originals = new Map(); // pictures as drawn, by their view: the last few, 
 let way = []; // [step, pixels to go] of the drag that is shown
 let held = []; // where the fingers were when a picture of one's own last followed them
 let cross = null; // where the keys are on the picture
-let wrong = null; // what is said of a file in place of a status: {said, status}
+let remarked = null; // what is said in place of a status: {said, status}
 let live = null; // a pull that the picture follows: {gesture, at, sent}
 let gestures = 0;
 const fingers = new Map(); // where each pressed pointer is
@@ -44,6 +44,7 @@ const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most -
 
 const { say, translate } = window.draggan;
 const speak = speaking(find('.aloud'));
+const { copy, arrived } = copying(() => trigger('copy', { original: comparing() }), remark);
 const { outbox, enqueue, settle } = outgoing((edit) => trigger(edit.kind === 'frame' ? 'frame' : 'edit', edit), points);
 const { zoom, pan, magnify, shift, pinch, reveal } = zooming(stage, sheet, () => {
   outline();
@@ -88,7 +89,7 @@ function heed(kind, act) {
 
 function post(edit) {
   keeper.began();
-  wrong = null;
+  remarked = null;
   enqueue(edit);
   tell();
 }
@@ -132,8 +133,8 @@ function task() {
 
 function tell() {
   const status = say(task().status);
-  if (wrong?.status !== status) wrong = null;
-  if (!stage.classList.contains('alone')) write(wrong?.said ?? status);
+  if (remarked?.status !== status) remarked = null;
+  if (!stage.classList.contains('alone')) write(remarked?.said ?? status);
 }
 
 function write(said) {
@@ -393,7 +394,7 @@ function remask(change) {
   const bare = !hasPaint(layer);
   if (bare) wipe(layer); // of what is too faint
   post({ kind: 'mask', png: layer.toDataURL('image/png') });
-  if (bare && change !== wipe) complain({ text: 'Nothing is white: all may move.' });
+  if (bare && change !== wipe) remark({ text: 'Nothing is white: all may move.' });
 }
 
 async function loadMask() {
@@ -404,13 +405,13 @@ async function loadMask() {
     const paper = paintOf(await createImageBitmap(chosen), layer);
     remask(() => repaint(layer, paper));
   } catch {
-    complain({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
+    remark({ text: '{name} is not a picture that can be read.', values: { name: chosen.name } });
   }
 }
 
 // Stands in place of the status until something else is done or said.
-function complain(about) {
-  wrong = { said: say(about), status: say(task().status) };
+function remark(about) {
+  remarked = { said: say(about), status: say(task().status) };
   tell();
 }
 
@@ -461,7 +462,7 @@ function roll({ deltaX, deltaY, shiftKey, ctrlKey }) {
   reframe(shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / (ctrlKey ? 200 : 600)) }); // Ctrl: fingers on a trackpad
 }
 
-taking(heed, (name) => complain({ text: '{name} is no picture, no session and no model.', values: { name } }));
+taking(heed, (name) => remark({ text: '{name} is no picture, no session and no model.', values: { name } }));
 
 // Pointer ------------------------------------------------------------------------------------------------------------
 
@@ -608,13 +609,20 @@ const KEYS = {
   0: fit,
 };
 
+// With Ctrl or Cmd; false: the browser does what it does.
+const COMMANDS = {
+  z: ({ shiftKey }) => press(shiftKey ? 'redo' : 'undo'),
+  y: () => press('redo'),
+  c: ({ shiftKey }) => !shiftKey && getSelection().isCollapsed && !['own', null].includes(props.marks.view) && copy(),
+};
+
 heed('keydown', (event) => {
   const { target, key } = event;
   if (target.closest?.('input:not([type=range]), textarea, select, [contenteditable=true]')) return;
   const act = KEYS[key] ?? KEYS[key.toLowerCase()];
   if (event.ctrlKey || event.metaKey) {
-    if (event.altKey || !['z', 'y'].includes(key.toLowerCase())) return;
-    press(event.shiftKey || key.toLowerCase() === 'y' ? 'redo' : 'undo');
+    const command = COMMANDS[key.toLowerCase()];
+    if (event.altKey || !command || command(event) === false) return;
   } else if (key in ARROWS && target === stage) {
     const by = event.shiftKey ? 10 : 1;
     if (!steer(...ARROWS[key].map((step) => step * by))) return;
@@ -678,6 +686,7 @@ watch('paint', () => {
   };
   paper.src = sent.png;
 });
+watch('copied', () => arrived(props.copied.url));
 // A file that the server made is saved under its name, without a copy on the server.
 watch('file', () => { if (props.file) download(props.file.url, props.file.name); });
 translate(element);

@@ -27,8 +27,9 @@ MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 def component() -> gr.HTML:
     """The canvas.
 
-    Its events: `edit`, what `edited` reads; `look` asks for the picture, `safe` for what the browser shall keep;
-    `live`, what `pulled` reads, and `aim`, where the pointer of that pull is; `frame` moves a picture of one's own.
+    Its events: `edit`, what `edited` reads; `look` asks for the picture, `copy` for that without loss, `safe` for what
+    the browser shall keep; `live`, what `pulled` reads, and `aim`, where the pointer of that pull is; `frame` moves a
+    picture of one's own.
     """
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
@@ -40,6 +41,7 @@ def component() -> gr.HTML:
         marks=marks(None, Said("Drawing the first picture ...")),
         answered=None,
         file=None,
+        copied=None,
         paint=None,
         original=None,
         kept=None,
@@ -115,6 +117,11 @@ def note(status: Said) -> dict[str, Any]:
 def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:
     """A file for the user to keep. kind: its media type."""
     return gr.update(file=_sent({"name": name, "url": data_url(kind, raw)}))
+
+
+def copied(raw: bytes) -> dict[str, Any]:
+    """A picture (PNG) for the user's clipboard."""
+    return gr.update(copied=_sent({"url": data_url("image/png", raw)}))
 
 
 def task(status: Said | None, progress: float | None = None) -> dict[str, Any]:

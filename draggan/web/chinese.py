@@ -172,6 +172,10 @@ CHINESE = {
     "No points yet. Press on the picture and draw to where it should go.": "还没有控制点。按住图像，拖到它应去的地方。",
     "{name} is not a picture that can be read.": "{name} 不是可读取的图像。",
     "{name} is no picture, no session and no model.": "{name} 不是图像、会话或模型。",
+    "The picture is copied.": "图像已复制。",
+    "Your browser does not let this page copy the picture: press Picture to save it.": (
+        "您的浏览器不允许此页复制图像：请按“图像”保存。"
+    ),
     # examples
     "Turn the head": "转头",
     "Longer ears": "长耳朵",

@@ -1,4 +1,4 @@
-// Files that come and go: what is dropped or pasted, what is saved.
+// Files that come and go: what is dropped or pasted, what is saved or copied.
 export function download(href, name) {
   Object.assign(document.createElement('a'), { href, download: name }).click();
 }
@@ -37,4 +37,29 @@ export function taking(heed, refuse) {
   heed('dragover', (event) => { if (event.dataTransfer.types.includes('Files')) event.preventDefault(); });
   heed('drop', take);
   heed('paste', take);
+}
+
+// A picture for the clipboard, which `ask` has the server send. `remark` says what came of it.
+export function copying(ask, remark) {
+  let come = null;
+
+  // The browser is asked at once, as long as the press of a key counts, and awaits the picture.
+  async function copy() {
+    const coming = new Promise((resolve) => { come = resolve; });
+    try {
+      const written = navigator.clipboard.write([new ClipboardItem({ 'image/png': coming })]);
+      ask();
+      await written;
+      remark({ text: 'The picture is copied.' });
+    } catch {
+      remark({ text: 'Your browser does not let this page copy the picture: press Picture to save it.' });
+    }
+  }
+
+  async function arrived(url) {
+    const answer = await fetch(url);
+    come(await answer.blob());
+  }
+
+  return { copy, arrived };
 }

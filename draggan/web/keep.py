@@ -44,6 +44,13 @@ class Keep:
         return canvas.file(_name(session, "png"), "image/png", encode(picture, facts(session), lossless=True))
 
     @told
+    def copied(self, session: Session, event: gr.EventData) -> dict[str, Any]:
+        """The picture as the canvas shows it, as it is or as drawn, for the clipboard."""
+        must_be_here(session)
+        latent = session.start if event.original else session.latent
+        return canvas.copied(encode(self._network.picture(session, latent), facts(session), lossless=True))
+
+    @told
     def both(self, session: Session, points: bool) -> dict[str, Any]:
         """The picture as it was drawn and as it is now, side by side."""
         must_be_here(session)
