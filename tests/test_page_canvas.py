@@ -190,6 +190,23 @@ def test_a_dropped_file_does_not_take_the_page_away(tab):
     assert "notes.txt" not in tab.status.inner_text()
 
 
+def test_a_file_over_the_page_can_be_dropped_and_a_text_cannot(tab):
+    held = """text => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(...(text ? [text, 'text/plain'] : [new File([], 'picture.png')]));
+      document.body.dispatchEvent(new DragEvent('dragover', { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    landing = tab.page.get_by_text("Drop a picture, a session or a model here")
+    tab.page.evaluate(held, "words")
+    expect(landing).to_be_hidden()
+    tab.page.evaluate(held, "")
+    expect(landing).to_be_visible()
+    expect(landing).to_be_hidden()
+    tab.page.evaluate(held, "")
+    assert not drop(tab, "body", "notes.txt")
+    assert landing.is_hidden()
+
+
 def test_undo_and_redo_of_points_mask_and_drag(tab):
     tab.in_small_steps()
     expect(tab.page.locator("#undo")).to_be_disabled()

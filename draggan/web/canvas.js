@@ -462,7 +462,7 @@ function roll({ deltaX, deltaY, shiftKey, ctrlKey }) {
   reframe(shiftKey ? { turn: by / 40 } : { larger: 2 ** (-by / (ctrlKey ? 200 : 600)) }); // Ctrl: fingers on a trackpad
 }
 
-taking(heed, (name) => remark({ text: '{name} is no picture, no session and no model.', values: { name } }));
+taking(heed, find('.landing'), remark);
 
 // Pointer ------------------------------------------------------------------------------------------------------------
 

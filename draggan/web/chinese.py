@@ -171,6 +171,7 @@ CHINESE = {
     "Point {number}: {far} to go": "第 {number} 个点：还差 {far}",
     "No points yet. Press on the picture and draw to where it should go.": "还没有控制点。按住图像，拖到它应去的地方。",
     "{name} is not a picture that can be read.": "{name} 不是可读取的图像。",
+    "Drop a picture, a session or a model here": "在此放下图片、会话或模型",
     "{name} is no picture, no session and no model.": "{name} 不是图像、会话或模型。",
     "The picture is copied.": "图像已复制。",
     "Your browser does not let this page copy the picture: press Picture to save it.": (

@@ -26,15 +26,26 @@ export async function give(file) {
   return true;
 }
 
-// Takes what is dropped on the page or pasted into it. `refuse` is told the name of a file that no button is for.
-export function taking(heed, refuse) {
+// Takes what is dropped on the page or pasted into it. `landing` is shown while a file is held over the page; `remark`
+// says of one that no button is for it.
+export function taking(heed, landing, remark) {
+  const gone = () => { landing.hidden = true; };
+  let timer = null;
+
   async function take(event) {
+    gone();
     const [sent] = (event.dataTransfer ?? event.clipboardData).files;
     if (!sent) return;
     event.preventDefault();
-    if (!await give(sent)) refuse(sent.name);
+    if (!await give(sent)) remark({ text: '{name} is no picture, no session and no model.', values: { name: sent.name } });
   }
-  heed('dragover', (event) => { if (event.dataTransfer.types.includes('Files')) event.preventDefault(); });
+  heed('dragover', (event) => {
+    if (!event.dataTransfer.types.includes('Files')) return;
+    event.preventDefault();
+    landing.hidden = false;
+    clearTimeout(timer);
+    timer = setTimeout(gone, 700); // as long as it is there, browsers say so twice a second or more often
+  });
   heed('drop', take);
   heed('paste', take);
 }
