@@ -55,6 +55,7 @@ def reconstruct(tab, steps=10, details=False):
 
 def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
     before = tab.frame()
+    expect(tab.page.locator("#pasted")).to_be_hidden()
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     framed = tab.frame()
@@ -90,6 +91,7 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
         tab.page.click("#undo")
         tab.page.wait_for_timeout(300)
     until(tab, lambda: tab.frame() == before)
+    expect(tab.page.locator("#pasted")).to_be_hidden()
 
 
 def changes(request):

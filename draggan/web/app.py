@@ -48,6 +48,7 @@ CSS = """footer { display: none !important }
 #canvas .html-container { padding: 0 !important }
 #actions, #framing { flex-wrap: nowrap; gap: 8px }
 #work:has([data-phase="framing"]) #actions, #actions:has(#use) > :not(#stop, #use) { display: none }
+#work:not(:has([data-photo])) #pasted { display: none }
 #actions button, #framing button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
 .toast-message-text { white-space: pre-line }
 @media (max-width: 760px) {

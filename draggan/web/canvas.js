@@ -667,6 +667,7 @@ meet(element, {
 watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
 watch('marks', () => {
+  element.toggleAttribute('data-photo', Boolean(props.marks.photo));
   if (props.marks.phase !== 'waiting') keeper.soon();
   if (!busy()) window.draggan.unframed(give);
 });
