@@ -551,6 +551,14 @@ def test_the_picture_is_not_stretched(tab):
             assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_picture_grows_with_the_window_and_its_buttons_stay_below_it(tab):
+    for width, height in ((1366, 768), (1920, 1080), (2560, 1440)):
+        tab.page.set_viewport_size({"width": width, "height": height})
+        assert tab.page.locator("#canvas .stage").bounding_box()["height"] == pytest.approx(height - 375, abs=1)
+        button = tab.page.locator("#drag").bounding_box()
+        assert button["y"] + button["height"] < height
+
+
 def test_the_picture_comes_first_on_a_narrow_screen(tab):
     tab.page.set_viewport_size({"width": 390, "height": 844})
     stage, menu = tab.page.locator("#canvas .stage"), tab.page.locator("#model")

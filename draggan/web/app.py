@@ -42,7 +42,8 @@ LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 ta
 PORTS = 65535  # the last one
 CLEAN_SECONDS = 3600  # from one look for files of Gradio's that are old to the next
 CSS = """footer { display: none !important }
-.gradio-container { width: 100%; max-width: 1360px !important; margin: 0 auto }
+.gradio-container { width: 100%; margin: 0 auto;
+  max-width: max(1360px, 133.4vh - 176px) !important }  /* in a high window a square picture is as high as it may be */
 #model input { text-overflow: ellipsis; margin-right: 24px }
 #psi [data-testid="block-info"] { white-space: nowrap }
 #canvas .html-container { padding: 0 !important }
