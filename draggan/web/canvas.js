@@ -37,8 +37,9 @@ const fingers = new Map(); // where each pressed pointer is
 let pointer = null; // where the mouse was last
 let asked = null; // the view of the last 'look'
 
-const coming = () => foreseen(props.marks.pending, outbox);
-const busy = () => ['dragging', 'loading', 'waiting', 'framing'].includes(props.marks.phase);
+const alone = () => stage.classList.contains('alone'); // the server does not answer
+const coming = () => foreseen(props.marks.pending, alone() ? [] : outbox);
+const busy = () => alone() || ['dragging', 'loading', 'waiting', 'framing'].includes(props.marks.phase);
 const press = (id) => document.getElementById(id)?.click();
 const limit = (value, most) => Math.round(Math.min(Math.max(value, -0.5), most - 0.5) * 10) / 10;
 
@@ -88,6 +89,7 @@ function heed(kind, act) {
 // Edits ----------------------------------------------------------------------------------------------------------------
 
 function post(edit) {
+  if (alone()) return;
   keeper.began();
   remarked = null;
   enqueue(edit);
@@ -134,7 +136,7 @@ function task() {
 function tell() {
   const status = say(task().status);
   if (remarked?.status !== status) remarked = null;
-  if (!stage.classList.contains('alone')) write(remarked?.said ?? status);
+  write(alone() ? say(keeper.alone()) : remarked?.said ?? status);
 }
 
 function write(said) {
@@ -651,15 +653,9 @@ const keeper = window.draggan.keeper({
   },
 });
 window.draggan.waiting = keeper.waiting;
-meet(element, {
-  here() {
-    stage.classList.remove('alone');
-    show();
-  },
-  alone() {
-    stage.classList.add('alone');
-    write(say(keeper.alone()));
-  },
+meet(element, (answers) => {
+  stage.classList.toggle('alone', !answers);
+  show();
 });
 
 // What the server sends ----------------------------------------------------------------------------------------------

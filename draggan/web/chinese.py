@@ -45,12 +45,14 @@ CHINESE = {
     ),
     "Open a session": "打开会话",
     "Session": "会话",
-    "The server does not answer. Your picture, points and mask are kept here, and come back with it.": (
-        "服务器没有响应。您的图像、控制点和蒙版都保存在这里，连接恢复后会一并恢复。"
+    "The server does not answer. Until it does nothing can change; your picture, points and mask are kept here.": (
+        "服务器没有响应。恢复之前无法修改；您的图像、控制点和蒙版都保存在这里。"
     ),
-    "The server does not answer. Your picture, without its details, points and mask are kept here, and come back with "
-    "it.": "服务器没有响应。您的图像（不含细节）、控制点和蒙版保存在这里，连接恢复后会一并恢复。",
-    "The server does not answer. Your picture is not kept here.": "服务器没有响应。您的图像没有保存在这里。",
+    "The server does not answer. Until it does nothing can change; your picture, without its details, points and mask "
+    "are kept here.": "服务器没有响应。恢复之前无法修改；您的图像（不含细节）、控制点和蒙版保存在这里。",
+    "The server does not answer. Until it does nothing can change; your picture is not kept here.": (
+        "服务器没有响应。恢复之前无法修改；您的图像没有保存在这里。"
+    ),
     "Your browser cannot keep the details of this picture: press Session to save them.": (
         "您的浏览器无法保存这幅图像的细节：请按“会话”保存。"
     ),

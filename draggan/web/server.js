@@ -1,9 +1,9 @@
 // The server of the page: whether it answers.
 
-// Asks every three seconds, as long as the element is on the page. `here` is told when it answers, at first and after a
-// time in which it did not, and `alone` while it does not. Another server than before takes what was kept: the page is
-// loaded again.
-export function meet(element, { here, alone }) {
+// Asks every three seconds, as long as the element is on the page. `heard` is told that it answers, at first and after a
+// time in which it did not, and while it does not. Another server than before takes what was kept: the page is loaded
+// again.
+export function meet(element, heard) {
   let [known, answered] = [null, false];
   async function ask() {
     if (!element.isConnected) return;
@@ -11,11 +11,11 @@ export function meet(element, { here, alone }) {
       const answer = await fetch(new URL('gradio_api/app_id', document.baseURI), { cache: 'no-store' });
       const { app_id: id } = await answer.json();
       if (known !== null && id !== known) location.reload();
-      if (!answered) here();
+      if (!answered) heard(true);
       [known, answered] = [id, true];
     } catch {
       answered = false;
-      alone();
+      heard(false);
     }
     setTimeout(ask, 3000);
   }

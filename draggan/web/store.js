@@ -12,9 +12,10 @@ const FRAMED = 'draggan-framed'; // what the file of a picture that is being fra
 const QUIET = 1500;
 const RUNNING = 5000;
 const ALONE = { // what is said while the server does not answer, by how much is kept
-  whole: 'The server does not answer. Your picture, points and mask are kept here, and come back with it.',
-  part: 'The server does not answer. Your picture, without its details, points and mask are kept here, and come back with it.',
-  none: 'The server does not answer. Your picture is not kept here.',
+  whole: 'The server does not answer. Until it does nothing can change; your picture, points and mask are kept here.',
+  part: 'The server does not answer. Until it does nothing can change; your picture, without its details, points and mask '
+    + 'are kept here.',
+  none: 'The server does not answer. Until it does nothing can change; your picture is not kept here.',
 };
 const UNKEPT = {
   part: 'Your browser cannot keep the details of this picture: press Session to save them.',
