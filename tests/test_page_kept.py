@@ -224,7 +224,7 @@ def test_what_cannot_be_kept_is_not_promised(browser, address, detailed):
     tab = Tab(context, address)
     expect(tab.page.locator("#canvas .unkept")).to_contain_text("cannot keep this picture", timeout=20_000)
     tab.page.route("**/app_id", lambda route: route.abort())
-    expect(tab.status).to_contain_text("Your picture is not kept here", timeout=20_000)
+    expect(tab.status).to_contain_text("your picture is not kept here", timeout=20_000)
     context.close()
 
 
