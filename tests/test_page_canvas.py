@@ -554,7 +554,7 @@ def test_the_picture_is_not_stretched(tab):
 def test_the_picture_grows_with_the_window_and_its_buttons_stay_below_it(tab):
     for width, height in ((1366, 768), (1920, 1080), (2560, 1440)):
         tab.page.set_viewport_size({"width": width, "height": height})
-        assert tab.page.locator("#canvas .stage").bounding_box()["height"] == pytest.approx(height - 375, abs=1)
+        assert tab.page.locator("#canvas .stage").bounding_box()["height"] == pytest.approx(height - 335, abs=1)
         button = tab.page.locator("#drag").bounding_box()
         assert button["y"] + button["height"] < height
 
@@ -569,6 +569,22 @@ def test_the_picture_comes_first_on_a_narrow_screen(tab):
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
     tab.pair((100, 100), (140, 90))
     shows(tab, ("target", 140, 90), ("handle", 100, 100))
+    for button in tab.page.locator("#canvas .pairs button").all():
+        assert min(button.bounding_box()[side] for side in ("width", "height")) >= 24, "a finger meets it"
+
+
+def test_what_is_said_stands_below_the_picture(tab):
+    stage, status = (tab.page.locator(f"#canvas {which}").bounding_box() for which in (".stage", ".status"))
+    assert stage["x"] + stage["width"] / 2 == pytest.approx(status["x"] + status["width"] / 2, abs=2)
+
+
+def test_the_picture_is_as_wide_as_a_tablet_held_upright_that_shows_its_buttons_too(tab):
+    for width, height in ((820, 1180), (768, 1024), (768, 900)):
+        tab.page.set_viewport_size({"width": width, "height": height})
+        stage, button = (tab.page.locator(which).bounding_box() for which in ("#canvas .stage", "#drag"))
+        assert stage["width"] == pytest.approx(min(width - 64, height - 390), abs=1)
+        assert button["y"] + button["height"] < height
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_new_picture_is_seen_where_its_button_is_far_below(tab):

@@ -43,7 +43,7 @@ PORTS = 65535  # the last one
 CLEAN_SECONDS = 3600  # from one look for files of Gradio's that are old to the next
 CSS = """footer { display: none !important }
 .gradio-container { width: 100%; margin: 0 auto;
-  max-width: max(1360px, 133.4vh - 176px) !important }  /* in a high window a square picture is as high as it may be */
+  max-width: max(1360px, 133.4vh - 122px) !important }  /* in a high window a square picture is as high as it may be */
 #model input { text-overflow: ellipsis; margin-right: 24px }
 #psi [data-testid="block-info"] { white-space: nowrap }
 #canvas .html-container { padding: 0 !important }
@@ -52,8 +52,11 @@ CSS = """footer { display: none !important }
 #work:not(:has([data-photo])) #pasted { display: none }
 #actions button, #framing button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
 .toast-message-text { white-space: pre-line }
-@media (max-width: 760px) {
+@media (max-width: 760px), (max-width: 1000px) and (orientation: portrait) {
+  #work > * { min-width: 100% !important }
   #work > :has(#canvas) { order: -1 }
+}
+@media (max-width: 760px) {
   .gradio-container .main { padding: 8px 14px !important }
   #actions { flex-wrap: wrap; gap: 6px }
   #actions button { min-width: 30% !important }
