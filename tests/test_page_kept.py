@@ -245,6 +245,13 @@ def test_a_drag_that_runs_is_kept(browser, address):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
     tab.in_small_steps()
+    tab.page.get_by_text("Drag settings").click()
+    for setting, value in (
+        ("Step size", "0.0002"),
+        ("number input for Max steps", "1000"),
+    ):  # it shall not end too soon
+        tab.page.get_by_label(setting).fill(value)
+        tab.page.get_by_label(setting).blur()
     tab.pair((111, 170), (30, 30))
     until_kept(tab, lambda session: session["pairs"])
     before = kept(tab)
@@ -358,7 +365,8 @@ def test_nothing_is_taken_while_the_server_does_not_answer(browser, address):
     tab.page.click("#clear")
     tab.paint((40, 60), (220, 200))
     assert (tab.points(), coming.count(), tab.painted()) == (points, 0, 0)
-    context.set_offline(False)
+    with tab.page.expect_event("load", timeout=30_000):  # as Gradio does where its stream has ended
+        context.set_offline(False)
     expect(tab.status).to_contain_text("px to go", timeout=20_000)
     tab.click(60, 60)
     expect(tab.status).to_contain_text("Now click the place", timeout=20_000)
