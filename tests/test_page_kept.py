@@ -246,10 +246,8 @@ def test_a_drag_that_runs_is_kept(browser, address):
     tab = Tab(context, address)
     tab.in_small_steps()
     tab.page.get_by_text("Drag settings").click()
-    for setting, value in (
-        ("Step size", "0.0002"),
-        ("number input for Max steps", "1000"),
-    ):  # it shall not end too soon
+    # it shall not end before it has been kept twice
+    for setting, value in (("Step size", "0.0002"), ("number input for Max steps", "1000")):
         tab.page.get_by_label(setting).fill(value)
         tab.page.get_by_label(setting).blur()
     tab.pair((111, 170), (30, 30))
