@@ -37,11 +37,6 @@ class ModelCache:
         self._last: dict[tuple[str, str], tuple] = {}  # by what was asked for, and the device: which of them it was
         self._digests: dict[tuple[Path, int], str] = {}  # of files, as they were last changed
 
-    @property
-    def metrics(self) -> Path | None:
-        """As `models.metrics_folder`."""
-        return models.metrics_folder(self._folder)
-
     def download(self, name_or_path: str | Path) -> Iterator[Progress]:
         """As `models.download`; nothing for a file, or for a model that is here."""
         if str(name_or_path) in models.available_models():
@@ -77,7 +72,7 @@ class ModelCache:
             self._last = {asked: found for asked, found in self._last.items() if found in self._models}
         if mine:
             try:
-                future.set_result(models.load(key[0], target, precision=self._precision))
+                future.set_result(models.load(key[0], target, self._folder, self._precision))
             except BaseException as error:
                 with self._lock:
                     if self._models.get(key) is future:  # and not that of a later call, after this one was put away

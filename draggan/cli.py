@@ -121,7 +121,7 @@ def _drag(args: argparse.Namespace) -> None:
     session = _ready(args, session, pairs)
     whole = _whole(args.paste_into, session) if args.paste_into else None
     engine = ENGINES[session.engine].module()
-    prepared = engine.prepare(generator, session.config, models.metrics_folder(args.checkpoints))
+    prepared = engine.prepare(generator, session.config)
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
     session, step, stopped = _dragged(session, generator)
     picture = render.to_picture(step.image())

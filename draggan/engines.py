@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from draggan.course import Course
@@ -46,11 +44,8 @@ class Module(Protocol):
         """The course of a drag, of the arguments of `drag`."""
         ...
 
-    def prepare(self, generator: "Generator", config: Any = ..., folder: "Path | None" = None) -> Iterator[None]:
-        """Works out what its first drag would take long for, a piece before each yield.
-
-        folder: where that is kept from one run to the next.
-        """
+    def prepare(self, generator: "Generator", config: Any = ...) -> Iterator[None]:
+        """Works out what its first drag would take long for, a piece before each yield."""
         ...
 
 

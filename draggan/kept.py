@@ -18,15 +18,18 @@ from draggan.stylegan2.generator import Generator
 VERSION = 1  # raised when the same model's metric would come out otherwise
 
 
-def metric_in_pieces(generator: Generator, layers: int, folder: Path | None = None) -> Iterator[None]:
-    """Works out what `metric_of` takes long for, a piece of it before each yield.
+def metric_in_pieces(generator: Generator, layers: int) -> Iterator[None]:
+    """Works out what `metric_of` takes long for, a piece of it before each yield; nothing where that is known.
 
-    folder: where an earlier run may have kept it, and where it is kept for later ones; it need not exist, and a file
-    that is damaged is written again. None: it is not kept on disk. A folder that cannot be read or written is no error.
+    An earlier run may have kept it in the generator's folder `keeps_in`, where it is kept for later ones. That need not
+    exist, and a file that is damaged is written again. A folder that cannot be read or written is no error.
     """
+    if generator.knows(seen_of, layers, PIECES - 1):
+        return
+    folder = generator.keeps_in
     path = folder / f"{fingerprint(generator.model)}-{layers}.safetensors" if folder else None
     if path:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), torch.inference_mode(False):  # as `known` makes them
             for piece, seen in enumerate(_read(path, (TOGETHER, layers, generator.config.w_dim))):
                 generator.learn(seen.to(generator.device, generator.dtype), seen_of, layers, piece)
             return

@@ -6,9 +6,9 @@ joins as rows that want no change (`fixed.py`).
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -147,14 +147,9 @@ def course(
     return _drag(task, start)
 
 
-def prepare(
-    generator: Generator, config: KinematicConfig = KinematicConfig(), folder: Path | None = None
-) -> Iterator[None]:
-    """Works out what the first drag with a generator would take long for, a piece of it before each yield.
-
-    folder: where that is kept from one run to the next, as `draggan.kept.metric_in_pieces` keeps it.
-    """
-    return metric_in_pieces(generator, min(config.moving_layers, generator.num_ws), folder)
+def prepare(generator: Generator, config: KinematicConfig = KinematicConfig()) -> Iterator[None]:
+    """Works out what the first drag with a generator would take long for, a piece of it before each yield."""
+    return metric_in_pieces(generator, min(config.moving_layers, generator.num_ws))
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +242,7 @@ def _metric(generator: Generator, pairs: tuple[DragPair, ...], config: Kinematic
     """`visible` is divided by the square of the handles' total way (in sides of the picture, at least one stride): the
     farther they go together, the less it counts that little is seen to change."""
     way = max(config.stride, sum(pair.distance for pair in pairs) / max(generator.image_size))
+    deque(prepare(generator, config), maxlen=0)
     return replace(
         generator.known(metric_of, config.moving_layers),
         shared=1.0 if config.space == "w" else config.shared,

@@ -106,8 +106,10 @@ def load(
     """
     target = pick_device(device)
     check_precision(precision)
-    read = converted.load(fetch(name_or_path, folder))
-    return in_precision(Generator(read.config, read.tensors).to(target), precision)
+    with torch.inference_mode(False):  # wherever it is loaded, drags want gradients
+        read = converted.load(fetch(name_or_path, folder))
+        generator = Generator(read.config, read.tensors, keeps_in=metrics_folder(folder))
+        return in_precision(generator.to(target), precision)
 
 
 def find(name_or_path: str | Path, folder: Path | None = None) -> Path:

@@ -6,7 +6,6 @@ Knows a network that it is handed, and nothing of files, pages or pictures on a 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +84,7 @@ def course(
     return _drag(generator, latent, pairs, mask, config, state)
 
 
-def prepare(generator: Generator, config: DragConfig = DragConfig(), folder: Path | None = None) -> Iterator[None]:
+def prepare(generator: Generator, config: DragConfig = DragConfig()) -> Iterator[None]:
     """This engine has nothing to work out beforehand."""
     return iter(())
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 from torch.nn import Sequential
 
 import draggan
-from draggan import models, perceptual
+from draggan import perceptual
 from draggan.kinematics import prepare
 from draggan.stylegan2.generator import Generator
 from draggan.threads import free_cores
@@ -55,7 +55,7 @@ def plush() -> Generator:
 def prepared(plush, folder_of_models) -> Generator:
     """The embedded model with all that its first drag would take seconds for, here and in the folder of models."""
     with FileLock(folder_of_models / "lock"):
-        deque(prepare(plush, folder=models.metrics_folder()), maxlen=0)
+        deque(prepare(plush), maxlen=0)
     return plush
 
 

@@ -1,12 +1,15 @@
 """What takes long to work out of a model is worked out once, and no file can spoil it."""
 
 from collections import deque
+from unittest.mock import Mock
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import draggan
 from draggan import cli, models
+from draggan.geometry import DragPair, Point
 from draggan.kept import fingerprint, metric_in_pieces
 from draggan.metric import metric_of
 from draggan.stylegan2 import checkpoint
@@ -16,13 +19,19 @@ from tests.networks import random_tensors, tiny_config, tiny_generator
 LAYERS = 4
 
 
-def worked_out(generator, folder=None):
+def kept_in(folder):
+    """A small model that keeps what is worked out of it there."""
+    config = tiny_config(64)
+    return Generator(config, random_tensors(config), keeps_in=folder)
+
+
+def worked_out(generator):
     """The metric's rows, and whether pictures of the model had to be looked at for them."""
     looked = []
     with pytest.MonkeyPatch.context() as patched:
         preview = Generator.preview
         patched.setattr(Generator, "preview", lambda *args: looked.append(args) or preview(*args))
-        pieces = len(list(metric_in_pieces(generator, LAYERS, folder)))
+        pieces = len(list(metric_in_pieces(generator, LAYERS)))
         assert (pieces > 1) == bool(looked)
         before = len(looked)
         seen = metric_of(generator, LAYERS).seen
@@ -47,9 +56,9 @@ def test_in_pieces_a_network_is_looked_at_as_in_one_go(expected):
 
 def test_the_next_run_takes_it_from_disk_bit_for_bit(expected, tmp_path):
     folder = tmp_path / "not yet" / "there"
-    assert worked_out(tiny_generator(64), folder)[1]
+    assert worked_out(kept_in(folder))[1]
     kept = files(folder)
-    seen, looked = worked_out(tiny_generator(64), folder)
+    seen, looked = worked_out(kept_in(folder))
     assert not looked
     assert torch.equal(seen, expected)
     assert files(folder) == kept, "and nothing else lies there"
@@ -57,13 +66,12 @@ def test_the_next_run_takes_it_from_disk_bit_for_bit(expected, tmp_path):
 
 
 def test_each_model_and_each_number_of_layers_has_its_own(tmp_path):
-    generator = tiny_generator(64)
-    deque(metric_in_pieces(generator, LAYERS, tmp_path), maxlen=0)
-    deque(metric_in_pieces(generator, LAYERS + 1, tmp_path), maxlen=0)
-    other = tiny_generator(64)
+    generator, other = kept_in(tmp_path), kept_in(tmp_path)
+    deque(metric_in_pieces(generator, LAYERS), maxlen=0)
+    deque(metric_in_pieces(generator, LAYERS + 1), maxlen=0)
     other.synthesis.blocks()[0].conv1.bias[0] += 1e-6
     assert fingerprint(other) != fingerprint(generator)
-    assert worked_out(other, tmp_path)[1]
+    assert worked_out(other)[1]
     assert len(files(tmp_path)) == 3
 
 
@@ -74,11 +82,11 @@ def test_every_type_of_weights_can_be_told_apart():
 
 
 def test_a_changed_form_takes_that_of_its_model(expected, tmp_path):
-    deque(metric_in_pieces(tiny_generator(64), LAYERS, tmp_path), maxlen=0)
-    generator = tiny_generator(64)
+    deque(metric_in_pieces(kept_in(tmp_path), LAYERS), maxlen=0)
+    generator = kept_in(tmp_path)
     name = "synthesis.b4.conv1.weight"
     changed = generator.changed({name: torch.ones_like(generator.get_buffer(name))})
-    seen, looked = worked_out(changed, tmp_path)
+    seen, looked = worked_out(changed)
     assert not looked
     assert torch.equal(seen, expected)
 
@@ -107,19 +115,19 @@ def with_a_number_that_is_none(path):
 
 @pytest.mark.parametrize("damage", [emptied, cut_off, without_a_piece, of_another_shape, with_a_number_that_is_none])
 def test_a_damaged_file_is_worked_out_again_and_mended(damage, expected, tmp_path):
-    deque(metric_in_pieces(tiny_generator(64), LAYERS, tmp_path), maxlen=0)
+    deque(metric_in_pieces(kept_in(tmp_path), LAYERS), maxlen=0)
     (path,) = tmp_path.iterdir()
     damage(path)
-    seen, looked = worked_out(tiny_generator(64), tmp_path)
+    seen, looked = worked_out(kept_in(tmp_path))
     assert looked
     assert torch.equal(seen, expected)
-    assert not worked_out(tiny_generator(64), tmp_path)[1]
+    assert not worked_out(kept_in(tmp_path))[1]
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_time(expected, tmp_path):
     folder = tmp_path / "file"
     folder.write_bytes(b"")
-    seen, looked = worked_out(tiny_generator(64), folder)
+    seen, looked = worked_out(kept_in(folder))
     assert looked
     assert torch.equal(seen, expected)
 
@@ -129,7 +137,7 @@ def test_a_folder_that_cannot_be_read_costs_only_the_time(expected, tmp_path, mo
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("pathlib.Path.is_dir", closed)
-    seen, looked = worked_out(tiny_generator(64), tmp_path)
+    seen, looked = worked_out(kept_in(tmp_path))
     assert looked
     assert torch.equal(seen, expected)
 
@@ -147,3 +155,24 @@ def test_a_drag_of_the_command_line_keeps_it(tmp_path):
     assert cli.main(command) == 0
     assert path.stat().st_mtime_ns == written
     assert (tmp_path / "a.png").read_bytes() == first
+
+
+def test_a_drag_from_python_keeps_it(tmp_path, monkeypatch):
+    checkpoint.write(tmp_path / "small.safetensors", config := tiny_config(64), random_tensors(config))
+    pairs = [DragPair(Point(45, 36), Point(40, 36))]
+
+    def dragged():
+        generator = draggan.load(tmp_path / "small.safetensors", "cpu", tmp_path)
+        latent = generator.latent(0)
+        *_, last = draggan.drag(generator, latent, pairs, config=draggan.KinematicConfig(max_steps=2))
+        again = draggan.drag(generator, latent, pairs, config=draggan.KinematicConfig(max_steps=2))
+        assert all(step.latent.isfinite().all() for step in again)
+        return last.latent
+
+    first = dragged()
+    assert len(files(models.metrics_folder(tmp_path))) == 1
+    monkeypatch.setattr(Generator, "preview", lambda *_: pytest.fail("it is looked at again"))
+    monkeypatch.setattr("draggan.kept.fingerprint", counted := Mock(wraps=fingerprint))
+    with torch.inference_mode():  # what is read there serves later drags too
+        assert torch.equal(dragged(), first)
+    assert counted.call_count == 1, "once a model, not once a drag"

@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -86,13 +87,15 @@ class Generator(nn.Module):
 
     `tensors` are the network's, by their StyleGAN2-ADA names; they must be exactly those of `config`
     (ValueError otherwise); they are copied, so that no mapped file is held. Computes in float32 unless moved to another
-    type.
+    type. `keeps_in`: the folder in which engines keep what takes long to work out of it, from one run to the next; it
+    need not exist. None: nowhere.
     """
 
-    def __init__(self, config: GeneratorConfig, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, config: GeneratorConfig, tensors: Mapping[str, Tensor], keeps_in: Path | None = None) -> None:
         super().__init__()
         config.check({name: tuple(t.shape) for name, t in tensors.items()})
         self.config = config
+        self.keeps_in = keeps_in
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
@@ -171,6 +174,10 @@ class Generator(nn.Module):
             with torch.inference_mode(False):  # what is kept serves those who want gradients too
                 model._known[key] = make(model, *given)
         return model._known[key]
+
+    def knows(self, make: Callable, *given: Hashable) -> bool:
+        """Whether `known` has it at hand."""
+        return self._key(make, given) in self.model._known
 
     def learn(self, value: Known, make: Callable[..., Known], *given: Hashable) -> None:
         """Has `known` say a value that was worked out elsewhere."""

@@ -7,7 +7,6 @@ beside it, in the thread of the tab that wants one; but a device that is for one
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -141,7 +140,7 @@ class Network:
         generator, done = self.generator(model), Future[None]()
         if (known := self._rehearsals.setdefault(generator, done)) is not done:
             return known
-        parts = _rehearsal(generator, model, self._models.metrics)
+        parts = _rehearsal(generator, model)
 
         def part() -> None:
             try:
@@ -165,10 +164,10 @@ def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
     return WeakKeyDictionary()
 
 
-def _rehearsal(generator: Generator, model: str, metrics: Path | None) -> Iterator[None]:
+def _rehearsal(generator: Generator, model: str) -> Iterator[None]:
     """What is done once with a generator, little by little."""
     for engine in ENGINES.values():
-        yield from engine.module().prepare(generator, engine.settings(), metrics)
+        yield from engine.module().prepare(generator, engine.settings())
     session = new_session(generator, model, 0, 0.7, 0 if generator.config.c_dim else None)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
