@@ -21,14 +21,15 @@ VERSION = 1  # raised when the same model's metric would come out otherwise
 def metric_in_pieces(generator: Generator, layers: int) -> Iterator[None]:
     """Works out what `metric_of` takes long for, a piece of it before each yield; nothing where that is known.
 
-    An earlier run may have kept it in the generator's folder `keeps_in`, where it is kept for later ones. That need not
-    exist, and a file that is damaged is written again. A folder that cannot be read or written is no error.
+    An earlier run may have kept it in one of the folders of `Generator.keeps_in`, in the last of which it is kept for
+    later ones. They need not exist, and a file that is damaged is written again. A folder that cannot be read or
+    written is no error.
     """
     if generator.knows(seen_of, layers, PIECES - 1):
         return
-    folder = generator.keeps_in
-    path = folder / f"{fingerprint(generator.model)}-{layers}.safetensors" if folder else None
-    if path:
+    name = f"{fingerprint(generator.model)}-{layers}.safetensors"
+    places = [folder / name for folder in generator.keeps_in]
+    for path in places:
         with suppress(OSError, ValueError), torch.inference_mode(False):  # as `known` makes them
             for piece, seen in enumerate(_read(path, (TOGETHER, layers, generator.config.w_dim))):
                 generator.learn(seen.to(generator.device, generator.dtype), seen_of, layers, piece)
@@ -36,7 +37,7 @@ def metric_in_pieces(generator: Generator, layers: int) -> Iterator[None]:
     for piece in range(PIECES):
         generator.known(seen_of, layers, piece)
         yield
-    if path:
+    for path in places[-1:]:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             pieces = {str(i): generator.known(seen_of, layers, i).cpu().contiguous() for i in range(PIECES)}

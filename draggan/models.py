@@ -22,6 +22,7 @@ from draggan.table import MODELS, ModelSpec, Source
 from draggan.transfer import Patience, Progress
 
 EMBEDDED = Path(__file__).parent / "embedded"  # in an installed wheel
+METRICS = "metrics"  # the folder of those, beside the models; that of the embedded one comes with it
 CHECKOUT = Path(__file__).parents[1] / "checkpoints"  # in a checkout of the repository
 LR = 1e-3  # step size of a drag for a file that the table does not have
 
@@ -107,8 +108,9 @@ def load(
     target = pick_device(device)
     check_precision(precision)
     with torch.inference_mode(False):  # wherever it is loaded, drags want gradients
-        read = converted.load(fetch(name_or_path, folder))
-        generator = Generator(read.config, read.tensors, keeps_in=metrics_folder(folder))
+        path = fetch(name_or_path, folder)
+        read, places = converted.load(path), (path.parent / METRICS, metrics_folder(folder))
+        generator = Generator(read.config, read.tensors, keeps_in=[place for place in places if place])
         return in_precision(generator.to(target), precision)
 
 
@@ -252,7 +254,7 @@ def default_folder() -> Path:
 def metrics_folder(folder: Path | None = None) -> Path | None:
     """Where the metrics of models are kept, beside the models; it need not exist yet. None: there is no place."""
     try:
-        return _folder(folder) / "metrics"
+        return _folder(folder) / METRICS
     except FileNotFoundError:
         return None
 

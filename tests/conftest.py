@@ -1,19 +1,16 @@
 """What several test files share."""
 
 import os
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from torch.nn import Sequential
 
 import draggan
 from draggan import perceptual
-from draggan.kinematics import prepare
 from draggan.stylegan2.generator import Generator
 from draggan.threads import free_cores
 from tests.browser import WINDOW, Tab, chromium, serving
@@ -26,14 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def folder_of_models(tmp_path_factory, worker_id) -> Iterator[Path]:
-    """Nothing that a user has on the machine is read or written, by servers that tests start neither.
-
-    One for all processes of a run, so that what takes long to work out of the embedded model is worked out once.
-    """
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "models"
-    folder.mkdir(exist_ok=True)
+def folder_of_models(tmp_path_factory) -> Iterator[Path]:
+    """Nothing that a user has on the machine is read or written, by servers that tests start neither."""
+    folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DRAGGAN_CHECKPOINTS", str(folder))
         yield folder
@@ -49,14 +41,6 @@ def seeded() -> None:
 def plush() -> Generator:
     """The embedded model."""
     return draggan.load("plush-256", device="cpu")
-
-
-@pytest.fixture(scope="session")
-def prepared(plush, folder_of_models) -> Generator:
-    """The embedded model with all that its first drag would take seconds for, here and in the folder of models."""
-    with FileLock(folder_of_models / "lock"):
-        deque(prepare(plush), maxlen=0)
-    return plush
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +70,7 @@ def vgg16_home(vgg16_layers, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, worker_id, prepared) -> Iterator[str]:
+def address(tmp_path_factory, worker_id) -> Iterator[str]:
     """A page that `python -m draggan.web` serves, one for each process that tests."""
     port = 17860 + (0 if worker_id == "master" else int(worker_id.removeprefix("gw")))
     with serving(tmp_path_factory.mktemp("web"), port) as address:

@@ -36,8 +36,6 @@ from tests.networks import random_tensors, tiny_config
 PAIR = "183,145:178,145"
 NEAR = "45,36:40,36"  # in a small picture
 
-pytestmark = pytest.mark.usefixtures("prepared")
-
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> str:

@@ -31,10 +31,10 @@ PARTS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loaded_once(prepared):
+def loaded_once(plush):
     """All runs have the model that is here, of which all is worked out that its first drag needs."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(draggan, "load", lambda *_, **__: prepared)
+        patched.setattr(draggan, "load", lambda *_, **__: plush)
         yield
 
 

@@ -20,11 +20,11 @@ FEW = InversionConfig(samples=32, candidates=1, refinements=1, steps=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick(prepared):
+def quick(plush):
     """Inversions and tunings of a few steps, of the model that is here."""
     short = TuningConfig(steps=2, anchors=1)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(draggan, "load", lambda *_: prepared)
+        patched.setattr(draggan, "load", lambda *_: plush)
         patched.setattr(figures, "InversionConfig", lambda **_: FEW)
         patched.setattr(figures, "invert", lambda g, picture, config=FEW, survey=None: invert(g, picture, FEW, survey))
         patched.setattr(figures, "tune", lambda g, latent, picture: tune(g, latent, picture, short))

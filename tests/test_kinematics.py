@@ -17,8 +17,6 @@ from tests.networks import random_tensors, tiny_config, tiny_generator
 
 FEW = KinematicConfig(max_steps=3)
 
-pytestmark = pytest.mark.usefixtures("prepared")
-
 
 def pairs_of(*coordinates):
     return [DragPair(Point(a, b), Point(c, d)) for a, b, c, d in coordinates]

@@ -13,8 +13,6 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.usefixtures("prepared")
-
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):

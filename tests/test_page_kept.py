@@ -287,7 +287,7 @@ def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_i
     context.close()
 
 
-def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_path, prepared):
+def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_path):
     config = tiny_config(256)
     checkpoint.write(tmp_path / "mine.safetensors", config, random_tensors(config, 7))
     with serving(tmp_path, 17962) as address:
@@ -372,7 +372,7 @@ def test_nothing_is_taken_while_the_server_does_not_answer(browser, address):
     context.close()
 
 
-def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path, prepared):
+def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path):
     with serving(tmp_path, 17960) as address:
         tab = Tab(browser, address)
         points, frame, painted, reached = edited(tab)

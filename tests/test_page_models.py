@@ -1,7 +1,6 @@
 """Choosing and sending models on the page, in a real browser. The models come from a mirror on this machine."""
 
 import re
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,11 +33,9 @@ def proxy():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, folder_of_models, prepared) -> Path:
-    """One without a model, but with what is worked out of the embedded one."""
-    folder = tmp_path_factory.mktemp("page") / "models"
-    shutil.copytree(folder_of_models / "metrics", folder / "metrics")
-    return folder
+def folder(tmp_path_factory) -> Path:
+    """One without a model."""
+    return tmp_path_factory.mktemp("page") / "models"
 
 
 @pytest.fixture(scope="module")

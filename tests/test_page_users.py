@@ -16,7 +16,7 @@ USER, PASSWORD = "ann", "tr:ue pass"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory, prepared) -> Iterator[str]:
+def guarded(tmp_path_factory) -> Iterator[str]:
     """A page with all limits, behind a reverse proxy under /edit."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "users").write_text(f"# who may come\n{USER}:{PASSWORD}\n\nbob:b\n")

@@ -85,16 +85,16 @@ def test_a_network_that_moves_takes_its_precision_along(engine):
 
 @pytest.mark.parametrize("config", [draggan.DragConfig(lr=4e-3, max_steps=30), draggan.KinematicConfig()])
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
-def test_a_drag_ends_where_the_usual_one_does(name, config, prepared):
+def test_a_drag_ends_where_the_usual_one_does(name, config, plush):
     pairs = [draggan.DragPair(draggan.Point(183, 145), draggan.Point(177, 145))]
     ends = []
-    for generator in (prepared, in_precision(prepared, name)):
-        *_, last = draggan.drag(generator, prepared.latent(3, 0.7), pairs, config=config)
+    for generator in (plush, in_precision(plush, name)):
+        *_, last = draggan.drag(generator, plush.latent(3, 0.7), pairs, config=config)
         assert last.arrived
         assert all(t.dtype == torch.float32 for t in (last.latent, *last.state.templates, *last.state.adam.values()))
         ends.append(last)
     assert abs(ends[0].index - ends[1].index) <= 2
-    change = (ends[0].latent - prepared.latent(3, 0.7)).norm()
+    change = (ends[0].latent - plush.latent(3, 0.7)).norm()
     assert 0 < (ends[0].latent - ends[1].latent).norm() < 0.15 * change
 
 

@@ -87,15 +87,15 @@ class Generator(nn.Module):
 
     `tensors` are the network's, by their StyleGAN2-ADA names; they must be exactly those of `config`
     (ValueError otherwise); they are copied, so that no mapped file is held. Computes in float32 unless moved to another
-    type. `keeps_in`: the folder in which engines keep what takes long to work out of it, from one run to the next; it
-    need not exist. None: nowhere.
+    type. `keeps_in`: folders in which engines look for what takes long to work out of it, and in the last of which they
+    keep it from one run to the next; they need not exist.
     """
 
-    def __init__(self, config: GeneratorConfig, tensors: Mapping[str, Tensor], keeps_in: Path | None = None) -> None:
+    def __init__(self, config: GeneratorConfig, tensors: Mapping[str, Tensor], keeps_in: Sequence[Path] = ()) -> None:
         super().__init__()
         config.check({name: tuple(t.shape) for name, t in tensors.items()})
         self.config = config
-        self.keeps_in = keeps_in
+        self.keeps_in = tuple(keeps_in)
         with torch.device("meta"):
             self.mapping = MappingNetwork(config)
             self.synthesis = SynthesisNetwork(config)
