@@ -39,3 +39,9 @@ def test_a_handler_that_ends_without_an_answer_changes_nothing(page, monkeypatch
                     assert each["__type__"] == "update"
                     assert "value" not in each, handler.name
             assert {id_: state[id_] for id_ in kept} == kept, handler.name
+
+
+def test_what_is_searched_in_each_answer_is_short(page):
+    scripts = [block.js_on_load or "" for block in page.blocks.values() if isinstance(block, gr.HTML)]
+    assert len(scripts) == 2
+    assert max(map(len, scripts)) < 1000

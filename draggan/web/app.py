@@ -304,7 +304,8 @@ def serve(page: Page, config: ServerConfig) -> str:
 def _head() -> str:
     """What is there before the components are: `window.draggan`."""
     scripts, words = canvas.joined("store.js", "speech.js"), json.dumps(CHINESE, ensure_ascii=False)
-    return f"<script>(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})()</script>"
+    first = f"(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})();"
+    return f"<script>{first} {canvas.script()}</script>"
 
 
 def _theme() -> themes.Base:

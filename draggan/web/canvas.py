@@ -21,6 +21,7 @@ from draggan.web.words import Said
 
 HERE = Path(__file__).parent
 PARTS = ("framing", "edits", "files", "mask", "drawing", "lists", "server", "zoom", "focus", "aloud")
+EVENTS = "edit", "look", "copy", "safe", "live", "aim", "frame"
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
@@ -34,7 +35,7 @@ def component() -> gr.HTML:
     return gr.HTML(
         html_template=(HERE / "canvas.html").read_text("utf-8"),
         css_template=(HERE / "canvas.css").read_text("utf-8"),
-        js_on_load=joined(*(f"{part}.js" for part in PARTS), "canvas.js"),
+        js_on_load=f"draggan.canvas(element, props, watch, trigger); // {EVENTS}",
         apply_default_css=False,
         elem_id="canvas",
         image={"url": "", "view": None},
@@ -222,6 +223,15 @@ def read_mask(png: str | None, image_size: tuple[int, int]) -> np.ndarray | None
     except (binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ValueError(f"the mask cannot be read: {error}") from error
     return painted if painted.any() else None
+
+
+def script() -> str:
+    """What the canvas does in the browser, as `window.draggan.canvas`.
+
+    Gradio searches the script that a component comes with for two dozen names, in each answer that changes it.
+    """
+    parts = joined(*(f"{part}.js" for part in PARTS), "canvas.js")
+    return f"window.draggan.canvas = (element, props, watch, trigger) => {{ {parts} }};"
 
 
 def joined(*names: str) -> str:
