@@ -250,15 +250,18 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(monkeypatch):
     page, here = serve(tiny_generator(64), 17945, max_users=5)
 
     def kept():
-        return len(page.app.state_holder.session_data)
+        states, queue = page.app.state_holder, page._queue
+        answers, asked = queue.pending_messages_per_session, queue.pending_event_ids_session
+        return [set(each) for each in (states.session_data, states.time_last_used, answers, asked)]
 
     async def run() -> None:
         async with client() as http, Visitor(http, here) as tab:
             await tab.until("ready")
             async with Visitor(http, here) as other:
                 await other.until("ready")
-                assert kept() == 2
-            await wait_for(lambda: kept() == 1, 30)
+                await other._join(other._handler("draw", "click"))  # whose answers it does not read
+                assert kept() == [{tab._tab, other._tab}] * 4
+            await wait_for(lambda: kept() == [{tab._tab}] * 4, 30)
             await tab.edit("click", at=[10, 10])
             assert tab.marks["pending"] == [10, 10], "the tab that stayed has its picture"
 

@@ -121,9 +121,16 @@ class Page(gr.Blocks):
         self._queue.pending_messages_per_session.pop(tab, None)
 
     def forget(self, tab: str) -> None:
-        """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components."""
-        self.app.state_holder.session_data.pop(tab, None)
-        self.app.state_holder.time_last_used.pop(tab, None)
+        """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components, the
+        answers that were not read, and the names of what it had asked for."""
+        states, queue = self.app.state_holder, self._queue
+        for kept in (
+            states.session_data,
+            states.time_last_used,
+            queue.pending_messages_per_session,
+            queue.pending_event_ids_session,
+        ):
+            kept.pop(tab, None)
 
 
 def yields(handler: Any) -> bool:
