@@ -21,7 +21,7 @@ from draggan.web.words import Said
 
 HERE = Path(__file__).parent
 PARTS = ("framing", "edits", "files", "mask", "drawing", "lists", "server", "zoom", "focus", "aloud")
-EVENTS = "edit", "look", "copy", "safe", "live", "aim", "frame"
+EVENTS = "edit", "look", "copy", "safe", "live", "aim", "frame"  # Gradio wants to find them in the component's script
 MASK_BYTES = 4 << 20  # a mask that the browser sends is far smaller
 
 
