@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,16 +29,21 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ENDED = re.compile("Arrived after|comes no nearer|are used up")
 WINDOW = {"width": 1280, "height": 900}
 NOBODY = "http://127.0.0.1:9"  # a proxy that does not answer
+GATE = Path(tempfile.gettempdir()) / f"draggan-gate-{os.getpid()}"  # where drags are held: see held.py
 
 
 @contextmanager
 def serving(
     folder: Path, port: int, proxy: str = NOBODY, options: Sequence[str] = (), **variables: str
 ) -> Iterator[str]:
-    """`python -m draggan.web`, run in a folder of its own; all that leaves this machine goes to `proxy`. -> address"""
+    """`python -m draggan.web`, run in a folder of its own; all that leaves this machine goes to `proxy`. -> address
+
+    What runs on it can be held by the file GATE.
+    """
     env = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     env |= {"http_proxy": proxy, "https_proxy": proxy, "PYTHONUNBUFFERED": "1", **variables}
-    command = [sys.executable, "-m", "draggan.web", "--device", "cpu", "--port", str(port), *options]
+    held = str(Path(__file__).with_name("held.py"))
+    command = [sys.executable, held, str(GATE), "--device", "cpu", "--port", str(port), *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=folder, env=env, **pipes) as server:
         try:
@@ -72,13 +78,6 @@ class Tab:
         self.page.goto(address)
         self.page.wait_for_function("document.querySelector('#canvas .stage img')?.naturalWidth > 1", timeout=60_000)
         self.status = self.page.locator("#canvas .status")
-
-    def in_small_steps(self) -> None:
-        """From now on drags take so many steps that they can be watched and stopped: those of the paper."""
-        self.page.get_by_text("Drag settings").click()
-        self.page.get_by_label("draggan", exact=True).check()
-        expect(self.page.get_by_label("Step size")).to_be_visible()
-        self.page.get_by_text("Drag settings").click()
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Pixels of the picture -> pixels of the window."""

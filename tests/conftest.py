@@ -1,7 +1,7 @@
 """What several test files share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import draggan
 from draggan import perceptual
 from draggan.stylegan2.generator import Generator
 from draggan.threads import free_cores
-from tests.browser import WINDOW, Tab, chromium, serving
+from tests.browser import GATE, WINDOW, Tab, chromium, serving
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -111,3 +111,10 @@ def tab(profile, address) -> Iterator[Tab]:
     yield opened
     opened.page.evaluate("localStorage.clear()")
     opened.close()
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[int], object]]:
+    """Drags and reconstructions stay where they are after so many steps, until they are stopped or may take more."""
+    yield lambda steps: GATE.write_text(str(steps))
+    GATE.unlink(missing_ok=True)

@@ -17,8 +17,8 @@ from draggan.render import to_picture
 from tests.browser import Tab
 
 
-def test_click_click_drag_stop_and_go_on(tab):
-    tab.in_small_steps()
+def test_click_click_drag_stop_and_go_on(tab, hold):
+    hold(3)
     before = tab.frame()
     tab.pair((111, 170), (150, 150))
     assert tab.page.locator("#canvas .handle").count() == tab.page.locator("#canvas .target").count() == 1
@@ -37,8 +37,8 @@ def test_click_click_drag_stop_and_go_on(tab):
     assert tab.frame() != kept
 
 
-def test_continue_and_stop_as_fast_as_one_can(tab):
-    tab.in_small_steps()
+def test_continue_and_stop_as_fast_as_one_can(tab, hold):
+    hold(4)
     tab.pair((111, 170), (190, 120))
     for _ in range(3):
         reached = tab.steps()
@@ -128,10 +128,9 @@ def test_the_saved_picture_is_the_model_s_own_pixels(tab, plush):
     assert np.array_equal(saved, to_picture(plush.render(plush.latent(6, 0.7))))
 
 
-def test_two_tabs_do_not_disturb_each_other(browser, address, tab):
-    tab.in_small_steps()
+def test_two_tabs_do_not_disturb_each_other(browser, address, tab, hold):
+    hold(3)
     other = Tab(browser, address)
-    other.in_small_steps()
     other.draw(4)
     tab.pair((111, 170), (150, 150))
     expect(other.page.locator("#canvas .handle")).to_have_count(0)
@@ -140,24 +139,25 @@ def test_two_tabs_do_not_disturb_each_other(browser, address, tab):
     other.page.click("#drag")
     tab.wait_steps(2)
     other.wait_steps(2)
-    reached = tab.steps()
-    tab.wait_steps(reached + 1)
+    hold(4)
+    tab.wait_steps(3)
     other.stop()
-    tab.wait_steps(tab.steps() + 1)
+    hold(6)
+    tab.wait_steps(5)
     tab.stop()
     other.page.close()
 
 
-def test_a_closed_tab_stops_its_drag(browser, address, tab):
+def test_a_closed_tab_stops_its_drag(browser, address, tab, hold):
+    hold(2)
     other = Tab(browser, address)
-    other.in_small_steps()
-    other.pair((111, 170), (220, 100))
-    other.page.click("#drag")
-    other.wait_steps(1)
+    for each in (other, tab):
+        each.pair((111, 170), (220, 100))
+        each.page.click("#drag")
+    expect(tab.status).to_contain_text("1 other drag too", timeout=20_000)
     other.page.close()
-    tab.pair((111, 170), (117, 168))
-    tab.page.click("#drag")
-    expect(tab.status).to_contain_text("Arrived after", timeout=60_000)
+    expect(tab.status).not_to_contain_text("other drag", timeout=20_000)
+    tab.stop()
 
 
 def test_a_taken_port_is_said(address):

@@ -39,8 +39,8 @@ def test_a_pair_by_one_gesture(tab):
     expect(tab.status).to_contain_text("1 point, 41 px to go")
 
 
-def test_points_are_picked_up_and_moved(tab):
-    tab.in_small_steps()
+def test_points_are_picked_up_and_moved(tab, hold):
+    hold(2)
     tab.pair((100, 100), (140, 90))
     tab.stroke((100, 100), (80, 120))
     shows(tab, ("target", 140, 90), ("handle", 80, 120))
@@ -207,8 +207,8 @@ def test_a_file_over_the_page_can_be_dropped_and_a_text_cannot(tab):
     assert landing.is_hidden()
 
 
-def test_undo_and_redo_of_points_mask_and_drag(tab):
-    tab.in_small_steps()
+def test_undo_and_redo_of_points_mask_and_drag(tab, hold):
+    hold(3)
     expect(tab.page.locator("#undo")).to_be_disabled()
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
@@ -246,8 +246,8 @@ def test_undo_and_redo_of_points_mask_and_drag(tab):
     until(tab, lambda: tab.frame() == drawn and tab.painted() == 0 and tab.points() == [])
 
 
-def test_reset_can_be_undone(tab):
-    tab.in_small_steps()
+def test_reset_can_be_undone(tab, hold):
+    hold(3)
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
     tab.wait_steps(2)
@@ -259,8 +259,8 @@ def test_reset_can_be_undone(tab):
     until(tab, lambda: tab.frame() == dragged and tab.points() == moved)
 
 
-def test_holding_shows_the_picture_as_drawn(tab):
-    tab.in_small_steps()
+def test_holding_shows_the_picture_as_drawn(tab, hold):
+    hold(3)
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
@@ -294,8 +294,8 @@ def test_holding_shows_the_picture_as_drawn(tab):
         assert tab.frame() == frame
 
 
-def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
-    tab.in_small_steps()
+def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab, hold):
+    hold(2)
     tab.click(50, 50)
     shows(tab, ("handle", 50, 50))
     tab.page.keyboard.press("Escape")
@@ -316,8 +316,8 @@ def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab):
     assert len(tab.points()) == 2
 
 
-def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_disabled(tab):
-    tab.in_small_steps()
+def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_disabled(tab, hold):
+    hold(2)
     tab.pair((111, 170), (190, 120))
     for pressed, other in (("undo", "redo"), ("redo", "undo")):
         tab.page.locator(f"#{pressed}").focus()
@@ -339,8 +339,8 @@ def test_a_button_that_a_key_pressed_leaves_the_focus_to_another_where_it_is_dis
     expect(tab.page.locator("#redo")).not_to_be_focused()
 
 
-def test_a_screen_reader_hears_what_is_done_and_not_every_step_of_a_drag(tab):
-    tab.in_small_steps()
+def test_a_screen_reader_hears_what_is_done_and_not_every_step_of_a_drag(tab, hold):
+    hold(9)
     tab.pair((111, 170), (190, 120))
     aloud, keys = tab.page.locator("#canvas").get_by_role("status"), tab.page.keyboard
     expect(aloud).to_have_text(tab.status.inner_text())
@@ -454,8 +454,8 @@ def test_a_pen_sets_points_and_paints(browser, address):
 
 
 @pytest.mark.parametrize("begun", ["before", "during"])
-def test_paint_that_a_drag_does_not_take_does_not_stay(tab, begun):
-    tab.in_small_steps()
+def test_paint_that_a_drag_does_not_take_does_not_stay(tab, hold, begun):
+    hold(2)
     tab.pair((111, 170), (190, 120))
     tab.paint((40, 220), (80, 220))
     painted = tab.painted()

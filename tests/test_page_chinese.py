@@ -53,7 +53,8 @@ def test_errors_without_figures_are_translated():
     assert set(raised) <= set(CHINESE)
 
 
-def test_everything_on_the_page_is_in_chinese(browser, address):
+def test_everything_on_the_page_is_in_chinese(browser, address, hold):
+    hold(2)
     context = browser.new_context(locale="zh-CN", viewport=WINDOW)
     tab = Tab(context, address)
     expect(tab.page.locator("#drag")).to_have_text(CHINESE["Drag it"])

@@ -32,7 +32,8 @@ def download(tab, button):
     return coming.value.suggested_filename, coming.value.path().read_bytes()
 
 
-def test_points_are_listed_with_their_distance(tab):
+def test_points_are_listed_with_their_distance(tab, hold):
+    hold(4)
     expect(tab.page.locator("#canvas .pairs .hint")).to_be_visible()
     tab.pair((111, 170), (150, 150))
     tab.pair((60, 60), (60, 60))
@@ -177,12 +178,12 @@ def test_what_must_stay_is_painted_by_a_brush_of_its_own(tab):
     until(tab, lambda: tab.painted() == 0)
 
 
-def test_going_back_to_a_picture_and_branching_off(tab):
-    tab.in_small_steps()
+def test_going_back_to_a_picture_and_branching_off(tab, hold):
+    hold(2)
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
     tab.page.click("#drag")
-    tab.wait_steps(2)
+    tab.wait_steps(1)
     tab.stop()
     shots = tab.page.locator("#canvas .strip button")
     expect(shots).to_have_count(2)
@@ -224,8 +225,8 @@ def test_the_seed_is_that_of_the_picture_after_undo_and_going_back(tab):
     expect(seed).to_have_value("6")
 
 
-def test_what_is_refused_during_a_drag_does_not_stop_it(tab):
-    tab.in_small_steps()
+def test_what_is_refused_during_a_drag_does_not_stop_it(tab, hold):
+    hold(2)
     expect(tab.page.locator("#gallery button")).to_have_count(4, timeout=20_000)
     tab.pair((111, 170), (190, 100))
     tab.page.evaluate(
@@ -236,7 +237,8 @@ def test_what_is_refused_during_a_drag_does_not_stop_it(tab):
     tab.wait_steps(1)
     tab.page.locator("#gallery button").nth(1).click()
     expect(tab.page.get_by_text("something is running")).to_be_visible(timeout=20_000)
-    tab.wait_steps(tab.steps() + 3)
+    hold(5)
+    tab.wait_steps(4)
     expect(tab.page.get_by_label("Model")).to_have_value(re.compile("plush"))
     expect(tab.page.get_by_label("Seed").first).to_have_value("6")
     for button, label in (("#drag", "Drag it"), ("#stop", "Stop"), ("#undo", "Undo"), ("#redo", "Redo")):
@@ -306,8 +308,8 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
 
 
 def test_a_setting_is_judged_when_it_is_used_and_not_while_it_is_typed(tab):
-    tab.in_small_steps()
     tab.page.get_by_text("Drag settings").click()
+    tab.page.get_by_label("draggan", exact=True).check()
     size, most = tab.page.get_by_label("Step size"), tab.page.get_by_label("number input for Max steps")
     size.fill("")
     size.press_sequentially("0.003", delay=150)
@@ -391,8 +393,8 @@ def test_a_picture_that_cannot_be_copied_is_told(tab):
     expect(tab.status).to_contain_text("does not let this page copy")
 
 
-def test_what_one_takes_away(tab, plush):
-    tab.in_small_steps()
+def test_what_one_takes_away(tab, hold, plush):
+    hold(6)
     tab.page.click("#video")
     expect(tab.page.get_by_text("no way to show yet")).to_be_visible(timeout=20_000)
     tab.pair((111, 170), (150, 150))

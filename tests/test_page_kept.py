@@ -76,8 +76,9 @@ def until_settings_are_kept(tab):
     )
 
 
-def edited(tab):
+def edited(tab, hold):
     """An edit with a bit of everything. -> its points, its picture, the painted pixels, steps"""
+    hold(3)
     tab.page.get_by_text("Drag settings").click()
     tab.page.get_by_label("draggan", exact=True).check()
     tab.page.get_by_label("Step size").fill("0.003")
@@ -92,8 +93,8 @@ def edited(tab):
     return tab.points(), tab.frame(), tab.painted(), tab.steps()
 
 
-def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab, tmp_path):
-    points, frame, painted, _ = edited(tab)
+def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab, hold, tmp_path):
+    points, frame, painted, _ = edited(tab, hold)
     with tab.page.expect_download(timeout=30_000) as coming:
         tab.page.click("#session")
     assert coming.value.suggested_filename.endswith(".draggan")
@@ -122,10 +123,10 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     assert tab.points() == points
 
 
-def test_a_page_that_is_loaded_again_goes_on(browser, address):
+def test_a_page_that_is_loaded_again_goes_on(browser, address, hold):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
-    points, frame, painted, _ = edited(tab)
+    points, frame, painted, _ = edited(tab, hold)
     until_kept(tab, lambda session: session["pending"])
     tab.page.reload()
     until_shown(tab, points, frame, painted)
@@ -241,22 +242,18 @@ def test_a_browser_that_forbids_storage_can_edit(browser, address, kinds):
     context.close()
 
 
-def test_a_drag_that_runs_is_kept(browser, address):
+def test_a_drag_that_runs_is_kept(browser, address, hold):
     context = browser.new_context(viewport=WINDOW)
     tab = Tab(context, address)
-    tab.in_small_steps()
-    tab.page.get_by_text("Drag settings").click()
-    # it shall not end before it has been kept twice
-    for setting, value in (("Step size", "0.0002"), ("number input for Max steps", "1000")):
-        tab.page.get_by_label(setting).fill(value)
-        tab.page.get_by_label(setting).blur()
     tab.pair((111, 170), (30, 30))
     until_kept(tab, lambda session: session["pairs"])
     before = kept(tab)
+    hold(2)
     tab.page.click("#drag")
-    for _ in range(2):
+    for steps in (4, 6):
         tab.page.wait_for_function("old => sessionStorage.getItem('draggan') !== old", arg=before, timeout=20_000)
         before = kept(tab)
+        hold(steps)
     assert tab.page.locator("#stop").is_enabled(), "it runs"
     reached = tab.steps()
     tab.page.reload()
@@ -297,8 +294,8 @@ def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_pat
         expect(tab.page.get_by_label("Model")).to_have_value("mine.safetensors", timeout=30_000)
         expect(tab.status).to_contain_text("Click a point", timeout=30_000)
         tab.pair((111, 170), (150, 150))
-        tab.in_small_steps()
         tab.page.get_by_text("Drag settings").click()
+        tab.page.get_by_label("draggan", exact=True).check()
         size = tab.page.get_by_label("Step size")
         size.fill("0.003")
         frame, points = tab.frame(), tab.points()
@@ -372,10 +369,10 @@ def test_nothing_is_taken_while_the_server_does_not_answer(browser, address):
     context.close()
 
 
-def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path):
+def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path, hold):
     with serving(tmp_path, 17960) as address:
         tab = Tab(browser, address)
-        points, frame, painted, reached = edited(tab)
+        points, frame, painted, reached = edited(tab, hold)
         until_kept(tab, lambda session: session["pending"])
         tab.page.evaluate("window.old = true")
     expect(tab.status).to_contain_text("The server does not answer", timeout=20_000)

@@ -98,8 +98,8 @@ def test_a_model_comes_with_progress_and_shows_its_picture(tab, mirror, proxy, f
     assert tab.frame() != drawn
 
 
-def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, mirror, proxy, network):
-    tab.in_small_steps()
+def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, hold, mirror, proxy, network):
+    hold(2)
     mirror.add(HORSE, network, SLOWER, SLOW)
     tab.pair((111, 170), (150, 150))
     tab.paint((60, 60), (200, 60))

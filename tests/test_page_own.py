@@ -17,6 +17,7 @@ from tests.networks import random_tensors, tiny_config
 from tests.test_page_canvas import until
 
 RENDERS = Path(__file__).parent.parent / "benchmarks" / "renders"
+ALL = 1000  # steps: more than are asked for
 LIKE = re.compile(r"your picture \(\d")  # how like it is, in words, depends on how it was framed
 
 
@@ -45,7 +46,9 @@ def upload(tab, path):
     tab.page.locator("#own input[type=file]").set_input_files(path)
 
 
-def reconstruct(tab, steps=10, details=False):
+def reconstruct(tab, hold, steps=10, details=False):
+    """Begins to, and stays in the middle of it."""
+    hold(9)
     tab.page.get_by_label("number input for Steps").fill(str(steps))
     tab.page.get_by_label("number input for Steps").blur()
     tab.page.get_by_label("Bring back details").set_checked(details)
@@ -53,7 +56,7 @@ def reconstruct(tab, steps=10, details=False):
     expect(tab.status).to_contain_text("Reconstructing, step", timeout=60_000)
 
 
-def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
+def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, hold, photo):
     before = tab.frame()
     expect(tab.page.locator("#pasted")).to_be_hidden()
     upload(tab, photo)
@@ -69,8 +72,9 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, photo):
     tab.page.mouse.up()
     until(tab, lambda: tab.frame() != larger)
     assert tab.points() == []
-    reconstruct(tab)
+    reconstruct(tab, hold)
     expect(tab.page.locator("#stop")).to_be_enabled()
+    hold(ALL)
     expect(tab.status).to_contain_text(LIKE, timeout=120_000)
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
     tab.pair((128, 150), (150, 150))
@@ -172,12 +176,12 @@ def test_the_focus_goes_to_the_picture_where_the_buttons_that_frame_it_go(tab, p
     expect(tab.page.locator("#canvas .stage")).to_be_focused(timeout=20_000)
 
 
-def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, photo):
+def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, hold, photo):
     before = tab.frame()
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     framed = tab.frame()
-    reconstruct(tab, steps=400)
+    reconstruct(tab, hold)
     tab.page.click("#stop")
     expect(tab.page.locator("#stop")).to_be_disabled(timeout=20_000)
     until(tab, lambda: tab.frame() == framed)
@@ -189,7 +193,7 @@ def test_stop_goes_back_to_the_frame_and_cancel_to_the_picture_of_before(tab, ph
     tab.pair((111, 170), (150, 150))
 
 
-def test_a_picture_that_is_framed_lies_under_no_mask_and_gives_way_to_nothing(tab, photo):
+def test_a_picture_that_is_framed_lies_under_no_mask_and_gives_way_to_nothing(tab, hold, photo):
     tab.pair((111, 170), (150, 150))
     tab.paint((60, 60), (200, 60))
     before = (tab.frame(), tab.points(), tab.painted())
@@ -204,6 +208,7 @@ def test_a_picture_that_is_framed_lies_under_no_mask_and_gives_way_to_nothing(ta
     expect(tab.page.get_by_text("your picture is being framed")).to_be_visible(timeout=20_000)
     assert tab.frame() == framed
     expect(tab.status).to_contain_text("Move your picture")
+    hold(0)
     tab.page.click("#reconstruct")
     expect(tab.status).to_have_text("Reconstructing: looking for a start ...", timeout=2_000)
     tab.page.click("#stop")
@@ -214,17 +219,18 @@ def test_a_picture_that_is_framed_lies_under_no_mask_and_gives_way_to_nothing(ta
     expect(tab.page.locator("#drag")).to_be_enabled()
 
 
-def test_what_there_is_so_far_is_used_and_dragged(tab, photo):
+def test_what_there_is_so_far_is_used_and_dragged(tab, hold, photo):
     before = tab.frame()
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     for button in ("#reconstruct", "#cancel"):
         expect(tab.page.locator(button)).to_be_in_viewport(ratio=1)
     expect(tab.page.locator("#use")).to_be_hidden()
-    reconstruct(tab, steps=400, details=True)
+    reconstruct(tab, hold, steps=400, details=True)
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
     expect(tab.page.locator("#use")).to_be_in_viewport(ratio=1)
     tab.page.click("#use")
+    hold(ALL)
     expect(tab.status).to_contain_text(LIKE, timeout=20_000)
     expect(tab.page.locator("#use")).to_be_hidden()
     expect(tab.page.locator("#canvas .first")).to_be_hidden()
@@ -238,14 +244,15 @@ def test_what_there_is_so_far_is_used_and_dragged(tab, photo):
     until(tab, lambda: tab.frame() == before)
 
 
-def test_two_users_at_once_get_their_own(browser, address, tab, photo, tmp_path):
+def test_two_users_at_once_get_their_own(browser, address, tab, hold, photo, tmp_path):
     mirrored = tmp_path / "mirrored.png"
     Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
     other = Tab(browser, address)
     for each, path in ((tab, photo), (other, mirrored)):
         upload(each, path)
         expect(each.status).to_contain_text("Move your picture", timeout=20_000)
-        reconstruct(each)
+        reconstruct(each, hold)
+    hold(ALL)
     for each in (tab, other):
         expect(each.status).to_contain_text(LIKE, timeout=180_000)
     assert tab.frame() != other.frame()
@@ -276,12 +283,12 @@ def test_a_picture_can_be_pasted_from_the_clipboard(tab, photo):
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, photo, running):
+def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, hold, photo, running):
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     framed = tab.frame()
     if running:
-        reconstruct(tab, steps=400)
+        reconstruct(tab, hold)
     for _ in range(2):
         tab.page.reload()
         expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
