@@ -123,9 +123,7 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     assert tab.points() == points
 
 
-def test_a_page_that_is_loaded_again_goes_on(browser, address, hold):
-    context = browser.new_context(viewport=WINDOW)
-    tab = Tab(context, address)
+def test_a_page_that_is_loaded_again_goes_on(tab, hold):
     points, frame, painted, _ = edited(tab, hold)
     until_kept(tab, lambda session: session["pending"])
     tab.page.reload()
@@ -133,7 +131,7 @@ def test_a_page_that_is_loaded_again_goes_on(browser, address, hold):
     other = tab.page.context.new_page()
     other.goto(tab.page.url)
     expect(other.locator("#canvas .status")).to_contain_text("Click a point", timeout=20_000)
-    context.close()
+    other.close()
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +240,7 @@ def test_a_browser_that_forbids_storage_can_edit(browser, address, kinds):
     context.close()
 
 
-def test_a_drag_that_runs_is_kept(browser, address, hold):
-    context = browser.new_context(viewport=WINDOW)
-    tab = Tab(context, address)
+def test_a_drag_that_runs_is_kept(tab, hold):
     tab.pair((111, 170), (30, 30))
     until_kept(tab, lambda session: session["pairs"])
     before = kept(tab)
@@ -259,12 +255,9 @@ def test_a_drag_that_runs_is_kept(browser, address, hold):
     tab.page.reload()
     expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
     assert 0 < tab.steps() <= reached + 1
-    context.close()
 
 
-def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_it_says(browser, address, tmp_path):
-    context = browser.new_context(viewport=WINDOW)
-    tab = Tab(context, address)
+def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_it_says(tab):
     tab.page.get_by_text("Drag settings").click()
     tab.pair((111, 170), (113, 168))
     tab.drag_to_its_end()
@@ -281,49 +274,9 @@ def test_the_settings_are_as_the_user_left_them_and_those_of_a_session_file_as_i
         tab.page.get_by_text("Drag settings").click()
         expect(most).to_have_value("77")
         expect(tab.page.get_by_label("draggan", exact=True)).to_be_checked()
-    context.close()
 
 
-def test_what_waits_for_a_model_file_is_kept_until_it_is_opened(browser, tmp_path):
-    config = tiny_config(256)
-    checkpoint.write(tmp_path / "mine.safetensors", config, random_tensors(config, 7))
-    with serving(tmp_path, 17962) as address:
-        tab = Tab(browser, address)
-        tab.page.add_init_script(COUNTED)
-        send(tab, tmp_path / "mine.safetensors")
-        expect(tab.page.get_by_label("Model")).to_have_value("mine.safetensors", timeout=30_000)
-        expect(tab.status).to_contain_text("Click a point", timeout=30_000)
-        tab.pair((111, 170), (150, 150))
-        tab.page.get_by_text("Drag settings").click()
-        tab.page.get_by_label("draggan", exact=True).check()
-        size = tab.page.get_by_label("Step size")
-        size.fill("0.003")
-        frame, points = tab.frame(), tab.points()
-        until_kept(tab, lambda session: session["pairs"])
-        until_settings_are_kept(tab)
-        tab.page.reload()
-        until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
-        until_kept_again(tab)
-        tab.page.get_by_text("Drag settings").click()
-        expect(size).to_have_value("0.003")
-        before = kept(tab)
-        tab.page.evaluate("window.old = true")
-    with serving(tmp_path, 17962):
-        tab.page.wait_for_function("!window.old", timeout=30_000)
-        note = tab.page.locator("#canvas .unkept")
-        expect(note).to_contain_text("made with the model file mine.safetensors: open that file first", timeout=30_000)
-        assert str(tmp_path) not in note.inner_text()
-        tab.page.wait_for_timeout(2000)  # longer than the browser waits before it keeps a session
-        assert kept(tab) == before
-        send(tab, tmp_path / "mine.safetensors")
-        until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
-        expect(note).to_be_hidden()
-        tab.page.wait_for_function("old => sessionStorage.getItem('draggan') !== old", arg=before, timeout=20_000)
-        tab.page.close()
-
-
-def test_something_new_takes_the_place_of_what_could_not_be_opened(browser, address):
-    tab = Tab(browser, address)
+def test_something_new_takes_the_place_of_what_could_not_be_opened(tab):
     tab.page.evaluate("sessionStorage.setItem('draggan', 'nonsense')")
     tab.page.reload()
     note = tab.page.locator("#canvas .unkept")
@@ -335,7 +288,6 @@ def test_something_new_takes_the_place_of_what_could_not_be_opened(browser, addr
     until_kept(tab, lambda session: session["pairs"])
     tab.page.reload()
     until(tab, lambda: tab.points() == points)
-    tab.close()
 
 
 @pytest.mark.parametrize("garbage", ["nonsense", "AAAA"])
@@ -369,15 +321,47 @@ def test_nothing_is_taken_while_the_server_does_not_answer(browser, address):
     context.close()
 
 
+def with_a_file(browser, address, path):
+    """A tab whose model is a file of the user's, which kept that also when it was loaded again."""
+    tab = Tab(browser, address)
+    tab.page.add_init_script(COUNTED)
+    send(tab, path)
+    expect(tab.page.get_by_label("Model")).to_have_value(path.name, timeout=30_000)
+    expect(tab.status).to_contain_text("Click a point", timeout=30_000)
+    tab.pair((111, 170), (150, 150))
+    tab.page.get_by_text("Drag settings").click()
+    tab.page.get_by_label("draggan", exact=True).check()
+    size = tab.page.get_by_label("Step size")
+    size.fill("0.003")
+    frame, points = tab.frame(), tab.points()
+    until_kept(tab, lambda session: session["pairs"])
+    until_settings_are_kept(tab)
+    tab.page.reload()
+    until(tab, lambda: (tab.frame(), tab.points()) == (frame, points))
+    until_kept_again(tab)
+    tab.page.get_by_text("Drag settings").click()
+    expect(size).to_have_value("0.003")
+    return tab
+
+
 def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_path, hold):
+    config, file = tiny_config(256), tmp_path / "mine.safetensors"
+    checkpoint.write(file, config, random_tensors(config, 7))
     with serving(tmp_path, 17960) as address:
+        mine = with_a_file(browser, address, file)
         tab = Tab(browser, address)
         points, frame, painted, reached = edited(tab, hold)
         until_kept(tab, lambda session: session["pending"])
-        tab.page.evaluate("window.old = true")
+        own, before = (mine.frame(), mine.points()), kept(mine)
+        for each in (tab, mine):
+            each.page.evaluate("window.old = true")
     expect(tab.status).to_contain_text("The server does not answer", timeout=20_000)
     with serving(tmp_path, 17960):
-        tab.page.wait_for_function("!window.old", timeout=30_000)
+        for each in (tab, mine):
+            each.page.wait_for_function("!window.old", timeout=30_000)
+        note = mine.page.locator("#canvas .unkept")
+        expect(note).to_contain_text("made with the model file mine.safetensors: open that file first", timeout=30_000)
+        assert str(tmp_path) not in note.inner_text()
         until_shown(tab, points, frame, painted)
         tab.page.keyboard.press("Escape")
         tab.page.click("#drag")
@@ -385,3 +369,10 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_pa
         tab.stop()
         assert [e for e in tab.errors if "fetch" not in e.lower()] == []
         tab.page.close()
+        mine.page.wait_for_timeout(2000)  # longer than the browser waits before it keeps a session
+        assert kept(mine) == before, "it waits for its model file"
+        send(mine, file)
+        until(mine, lambda: (mine.frame(), mine.points()) == own)
+        expect(note).to_be_hidden()
+        mine.page.wait_for_function("old => sessionStorage.getItem('draggan') !== old", arg=before, timeout=20_000)
+        mine.page.close()
