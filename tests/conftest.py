@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Processes that test side by side, and the servers that they start, share the cores."""
     if config.option.numprocesses:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, free_cores() // config.option.numprocesses)))
+    GATE.unlink(missing_ok=True)  # of a run that was killed, by a process of the same number
 
 
 @pytest.fixture(scope="session", autouse=True)
