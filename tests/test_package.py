@@ -33,6 +33,7 @@ def elsewhere(installed):
 def test_the_wheel_holds_the_model_and_nothing_of_the_benchmarks(installed):
     names = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert "draggan/embedded/plush-256.safetensors" in names
+    assert any(name.startswith("draggan/embedded/metrics/") for name in names), "its first drag would take seconds"
     assert "draggan/web/canvas.js" in names
     assert "draggan/py.typed" in names, "without it, type checkers know nothing of what a user calls"
     assert not any("benchmarks" in name or "landmarks" in name or name.startswith("tests") for name in names)
