@@ -38,6 +38,55 @@ def test_tabs_wait_in_the_order_in_which_they_came():
     assert places.before("b") == 2
 
 
+def test_a_tab_that_waits_hears_what_is_new_and_one_that_is_not_here_is_not_waited_for(monkeypatch):
+    """Each answer takes time of the event loop: with one at every look, a few who only arrive would have it all."""
+    for name in ("WAIT_SECONDS", "ENTER_SECONDS", "LATE_SECONDS"):
+        monkeypatch.setattr(visits, name, 0.01)
+    places = Places(1)
+    here = visits.Visits(places, SimpleNamespace())
+
+    async def hear(tab: str, *changes) -> list:
+        arriving = here.arrive(SimpleNamespace(session_hash=tab))
+        heard = [await anext(arriving)]
+
+        async def rest() -> None:
+            heard.extend([answer async for answer in arriving])
+
+        task = asyncio.create_task(rest())
+        for change in changes:
+            await asyncio.sleep(0.1)
+            change()
+        await asyncio.wait_for(task, 5)
+        return [answer["marks"]["status"]["values"]["before"] for answer in heard if "marks" in answer]
+
+    async def run() -> None:
+        assert await hear("never came") == []
+        for tab in "abc":
+            places.enter(tab)
+        assert await hear("c", lambda: places.leave("a"), lambda: places.leave("b")) == [1, 0]
+        places.enter("d")
+        assert await hear("d", lambda: places.leave("d")) == [0]
+
+    asyncio.run(run())
+
+
+def test_only_a_tab_with_a_place_gets_a_picture():
+    page, here = serve(tiny_generator(64), 17952, max_users=1)
+
+    async def run() -> None:
+        async with client() as http, Visitor(http, here) as tab:
+            await tab.until("ready")
+            async with Visitor(http, here) as waits:
+                start = next(h for h in waits._handlers.values() if h["trigger_only_on_success"])
+                with pytest.raises(Refused, match="this tab has no place"):
+                    await waits._finish(start, await waits._join(start))
+
+    try:
+        asyncio.run(run())
+    finally:
+        page.close()
+
+
 def test_drags_are_counted_as_long_as_they_last():
     drags = Drags()
     with drags.one():

@@ -217,7 +217,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         arriving = page.load(visits.arrive, None, view, **quiet)
         kept = [gr.File(file_count="multiple", visible=False), gr.Number(0, precision=0, visible=False)]
         all_of_it = [menu, *how, *shown]
-        drawing = arriving.success(do.start, [menu, *how, *kept], all_of_it, **quiet, js=KEPT)
+        drawing = arriving.success(visits.with_place(do.start), [menu, *how, *kept], all_of_it, **quiet, js=KEPT)
         drawing.then(start.examples, None, [offered, gallery], **quiet)
 
         named = [menu, of_class, *shown]

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class Places:
     """The open tabs in the order in which they came: the first `most` have a place, the others wait for one.
 
-    For one thread: the event loop of the server.
+    For one thread, the event loop of the server, but for `has`.
     """
 
     def __init__(self, most: int) -> None:
@@ -32,6 +32,10 @@ class Places:
         if tab not in self._tabs:
             return None
         return max(0, list(self._tabs).index(tab) + 1 - self.most)
+
+    def has(self, tab: str) -> bool:
+        """Whether a tab has a place. For any thread."""
+        return tab in list(self._tabs)[: self.most]
 
 
 class Listeners:
