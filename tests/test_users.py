@@ -19,7 +19,7 @@ from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, visits
 from draggan.web.app import ServerConfig, free_port
-from draggan.web.limits import REQUEST_BYTES, BodyLimit, accounts, size
+from draggan.web.limits import REQUEST_BYTES, VALUES, BodyLimit, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
 from tests.networks import tiny_generator
 from tests.shelf import Shelf, serve
@@ -189,6 +189,18 @@ def test_a_body_that_does_not_say_how_long_it_is_is_counted(tmp_path):
     assert refused.value.status_code == 413
     assert answer(whole, tmp_path, OTHER, pieces(REQUEST_BYTES)).status_code == 200
     assert answer(whole, tmp_path, UPLOAD, pieces(larger)).status_code == 200
+
+
+@pytest.mark.parametrize("value", [b"0", b"[]", b"{}"])
+def test_a_body_of_many_values_is_refused(value, tmp_path):
+    """One of 16 MB stopped everybody for seconds, and needed no login."""
+    few = b'["' + bytes(REQUEST_BYTES // 2) + b'"' + (VALUES // 3) * (b"," + value) + b"]"
+    assert answer(whole, tmp_path, OTHER, few).status_code == 200
+    many = b"[" + VALUES * (value + b",") + b"0]"
+    assert answer(whole, tmp_path, UPLOAD, many).status_code == 200
+    with pytest.raises(HTTPException, match="more than 10000 values") as refused:
+        answer(whole, tmp_path, OTHER, many)
+    assert refused.value.status_code == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "many", ""])

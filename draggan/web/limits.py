@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_BYTES = 16 << 20  # of a request that is no upload; the largest is a mask
+VALUES = 10_000  # lists, dictionaries and what they hold, in such a request: while millions are read, all others wait
 UPLOAD = "/gradio_api/upload"  # how the path of a request ends that brings files, also behind a --root-path
 FULL = "The disk of this server is full: send a smaller file, or try again later.\n"
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -19,7 +20,8 @@ UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 class BodyLimit:
     """Refuses, with status 413, each request whose body is larger than it may be, and with 507 files without room.
 
-    uploads: bytes of a request that brings files; all others may have `REQUEST_BYTES`. folder: where the files go.
+    uploads: bytes of a request that brings files; all others may have `REQUEST_BYTES`, and `VALUES` of JSON. folder:
+    where the files go.
     """
 
     def __init__(self, app: ASGIApp, uploads: int, folder: Path) -> None:
@@ -42,14 +44,18 @@ class BodyLimit:
         if brings and declared > shutil.disk_usage(self._folder).free:
             await PlainTextResponse(FULL, 507)(scope, receive, send)
             return
-        come = 0
+        come = values = 0
 
         async def counted() -> Message:
-            nonlocal come
+            nonlocal come, values
             message = await receive()
-            come += len(message.get("body", b""))
+            body = message.get("body", b"")
+            come += len(body)
             if come > most:
                 raise HTTPException(413, said)
+            values += 0 if brings else sum(map(body.count, (b",", b"[", b"{")))
+            if values > VALUES:
+                raise HTTPException(413, f"The request holds more than {VALUES} values.\n")
             return message
 
         try:
