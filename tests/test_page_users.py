@@ -44,7 +44,7 @@ def test_nothing_is_shown_without_a_login(guarded):
         assert "canvas" not in http.get("").text
         for path in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=x", "gradio_api/queue/status"):
             assert http.get(path).status_code == 401, path
-        for path in ("gradio_api/queue/join", "gradio_api/upload", "gradio_api/component_server"):
+        for path in ("gradio_api/queue/join", "gradio_api/upload"):
             assert http.post(path, json={"data": [], "session_hash": "x"}).status_code == 401, path
         for wrong in ({"username": USER, "password": "true pass"}, {"username": "ANN", "password": PASSWORD}):
             assert http.post("login", data=wrong).status_code == 400

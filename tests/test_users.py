@@ -19,7 +19,7 @@ from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, visits
 from draggan.web.app import ServerConfig, free_port
-from draggan.web.limits import REQUEST_BYTES, VALUES, BodyLimit, accounts, size
+from draggan.web.limits import REQUEST_BYTES, VALUES, BodyLimit, Doors, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
 from tests.networks import tiny_generator
 from tests.shelf import Shelf, serve
@@ -206,6 +206,52 @@ def test_a_body_of_many_values_is_refused(value, tmp_path):
 @pytest.mark.parametrize("length", ["-1", "many", ""])
 def test_a_length_that_is_none_breaks_nothing(length, tmp_path):
     assert answer(whole, tmp_path, OTHER, **{"Content-Length": length}).status_code == 200
+
+
+def through_the_doors(path: str, method: str = "GET", **headers: str) -> int:
+    """The status of the answer to a request that an app would answer."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(Doors(PlainTextResponse("the page")))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+            return await http.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    return asyncio.run(send()).status_code
+
+
+@pytest.mark.parametrize("root", ["", "/edit"])
+def test_what_the_page_never_asks_for_is_not_there(root):
+    """Some of it left files in /tmp, fetched any address, or wrote lines of anybody's into the log."""
+    for path in (
+        *("component_server", "process_recording", "custom_component/x%0ay/client/a/b", "deep_link?session_hash=x"),
+        *("file=http://example.com/", "file/https%3A//example.com", "proxy=http://example.com", "stream/x"),
+        *("heartbeat/x", "dev/reload", "run-history/records", "vibe-code/", "undo-vibe-edit"),
+    ):
+        assert through_the_doors(f"{root}/gradio_api/{path}") == 404, path
+    for path in (
+        "queue/join",
+        "queue/data?session_hash=x",
+        "upload",
+        "upload_progress",
+        "cancel",
+        "file=/tmp/x/http:/a",
+    ):
+        assert through_the_doors(f"{root}/gradio_api/{path}") == 200, path
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "method", "status"),
+    [
+        ("cross-site", "no-cors", "POST", 403),
+        ("cross-site", "cors", "GET", 403),
+        ("cross-site", "navigate", "POST", 403),  # a form
+        ("cross-site", "navigate", "GET", 200),  # a link
+        ("same-origin", "cors", "POST", 200),
+        ("none", "navigate", "GET", 200),  # typed by a hand
+    ],
+)
+def test_the_page_of_another_site_asks_in_vain(site, mode, method, status):
+    assert through_the_doors(UPLOAD, method, Sec_Fetch_Site=site, Sec_Fetch_Mode=mode) == status
 
 
 @pytest.mark.parametrize("free", [0, 1 << 30])

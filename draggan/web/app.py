@@ -20,7 +20,7 @@ from draggan.web import canvas, settings, starts
 from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
-from draggan.web.limits import REQUEST_BYTES, BodyLimit
+from draggan.web.limits import REQUEST_BYTES, BodyLimit, Doors
 from draggan.web.network import Network
 from draggan.web.own import Own
 from draggan.web.presence import Listeners, Places
@@ -281,6 +281,7 @@ def serve(page: Page, config: ServerConfig) -> str:
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
     middleware = [
+        Middleware(Doors),
         Middleware(page.listeners.around),
         Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES, folder=uploads),
     ]

@@ -1,4 +1,7 @@
-"""What a server takes: who may log in, and how large a request may be. Knows nothing of gradio."""
+"""What a server takes: who may log in, what may be asked for from where, and how large a request may be.
+
+Knows nothing of gradio but its addresses.
+"""
 
 import errno
 import re
@@ -13,8 +16,34 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 REQUEST_BYTES = 16 << 20  # of a request that is no upload; the largest is a mask
 VALUES = 10_000  # lists, dictionaries and what they hold, in such a request: while millions are read, all others wait
 UPLOAD = "/gradio_api/upload"  # how the path of a request ends that brings files, also behind a --root-path
+UNUSED = re.compile(  # what Gradio answers and the page never asks for: files are left behind, other servers asked, ..
+    r"/gradio_api/(component_server|custom_component|deep_link|dev|file[=/]https?:|heartbeat|process_recording|proxy=|"
+    r"run-history|stream|undo-vibe-edit|vibe-)"
+)
 FULL = "The disk of this server is full: send a smaller file, or try again later.\n"
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+class Doors:
+    """Refuses, with status 404, what the page never asks for, and with 403 what the page of another site asks for.
+
+    A browser sends with what another site asks for who has logged in here, and files without asking; only a link may
+    lead here. It says where a request comes from, also through a reverse proxy.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp = self._app
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            link = scope["method"] in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
+            if UNUSED.search(scope["path"]):
+                answer = PlainTextResponse("There is nothing here.\n", 404)
+            elif headers.get(b"sec-fetch-site") == b"cross-site" and not link:
+                answer = PlainTextResponse("Another site may not ask for this.\n", 403)
+        await answer(scope, receive, send)
 
 
 class BodyLimit:
