@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 LARGEST = 100_000_000  # pixels: 300 MB in memory
+SCANS = 100  # of a progressive JPEG, each of which paints the whole picture for a few bytes; most have 10
 FORMATS = (  # none that is run: Pillow hands PostScript to an interpreter
     *("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TIFF", "WEBP"),
     "TGA",  # the last guess: it has no mark of its own
@@ -37,6 +38,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(path, formats=_formats()) as image:
                 if image.width * image.height > LARGEST:
                     raise PictureError(_too_large(path.name))
+                if image.info.get("progressive") and _scans(path) > SCANS:
+                    raise PictureError(f"{path.name} has more than {SCANS} scans: save it again")
                 yield image
     except (PictureError, MemoryError):
         raise
@@ -53,6 +56,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
 def endings() -> set[str]:
     """How names of files of these formats end, in lower case: .png, .jpg, ..."""
     return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
+def _scans(path: Path) -> int:
+    """How many scans a JPEG begins, those of a small picture in its head included."""
+    with path.open("rb") as file:
+        return sum(piece.count(b"\xff\xda") for piece in iter(lambda: file.read(1 << 20), b""))
 
 
 def _formats() -> list[str]:

@@ -160,7 +160,7 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 def _upright(image: Image.Image) -> Picture:
     notes, profile = [], image.info.get("icc_profile")
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "is_animated", False):  # to count the frames of a GIF is to read all of it
         image.seek(0)
         notes.append("an animation: its first frame is used")
     image.load()

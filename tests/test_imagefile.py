@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from draggan.imagefile import FORMATS, PictureError, endings, opened
+from draggan.imagefile import FORMATS, SCANS, PictureError, endings, opened
 from draggan.picture import read_picture
 from draggan.render import read_mask
 
@@ -42,6 +42,18 @@ def test_whatever_a_damaged_file_does_it_is_one_kind_of_error(tmp_path, colours,
         path.write_bytes(damaged[: rng.choice([len(whole), rng.randint(1, len(whole))])])
         with suppress(PictureError):
             read(path)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_jpeg_that_is_painted_again_and_again_is_refused(tmp_path, colours, read):
+    """One of 4 MB took hours."""
+    path = tmp_path / "a.jpg"
+    Image.fromarray(colours).convert("L").save(path, progressive=True)
+    read(path)
+    head, last, end = path.read_bytes().rpartition(b"\xff\xda")
+    path.write_bytes(head + SCANS * (last + end.removesuffix(b"\xff\xd9")) + b"\xff\xd9")
+    with pytest.raises(PictureError, match=r"a\.jpg has more than 100 scans: save it again"):
+        read(path)
 
 
 def test_errors_that_are_not_the_files_are_told_as_they_are(tmp_path, colours):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from PIL.GifImagePlugin import GifImageFile
 
 from draggan.geometry import Point
 from draggan.picture import FACE, Crop, Picture, cut, face_crop, read_picture, to_tensor, whole_crop
@@ -152,6 +153,18 @@ def test_of_an_animation_the_first_frame_is_used(tmp_path, name):
     read = read_picture(tmp_path / name)
     assert (np.abs(read.pixels.astype(int) - (255, 0, 0)) < 4).all()
     assert any("first frame" in note for note in read.notes)
+
+
+def test_the_frames_of_an_animation_are_not_counted(tmp_path, colours, monkeypatch):
+    """Of a GIF of 100 MB that took minutes."""
+    frames = [Image.fromarray(np.roll(colours, i, axis=0)) for i in range(9)]
+    path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
+    sought, seek = [], GifImageFile._seek
+    monkeypatch.setattr(
+        GifImageFile, "_seek", lambda self, frame, *how: (sought.append(frame), seek(self, frame, *how))[1]
+    )
+    assert "an animation: its first frame is used" in read_picture(path).notes
+    assert max(sought) <= 1
 
 
 def bomb(width, height):
