@@ -24,7 +24,7 @@ from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import Picture
 from draggan.restore import Reader, own_numbers, pixels_of, text_of
-from draggan.session import Session, Shot
+from draggan.session import HISTORY, Session, Shot
 from draggan.steps import DragState
 from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.generator import Generator
@@ -32,7 +32,7 @@ from draggan.stylegan2.generator import Generator
 VERSION = 1
 DOCUMENT = "document"
 WHOLE = "picture"  # which no weight of a generator is called
-LARGEST_DOCUMENT = 1 << 26  # bytes
+LARGEST_DOCUMENT, MOST_LISTS = 1 << 24, 1 << 20  # bytes, and lists in it: while it is read, all else in a server waits
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +53,24 @@ def save(path: str | Path, project: Project) -> None:
     write_whole(Path(path), _tensors(project))
 
 
-def _tensors(project: Project) -> dict[str, Tensor]:
-    """What a file holds, its document included."""
+def _tensors(project: Project, edits: int = HISTORY) -> dict[str, Tensor]:
+    """What a file holds, its document included: of the history the last edits, as many as make a document."""
     if project.session.busy:
         raise ValueError("something is running: stop it before the session is saved")
     writer = _Writer()
     now = project.session
+    past, future = ([s for s in of if s.model == now.model] for of in (now.past, now.future))
     document = {
         "version": VERSION,
         "model_sha256": project.model_sha256,
         "session": writer.session(now),
-        "past": [writer.session(s) for s in now.past if s.model == now.model],
-        "future": [writer.session(s) for s in now.future if s.model == now.model],
+        "past": [writer.session(s) for s in past[max(0, len(past) - edits) :]],
+        "future": [writer.session(s) for s in future[:edits]],
         "shots": [writer.shot(s) for s in now.shots if s.session.model == now.model],
     }
     text = json.dumps(document, allow_nan=False).encode()
+    if edits and _too_long(text):
+        return _tensors(project, edits // 2)
     return writer.tensors | {DOCUMENT: torch.frombuffer(bytearray(text), dtype=torch.uint8)}
 
 
@@ -93,10 +96,17 @@ def _document(file: Any) -> dict[str, Any]:
         raise ValueError("it is another kind of safetensors file")
     if file.get_slice(DOCUMENT).get_shape()[0] > LARGEST_DOCUMENT:
         raise ValueError("its document is too long")
-    document = json.loads(bytes(file.get_tensor(DOCUMENT).numpy()))
+    text = bytes(file.get_tensor(DOCUMENT).numpy())
+    if _too_long(text):
+        raise ValueError("its document is too long")
+    document = json.loads(text)
     if document["version"] != VERSION:
         raise ValueError(f"it has version {document['version']}, this draggan reads {VERSION}: update draggan")
     return document
+
+
+def _too_long(text: bytes) -> bool:
+    return len(text) > LARGEST_DOCUMENT or text.count(b"[") + text.count(b"{") > MOST_LISTS
 
 
 def pack_details(photo: Photo) -> bytes:

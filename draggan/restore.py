@@ -34,13 +34,14 @@ class Reader:
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self._tensors = tensors
         self._arrays: dict[str, Any] = {}
+        self._finite: set[str] = set()  # tensors that were looked through: the same one may be named very often
 
     def session(self, document: dict[str, Any]) -> Session:
         """The session of a whole document, with its history."""
+        if max(len(document["past"]), len(document["future"])) > HISTORY or len(document["shots"]) > SHOTS:
+            raise ValueError(f"its history has more than {HISTORY} edits or {SHOTS} pictures")
         past, future = (tuple(self._session(s) for s in document[name]) for name in ("past", "future"))
         shots = tuple(Shot(self._session(s["session"]), self._bytes(s["thumbnail"])) for s in document["shots"])
-        if len(past) > HISTORY or len(future) > HISTORY or len(shots) > SHOTS:
-            raise ValueError(f"its history has more than {HISTORY} edits or {SHOTS} pictures")
         session = self._session(document["session"])
         others = (*past, *future, *(shot.session for shot in shots))
         kinds = {(s.model, s.latent.shape, s.image_size) for s in (session, *others)}
@@ -53,10 +54,10 @@ class Reader:
         start, latent = self._latent(d["start"]), self._latent(d["latent"])
         if start.shape != latent.shape:
             raise ValueError("its latents have different shapes")
+        if len(d["pairs"]) > MAX_PAIRS:
+            raise ValueError(f"it has more than {MAX_PAIRS} pairs")
         places = ([_place(v[i : i + 2], image_size) for i in range(0, len(v), 2)] for v in d["pairs"])
         pairs = tuple(DragPair(*ends) for ends in places)  # of a file of before without where they were set
-        if len(pairs) > MAX_PAIRS:
-            raise ValueError(f"it has more than {MAX_PAIRS} pairs")
         phase = d["phase"]
         if phase not in get_args(Phase):
             raise ValueError(f"phase {phase!r} is not one of {', '.join(get_args(Phase))}")
@@ -178,8 +179,10 @@ class Reader:
 
     def _floats(self, name: str, ndim: int | None = None) -> Tensor:
         tensor = self._named(name)
-        if not tensor.is_floating_point() or not tensor.isfinite().all() or ndim not in (None, tensor.ndim):
+        finite = tensor.is_floating_point() and (name in self._finite or bool(tensor.isfinite().all()))
+        if not finite or ndim not in (None, tensor.ndim):
             raise ValueError(f"tensor {name} is not of finite numbers in {ndim} dimensions")
+        self._finite.add(name)
         return tensor
 
     def _named(self, name: str) -> Tensor:

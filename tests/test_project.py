@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from draggan import delta, project
 from draggan.delta import Delta
@@ -18,6 +18,7 @@ from draggan.paper import DragConfig
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.project import Project
+from draggan.restore import Reader
 from draggan.session import HISTORY, SHOTS, new_session
 from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.generator import Generator
@@ -399,3 +400,38 @@ def test_a_drag_that_knows_no_loss_yet_comes_back(generator, tmp_path):
     project.save(tmp_path / "a.draggan", Project(session.advance(replace(step, state=state)).stop(), ""))
     loaded = project.load(tmp_path / "a.draggan").session
     assert (loaded.drag.loss, loaded.drag.least) == (float("inf"), float("inf"))
+
+
+def test_of_a_history_too_long_for_a_document_the_last_edits_are_kept(edited, tmp_path, monkeypatch):
+    whole, lists = project.pack(Project(edited, "")), project.MOST_LISTS
+    document = bytes(load(whole)["document"].tolist())
+    for bytes_, most in ((len(document) - 1, lists), (len(document), document.count(b"[") + document.count(b"{") - 1)):
+        monkeypatch.setattr(project, "LARGEST_DOCUMENT", bytes_)
+        monkeypatch.setattr(project, "MOST_LISTS", most)
+        (tmp_path / "long.draggan").write_bytes(whole)
+        with pytest.raises(ValueError, match="its document is too long"):
+            project.load(tmp_path / "long.draggan")
+        project.save(tmp_path / "a.draggan", Project(edited, ""))
+        loaded = project.load(tmp_path / "a.draggan").session
+        assert 0 < len(loaded.past) < len(edited.past)
+        kept = replace(edited, past=edited.past[-len(loaded.past) :])
+        assert differences(kept, loaded) == []
+
+
+def test_a_history_is_counted_before_it_is_read(edited, monkeypatch):
+    """One of 60,000 edits took half a minute to refuse."""
+    writer = project._Writer()
+    now = writer.session(edited)
+    monkeypatch.setattr(Reader, "_session", lambda self, document: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match="its history has more than 200 edits"):
+        Reader(writer.tensors).session({"session": now, "past": [now] * (HISTORY + 1), "future": [], "shots": []})
+
+
+def test_a_tensor_that_is_named_often_is_looked_through_once(edited, monkeypatch):
+    """It may have gigabytes, and 200 edits may name it 70 times each."""
+    writer = project._Writer()
+    now = writer.session(edited)
+    looked, isfinite = [], torch.Tensor.isfinite
+    monkeypatch.setattr(torch.Tensor, "isfinite", lambda tensor: (looked.append(tensor), isfinite(tensor))[1])
+    Reader(writer.tensors).session({"session": now, "past": [now] * 20, "future": [], "shots": []})
+    assert 0 < len(looked) <= len(writer.tensors)
