@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,13 +16,14 @@ from draggan.delta import Delta
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.session import photo_session
-from draggan.web import dragging, network, starts
+from draggan.web import dragging, network, starts, words
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Own
+from draggan.web.sent import FOLDER
 from draggan.web.starts import Start, Starts
-from tests.networks import tiny_generator
+from tests.networks import tiny_config, tiny_generator
 from tests.shelf import Shelf
 
 PAPER = ("draggan", 0.02, 3, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
@@ -150,3 +152,24 @@ def test_who_watches_the_device_sees_who_uses_it(page):
     used.clear()
     assert not torch.equal(page.network.generator("tiny").render(page.session.latent), torch.zeros(()))
     assert {"network_0", threading.current_thread().name} == used
+
+
+@pytest.mark.parametrize(("what", "most"), [("LARGEST_SIDE", 63), ("MOST_PRODUCTS", 1000)])
+def test_a_model_that_is_sent_may_not_keep_all_others_waiting(what, most, tmp_path, monkeypatch):
+    """One of 164 MB took the worker for two minutes a picture; one of 700 MB, of 8192 pixels a side, 4 GB."""
+    models = Network(Shelf(tiny_generator(64)), "cpu")
+    sent, own = str(tmp_path / "sent" / "hash" / "mine.pkl"), str(tmp_path / "mine.pkl")
+    for path in map(Path, (sent, own)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setenv(FOLDER, str(tmp_path / "sent"))
+    models.generator(sent)
+    monkeypatch.setattr(network, what, most)
+    with pytest.raises(ValueError, match="is too large to be sent") as refused:
+        models.generator(sent)
+    assert "mine.pkl is too large to be sent (64 x 64)" in str(words.explain(refused.value))
+    models.generator(own)
+
+
+def test_what_a_picture_costs_is_known():
+    assert tiny_config(16).products == 9 * 8 * 8 * (16 + 2 * 64 + 2 * 256)

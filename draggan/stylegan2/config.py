@@ -46,6 +46,13 @@ class GeneratorConfig:
     def width(self) -> int:
         return self.const_width * self.resolutions[-1] // 4
 
+    @property
+    def products(self) -> int:
+        """How many numbers its 3 x 3 convolutions multiply for a picture, about."""
+        ins = (0, *self.channels)
+        areas = (height * width for height, width in map(self.map_size, self.resolutions))
+        return sum(9 * (i + o) * o * area for i, o, area in zip(ins, self.channels, areas, strict=False))
+
     def map_size(self, resolution: int) -> tuple[int, int]:
         """(height, width) of the feature map of the block of `resolution`, in cells."""
         return self.const_height * resolution // 4, self.const_width * resolution // 4

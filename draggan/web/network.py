@@ -22,14 +22,17 @@ from draggan.precision import for_drag
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
 from draggan.steps import DragStep
+from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.device import ONE_THREAD
 from draggan.stylegan2.generator import Generator
 from draggan.survey import Survey
 from draggan.transfer import Progress
-from draggan.web.sent import use
+from draggan.web.sent import use, was_sent
 from draggan.web.turns import Turns
+from draggan.web.words import Said
 
 STOP_SECONDS = 0.2  # in which whoever waits for the worker notices that it is stopped
+LARGEST_SIDE, MOST_PRODUCTS = 2048, 1 << 40  # of a model that was sent: 7 times those of FFHQ's with 1024 pixels a side
 Step = TypeVar("Step")
 
 
@@ -95,7 +98,10 @@ class Network:
 
     def _loaded(self, model: str) -> Generator:
         use(model)
-        return self._models.load(model, self._device)
+        generator = self._models.load(model, self._device)
+        if was_sent(model):
+            _check_turn(generator.config, Path(model).name)
+        return generator
 
     def _formed(self, session: Session) -> Generator:
         generator = self._loaded(session.model)
@@ -157,6 +163,13 @@ class Network:
         """The one that is under way."""
         known = self._rehearsals.get(self.generator(model))
         return None if known is None or known.done() else known
+
+
+def _check_turn(config: GeneratorConfig, name: str) -> None:
+    """Raises ValueError where a picture would take so long that all others wait for its turn, or all memory."""
+    if max(config.height, config.width) > LARGEST_SIDE or config.products > MOST_PRODUCTS:
+        said = "{name} is too large to be sent ({width} x {height}): have the server started with it, as --model"
+        raise ValueError(Said(said, {"name": name, "width": config.width, "height": config.height}))
 
 
 def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
