@@ -33,7 +33,7 @@ from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.starts import Start, Starts
-from draggan.web.telling import explained, tell
+from draggan.web.telling import explained, tell, warn
 from draggan.web.words import Said, explain, label, status
 from tests.networks import tiny_generator
 from tests.shelf import Shelf
@@ -927,3 +927,14 @@ def test_before_and_picture(do, network):
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["original"]["url"].partition(",")[2]))))
     expected = to_picture(network.generator("tiny").render(network.generator("tiny").latent(3, 0.7)))
     assert np.abs(shown.astype(int) - expected).mean() < 8
+
+
+def test_what_is_told_is_shown_as_text(monkeypatch):
+    """A file of somebody else's could have the page fetch a picture from anywhere."""
+    warned = []
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    error = ValueError("open <img src='http://elsewhere/'> first")
+    warn(error)
+    with pytest.raises(gr.Error) as told:
+        tell(error)
+    assert [told.value.message, *warned] == 2 * ["open &lt;img src='http://elsewhere/'> first"]

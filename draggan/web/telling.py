@@ -45,13 +45,13 @@ def tell(error: Exception) -> NoReturn:
     """Ends a handler with a message."""
     said = explained(error)
     seconds = 10 + len(said) / 15  # to read it
-    raise gr.Error(said, duration=seconds, print_exception=not _expected(error)) from error
+    raise gr.Error(_as_text(said), duration=seconds, print_exception=not _expected(error)) from error
 
 
 def warn(error: Exception) -> None:
     """A message; the handler goes on."""
     report(error)
-    gr.Warning(explained(error))
+    gr.Warning(_as_text(explained(error)))
 
 
 def report(error: Exception) -> None:
@@ -75,6 +75,11 @@ def explained(error: Exception) -> str:
         return spoken(Said(UNEXPECTED))
     said = as_sent(spoken(words.explain(error)))
     return said.encode("utf-8", "backslashreplace").decode()  # names of files may be no UTF-8
+
+
+def _as_text(said: str) -> str:
+    """What Gradio shows as that text: it takes messages for HTML, and names in files of others may be pictures."""
+    return said.replace("<", "&lt;")
 
 
 def _expected(error: Exception) -> bool:
