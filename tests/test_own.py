@@ -4,7 +4,9 @@ import base64
 import gc
 import io
 import threading
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -58,6 +60,24 @@ def photo(tmp_path):
 def framed(own, session, path):
     """A picture that was sent. -> framing, session, canvas, buttons .."""
     return list(own.upload(session, None, str(path)))[-1]
+
+
+def test_pictures_are_read_one_after_the_other(network, photo, monkeypatch):
+    """Each may take 2 GB meanwhile, of a file of 400 kB."""
+    own, session, read = Own(network), network.draw("tiny", 3, 0.7), module.read_picture
+    reading, most = [], []
+
+    def slowly(path):
+        reading.append(path)
+        most.append(len(reading))
+        time.sleep(0.05)
+        reading.pop()
+        return read(path)
+
+    monkeypatch.setattr(module, "read_picture", slowly)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: framed(own, session, photo), range(4)))
+    assert most == [1] * 4
 
 
 MOVES = st.tuples(st.floats(-99, 99), st.floats(-99, 99), st.floats(0.2, 5), st.floats(-360, 360))

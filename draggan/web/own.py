@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from weakref import WeakValueDictionary
 
 import gradio as gr
@@ -55,6 +55,7 @@ class Own:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._enough: WeakValueDictionary[str, Event] = WeakValueDictionary()  # by tab; each goes with what runs
+        self._reading = Lock()  # a small file may take 2 GB while it is read
 
     @told
     def upload(self, session: Session, framing: Framing | None, path: str) -> Iterator[tuple]:
@@ -62,7 +63,8 @@ class Own:
         try:
             must_be_idle(session)
             yield framing, *shortly(session, words.Said("Reading your picture ...")), gr.skip(), gr.skip()
-            picture = read_picture(Path(path))
+            with self._reading:
+                picture = read_picture(Path(path))
             if picture.notes:
                 gr.Info("; ".join(picture.notes))
             sent = _begun(picture, session)
