@@ -7,6 +7,7 @@ beside it, in the thread of the tab that wants one; but a device that is for one
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
