@@ -208,7 +208,7 @@ def test_a_file_over_the_page_can_be_dropped_and_a_text_cannot(tab):
 
 
 def test_undo_and_redo_of_points_mask_and_drag(tab, hold):
-    hold(3)
+    hold(2)
     expect(tab.page.locator("#undo")).to_be_disabled()
     drawn = tab.frame()
     tab.pair((111, 170), (150, 150))
@@ -216,7 +216,7 @@ def test_undo_and_redo_of_points_mask_and_drag(tab, hold):
     tab.paint((60, 60), (200, 60))
     painted = tab.painted()
     tab.page.click("#drag")
-    tab.wait_steps(2)
+    tab.wait_steps(1)
     tab.stop()
     dragged, moved = tab.frame(), tab.points()
     tab.page.keyboard.press("Control+z")
