@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from draggan.session import Session
 
 
@@ -13,4 +15,5 @@ def facts(session: Session) -> dict[str, str]:
     drawn = {"Seed": str(session.seed), "Truncation psi": f"{session.truncation_psi:g}"}
     if session.class_index is not None:
         drawn["Class"] = str(session.class_index)
-    return model | drawn | {"Comment": "AI-generated: a StyleGAN2 picture, edited by dragging points"}
+    edited = "" if torch.equal(session.latent, session.start) else ", edited by dragging points"
+    return model | drawn | {"Comment": f"AI-generated: a StyleGAN2 picture{edited}"}

@@ -48,7 +48,9 @@ def small(tmp_path_factory) -> str:
 def test_image_writes_the_picture_of_the_seed(tmp_path, plush):
     out = tmp_path / "a.png"
     assert main(["image", "--seed", "3", "--psi", "0.7", "--device", "cpu", "--out", str(out)]) == 0
-    assert np.array_equal(np.asarray(Image.open(out)), to_picture(plush.render(plush.latent(3, 0.7))))
+    with Image.open(out) as picture:
+        assert np.array_equal(np.asarray(picture), to_picture(plush.render(plush.latent(3, 0.7))))
+        assert picture.text["Comment"] == "AI-generated: a StyleGAN2 picture", "that nobody has edited"
 
 
 def test_drag_writes_picture_and_video(tmp_path, small, capsys):
@@ -57,7 +59,9 @@ def test_drag_writes_picture_and_video(tmp_path, small, capsys):
     assert main([*command, "--model", small, "--out", str(out), "--video", str(video), "--points"]) == 0
     said = capsys.readouterr()
     assert "after 3 steps" in said.out
-    assert Image.open(out).size == (64, 64)
+    with Image.open(out) as picture:
+        assert picture.size == (64, 64)
+        assert picture.text["Comment"].endswith("edited by dragging points")
     with av.open(str(video)) as file:
         assert sum(1 for _ in file.decode(video=0)) == 3 * 15 + 1 + HOLD, "three steps, smoothly"
 
