@@ -6,11 +6,12 @@ and peak memory are those of `converted.load`, and then (ready) with the generat
 process with PyTorch has before. Linux.
 """
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from draggan.stylegan2.config import GeneratorConfig
@@ -43,9 +44,9 @@ json.dump(figures, sys.stdout)
 """
 
 LAYOUTS: dict[str, Callable[[Path, GeneratorConfig, dict], Path]] = {
-    "NVIDIA PyTorch: G, D, G_ema": foreign_files.write_nvidia_pytorch,
-    "NVIDIA PyTorch: G_ema": lambda *args: foreign_files.write_nvidia_pytorch(*args, whole=False),
-    "NVIDIA TensorFlow: G, D, Gs": foreign_files.write_nvidia_tensorflow,
+    "PyTorch pickle: G, D, G_ema": foreign_files.write_nvidia_pytorch,
+    "PyTorch pickle: G_ema": lambda *args: foreign_files.write_nvidia_pytorch(*args, whole=False),
+    "TensorFlow pickle: G, D, Gs": foreign_files.write_nvidia_tensorflow,
     "rosinality, zip": foreign_files.write_rosinality,
     "rosinality, legacy": lambda *args: foreign_files.write_rosinality(*args, legacy=True),
 }
@@ -65,15 +66,21 @@ def measure(layout: str, folder: Path) -> Iterator[tuple[str, float, dict[str, f
         yield which, path.stat().st_size, load_alone(path)
 
 
-def main() -> None:
-    print(f"{'':47} {'load':^25} {'ready':^17}")
-    print(f"{'layout':28} {'from':10} {'file MB':>8} {'s':>7} {'peak MB':>8} {'of file':>8} {'s':>8} {'peak MB':>8}")
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.checkpoints", description=__doc__.partition("\n")[0])
+    parser.parse_args(arguments)
+    print("| file | MB | first load, processor s | peak MB | of the file |\n|---|---|---|---|---|")
+    ready = []
     for layout in LAYOUTS:
         with tempfile.TemporaryDirectory() as folder:
-            for which, size, got in measure(layout, Path(folder)):
-                load = f"{got['seconds']:7.2f} {got['bytes'] / 1e6:8.0f} {got['bytes'] / size:8.2f}"
-                ready = f"{got['ready seconds']:8.2f} {got['ready bytes'] / 1e6:8.0f}"
-                print(f"{layout:28} {which:10} {size / 1e6:8.0f} {load} {ready}")
+            (_, size, first), (_, _, again) = measure(layout, Path(folder))
+        print(
+            f"| {layout} | {size / 1e6:.0f} | {first['seconds']:.2f} | {first['bytes'] / 1e6:.0f} "
+            f"| {first['bytes'] / size:.2f} |",
+            flush=True,
+        )
+        ready.append(again["ready seconds"])
+    print(f"\nFrom then on it takes {min(ready):.2f} to {max(ready):.2f} s to a ready generator.")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from benchmarks.checkpoints import measure
+from benchmarks import checkpoints
 from draggan.stylegan2 import checkpoint, converted
 from draggan.stylegan2.checkpoint import CheckpointError
 from draggan.stylegan2.generator import Generator
@@ -467,11 +467,21 @@ def test_the_stamp_names_the_converter(foreign):
 def test_a_checkpoint_of_the_size_of_afhqcat():
     """With G_ema alone, so that nothing in the file can be left out. 30 M parameters, 124 MB."""
     with tempfile.TemporaryDirectory() as folder:
-        (_, size, original), (_, _, again) = measure("NVIDIA PyTorch: G_ema", Path(folder))
+        (_, size, original), (_, _, again) = checkpoints.measure("PyTorch pickle: G_ema", Path(folder))
     assert size > 120e6
     assert original["bytes"] < 1.5 * size
     assert again["bytes"] < 1.5 * size
     assert again["ready seconds"] < 1.5
+
+
+def test_its_benchmark_prints_the_table_of_its_readme(monkeypatch, capsys):
+    figures = {"seconds": 0.3, "bytes": 1, "ready seconds": 0.4}
+    monkeypatch.setattr(checkpoints, "measure", lambda *_: [("original", 1, figures), ("converted", 1, figures)])
+    checkpoints.main([])
+    told = Path(checkpoints.__file__).with_name("README.md").read_text("utf-8")
+    head, _, *rows = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert f"\n{head}\n" in told
+    assert all(f"\n{row.split(' | ')[0]} | " in told for row in rows)
 
 
 def test_whole_numbers_are_refused(tmp_path):
