@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         help="who may log in; repeatable, or @FILE with one a line, which keeps passwords out of the process list",
     )
     web.add_argument("--max-users", type=int, default=100, help="tabs that may be open; others wait (default: 100)")
-    web.add_argument("--max-upload", default="4gb", metavar="SIZE", help="of a model file (default: 4gb)")
+    web.add_argument("--max-upload", default="4gb", metavar="SIZE", help="of a file that a user sends (default: 4gb)")
     web.add_argument("--root-path", default="", metavar="PATH", help="where a reverse proxy shows the page: /edit")
     web.set_defaults(command="web")
 

@@ -77,7 +77,7 @@ class ServerConfig:
     auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (user, password); none: the page is open to all
     max_users: int = 100  # tabs that are open at once; others wait
     root_path: str = ""  # where a reverse proxy shows the page: /edit
-    max_upload: int = 4 << 30  # bytes of a model file that a user sends
+    max_upload: int = 4 << 30  # bytes of a file that a user sends
 
     def __post_init__(self) -> None:
         if self.root_path and not self.root_path.startswith(("/", "http://", "https://")):
