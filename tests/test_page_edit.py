@@ -214,6 +214,14 @@ def test_a_new_picture_can_be_undone(tab):
     until(tab, lambda: tab.frame() == drawn and tab.points() == pair and tab.painted() == painted)
 
 
+def test_a_picture_is_shown_each_time_that_undo_goes_back_to_it(tab):
+    drawn = tab.frame()
+    for seed in (5, 4):
+        tab.draw(seed)
+        tab.page.click("#undo")
+        until(tab, lambda: tab.frame() == drawn)
+
+
 def test_the_seed_is_that_of_the_picture_after_undo_and_going_back(tab):
     seed = tab.page.get_by_label("Seed").first
     tab.draw(5)

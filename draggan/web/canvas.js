@@ -35,7 +35,7 @@ let live = null; // a pull that the picture follows: {gesture, at, sent}
 let gestures = 0;
 const fingers = new Map(); // where each pressed pointer is
 let pointer = null; // where the mouse was last
-let asked = null; // the view of the last 'look'
+let asked = null; // the view of a 'look' whose picture is not here yet
 
 const alone = () => stage.classList.contains('alone'); // the server does not answer
 const coming = () => foreseen(props.marks.pending, alone() ? [] : outbox);
@@ -183,7 +183,8 @@ function show() {
   find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || photo || window.draggan.seen());
   points();
   panels();
-  if (!busy() && props.image.view !== view && asked !== view) {
+  if (props.image.view === view) asked = null;
+  else if (!busy() && asked !== view) {
     asked = view;
     trigger('look', { original: view !== start && !originals.has(start) });
   }
