@@ -222,6 +222,15 @@ def test_a_picture_is_shown_each_time_that_undo_goes_back_to_it(tab):
         until(tab, lambda: tab.frame() == drawn)
 
 
+def test_a_mask_that_is_made_before_undo_is_answered_stays(tab):
+    tab.paint((60, 60), (200, 60))
+    tab.draw(5)
+    tab.page.evaluate("document.getElementById('undo').click(); document.querySelector('#canvas .invert').click()")
+    tab.page.wait_for_function("draggan.settled().then(() => true)")
+    tab.page.wait_for_timeout(300)  # a mask of before would be there by now
+    assert tab.painted() == 256 * 256
+
+
 def test_the_seed_is_that_of_the_picture_after_undo_and_going_back(tab):
     seed = tab.page.get_by_label("Seed").first
     tab.draw(5)

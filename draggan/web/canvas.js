@@ -7,7 +7,7 @@ import { brush, contentOf, hasPaint, invert, paintOf, pictureOf, putBack, repain
 import { copying, download, give, taking } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
-import { foreseen, outgoing } from './edits.js';
+import { foreseen, maskAfter, outgoing } from './edits.js';
 import { leaving } from './focus.js';
 import { meet } from './server.js';
 import { speaking } from './aloud.js';
@@ -672,17 +672,20 @@ watch('refused', () => keeper.refuse(props.refused));
 watch('kept', () => keeper.keep(props.kept));
 watch('answered', () => settle(props.answered));
 watch('paint', () => {
-  const sent = props.paint;
+  const { paint: sent, answered } = props;
+  const made = maskAfter(outbox, answered); // of the user's, and not answered yet
   stroke = null;
-  if (!sent?.png) {
+  const png = (made ?? sent)?.png;
+  if (!png) {
     wipe(layer);
     return;
   }
   const paper = new Image();
   paper.onload = () => {
+    if (maskAfter(outbox, made?.number ?? answered)) return; // which is on the layer
     if (props.paint?.at === sent.at) repaint(layer, paper); // an answer that came meanwhile brings the same in a copy
   };
-  paper.src = sent.png;
+  paper.src = png;
 });
 watch('copied', () => arrived(props.copied.url));
 // A file that the server made is saved under its name, without a copy on the server.

@@ -37,6 +37,9 @@ export function outgoing(transmit, answered) {
   return { outbox, enqueue, settle };
 }
 
+// The last mask among edits that were made after the one of a number.
+export const maskAfter = (edits, number) => edits.findLast((edit) => edit.kind === 'mask' && edit.number > number);
+
 // Where a handle waits when all edits are answered, and the pairs that they make until then.
 export function foreseen(pending, edits) {
   let handle = pending;
