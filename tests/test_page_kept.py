@@ -134,6 +134,15 @@ def test_a_page_that_is_loaded_again_goes_on(tab, hold):
     other.close()
 
 
+def test_a_mask_is_kept_by_itself(tab):
+    tab.pair((111, 170), (150, 150))
+    until_kept(tab, lambda session: session["pairs"])
+    tab.paint((40, 60), (220, 200))
+    until_kept(tab, lambda session: session["mask"])
+    tab.page.keyboard.press("Control+z")
+    until_kept(tab, lambda session: session["mask"] is None)
+
+
 @pytest.fixture(scope="module")
 def detailed(plush, tmp_path_factory):
     """A session of a picture of one's own with details."""

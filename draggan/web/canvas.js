@@ -670,7 +670,10 @@ watch('marks', () => {
 });
 watch('refused', () => keeper.refuse(props.refused));
 watch('kept', () => keeper.keep(props.kept));
-watch('answered', () => settle(props.answered));
+watch('answered', () => {
+  settle(props.answered);
+  if (!framing()) keeper.soon(); // a mask changes no mark
+});
 watch('paint', () => {
   const { paint: sent, answered } = props;
   const made = maskAfter(outbox, answered); // of the user's, and not answered yet
