@@ -686,7 +686,7 @@ watch('paint', () => {
   const paper = new Image();
   paper.onload = () => {
     if (maskAfter(outbox, made?.number ?? answered)) return; // which is on the layer
-    if (props.paint?.at === sent.at) repaint(layer, paper); // an answer that came meanwhile brings the same in a copy
+    if (props.paint?.at === sent?.at) repaint(layer, paper); // an answer that came meanwhile brings the same in a copy
   };
   paper.src = png;
 });
