@@ -60,7 +60,7 @@ class Film:
 
     def way(self, start: Tensor, end: Frame) -> tuple[Frame, ...]:
         """What a video shows: the frames to `end`, and where they are few others in between, as many everywhere."""
-        last = self.seen and (self.seen - 1) % self.every == 0  # whether the last frame is the end, but for rounding
+        last = (self.seen - 1) % self.every == 0  # whether the last frame is the end, but for rounding
         frames = (*(self.frames[:-1] if last else self.frames), end)
         each = math.ceil((SHOWN - 1) / max(1, len(frames) - 1))
         return (*(a.towards(b, i / each, start) if i else a for a, b in pairwise(frames) for i in range(each)), end)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from draggan.film import FRAMES, SHOWN, Film, Frame
@@ -43,20 +43,23 @@ def test_a_frame_keeps_the_layers_that_moved():
 
 
 @given(st.integers(1, 200))
+@example(2)
 def test_a_video_shows_the_whole_way_evenly_and_ends_where_the_edit_does(steps):
     start = torch.zeros(1, 4, 2)
     film = Film()
     for step in range(steps):
-        film = film.shoot(start, torch.full((1, 4, 2), float(step)), (Point(step, 2),), POINTS)
-    end = Frame(torch.full((1, 4, 2), steps - 1.0), (Point(steps - 1, 2),), POINTS)
+        film = film.shoot(start, torch.full((1, 4, 2), float(step)), (Point(step, -step),), POINTS)
+    end = Frame(torch.full((1, 4, 2), steps - 1.0), (Point(steps - 1, 1 - steps),), POINTS)
     way = film.way(start, end)
     at = [frame.latent(start)[0, 0, 0].item() for frame in way]
     assert way[-1] is end
     assert at[0] == 0
     assert at == sorted(at)
-    assert len(way) >= SHOWN or steps == 1
-    assert [frame.handles[0].x for frame in way] == [pytest.approx(x, abs=0.1) for x in at]
-    assert all(b - a <= film.every + 0.1 for a, b in pairwise(at))
+    assert SHOWN <= len(way) <= SHOWN + len(film.frames) or steps == 1
+    for frame, x in zip(way, at, strict=True):
+        assert (frame.handles[0].x, frame.handles[0].y) == pytest.approx((x, -x), abs=0.1)
+    each = min(film.every, (steps - 1 + film.every) / (SHOWN - 1))
+    assert all(b - a <= each + 0.1 for a, b in pairwise(at))
 
 
 def test_between_frames_with_other_points_the_handles_stay():
