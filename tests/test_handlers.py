@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from gradio.context import LocalContext
 from PIL import Image
@@ -21,9 +22,10 @@ from PIL import Image
 from draggan import metric, models, project
 from draggan.download import DownloadError
 from draggan.engines import ENGINES
+from draggan.facts import facts
 from draggan.precision import in_precision
 from draggan.project import Project
-from draggan.render import to_picture
+from draggan.render import side_by_side, to_picture, with_points
 from draggan.session import Session, new_session
 from draggan.transfer import Progress
 from draggan.web import dragging, turns
@@ -505,9 +507,11 @@ def test_a_browser_keeps_what_can_be_undone_and_gone_back_to(do, network, tmp_pa
         assert torch.equal(step(back).latent, step(session).latent)
         assert (step(back).pairs, step(back).pending) == (step(session).pairs, step(session).pending)
     assert [shot.thumbnail for shot in back.shots] == [shot.thumbnail for shot in session.shots]
-    monkeypatch.setattr("draggan.web.keep.RUNNING_BYTES", 0)
-    running = kept_and_back(do, network, replace(session, phase="dragging"), tmp_path / "kept.draggan")
-    assert (running.past, running.future, running.latent.equal(session.latent)) == ((), (), True)
+    for phase, most in (("dragging", "RUNNING_BYTES"), ("stopped", "RESTING_BYTES")):
+        monkeypatch.setattr(f"draggan.web.keep.{most}", 0)
+        back = kept_and_back(do, network, replace(session, phase=phase), tmp_path / "kept.draggan")
+        assert (back.past, back.future, len(back.shots), back.latent.equal(session.latent)) == ((), (), 1, True)
+        monkeypatch.undo()
 
 
 def test_an_error_tells_no_user_where_files_lie_on_the_server(tmp_path, monkeypatch):
@@ -617,6 +621,36 @@ def test_models_are_loaded_beside_the_worker(do, network):
     list(do.dragging.drag(session, *SETTINGS))
     iter_all(do.choose(session, "far", 4, 0.7), [])
     assert set(loaded) == {threading.current_thread().name}
+
+
+def taken(update):
+    return base64.b64decode(update["file"]["url"].partition(",")[2])
+
+
+def test_what_one_takes_away_is_what_the_session_has(do, network, generator, monkeypatch):
+    session, keep = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0], Keep(network)
+    before, after = (to_picture(generator.render(latent)) for latent in (session.start, session.latent))
+    dotted = with_points(before, session.set_at, session.targets), with_points(after, session.handles, session.targets)
+    videos = []
+    monkeypatch.setattr("draggan.web.keep.write_video", lambda path, pictures: videos.append(pictures) or path.touch())
+    monkeypatch.setattr("draggan.web.keep.GIF_SIDE", 32)
+    for points, (first, last) in ((False, (before, after)), (True, dotted)):
+        pair = side_by_side(first, last)
+        for update, expected in ((keep.picture(session, points), last), (keep.both(session, points), pair)):
+            with Image.open(io.BytesIO(taken(update))) as file:
+                assert np.array_equal(np.asarray(file), expected)
+                assert file.text == facts(session)
+        *_, drawn_last, end = keep.video(session, points)
+        number = len(videos[-1])
+        assert drawn_last["task"]["status"]["values"] == {"number": number, "all": number}
+        assert (drawn_last["task"]["progress"], end["task"]["status"]) == (1, None)
+        assert np.abs(videos[-1][0].astype(int) - first).mean() < 1, "kept in half precision"
+        assert np.array_equal(videos[-1][-1], last)
+        list(keep.gif(session, points))
+        assert {picture.shape for picture in videos[-1]} == {(32, 32, 3)}
+    tensors = safetensors.torch.load(taken(keep.latent(session)))
+    assert torch.equal(tensors["latent"], session.latent)
+    assert torch.equal(tensors["start"], session.start)
 
 
 def test_without_a_picture_everything_says_so(do, network, warned):

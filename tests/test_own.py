@@ -23,6 +23,7 @@ from draggan.delta import Delta
 from draggan.faces import find_face
 from draggan.geometry import Point
 from draggan.invert import psnr
+from draggan.paste import paste
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture, cut, whole_crop
 from draggan.project import load, load_details
@@ -138,6 +139,11 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     name, raw = unpacked(keep.pasted(edited))
     assert name.endswith("-pasted.png")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(raw))), pixels), "nothing was edited"
+    moved, own_photo = replace(edited, latent=edited.latent.flip(1)), edited.photo
+    ways = (own_weights.render(latent) for latent in (moved.start, moved.latent))
+    whole = paste(own_photo.picture, own_photo.crop, own_photo.shown, *ways)
+    assert (whole != pixels).any()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(unpacked(keep.pasted(moved))[1]))), whole)
     with pytest.raises(gr.Error, match="no picture to paste into"):
         keep.pasted(session)
 
