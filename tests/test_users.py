@@ -130,7 +130,7 @@ def test_accounts_come_from_files_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "bytes_"),
-    [("4gb", 4 << 30), ("500 MB", 500 << 20), ("1.5kb", 1536), ("2G", 2 << 30), ("12", 12), ("7b", 7)],
+    [("4gb", 4 << 30), ("500 MB", 500 << 20), ("1.5kb", 1536), ("2T", 2 << 40), ("12", 12), ("7b", 7)],
 )
 def test_sizes(text, bytes_):
     assert size(text) == bytes_
