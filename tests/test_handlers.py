@@ -23,6 +23,7 @@ from draggan import metric, models, project
 from draggan.download import DownloadError
 from draggan.engines import ENGINES
 from draggan.facts import facts
+from draggan.geometry import DragPair, Point
 from draggan.precision import in_precision
 from draggan.project import Project
 from draggan.render import side_by_side, to_picture, with_points
@@ -629,6 +630,7 @@ def taken(update):
 
 def test_what_one_takes_away_is_what_the_session_has(do, network, generator, monkeypatch):
     session, keep = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0], Keep(network)
+    session = replace(session, pairs=(DragPair(Point(20, 20), Point(40, 30), set_at=Point(5, 6)),))
     before, after = (to_picture(generator.render(latent)) for latent in (session.start, session.latent))
     dotted = with_points(before, session.set_at, session.targets), with_points(after, session.handles, session.targets)
     videos = []
