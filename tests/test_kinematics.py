@@ -28,6 +28,7 @@ def test_it_arrives_in_a_few_steps(plush):
     assert steps[-1].arrived
     assert steps[-1].distances[0] <= 1
     assert len(steps) <= 8
+    assert {step.state.waited for step in steps} == {0}, "each comes nearer by more than a tenth"
     assert torch.equal(steps[0].latent, latent)
     assert [step.index for step in steps] == list(range(len(steps)))
     assert [step.last for step in steps] == [False] * (len(steps) - 1) + [True]
@@ -111,13 +112,15 @@ def test_going_on_looks_once(monkeypatch):
 
 def test_a_drag_that_gave_up_tries_anew_with_another_target():
     generator = tiny_generator(64)
-    latent, torn = generator.latent(1), pairs_of((30, 30, 60, 30), (32, 30, 2, 30))
-    *_, over = drag(generator, latent, torn, config=KinematicConfig(patience=1))
+    latent, pairs = generator.latent(1), pairs_of((20, 20, 50, 30))
+    *_, over = drag(generator, latent, pairs)
     assert not over.arrived
-    alone = [DragPair(torn[0].handle, Point(33, 30))]
-    first = next(drag(generator, latent, alone, resume=over.state))
+    assert over.state.damping > 0.05
+    assert over.state.pull < KinematicConfig().pull
+    first = next(drag(generator, latent, pairs_of((20, 20, 40, 30)), resume=over.state))
     assert not first.last
-    assert first.handles == over.handles[:1]
+    assert first.handles == over.handles
+    assert (first.state.damping, first.state.pull, first.state.least) == (0.05, KinematicConfig().pull, first.loss)
 
 
 def test_w_moves_all_layers_alike():
@@ -126,6 +129,18 @@ def test_w_moves_all_layers_alike():
     steps = list(drag(generator, latent, pairs_of((20, 20, 50, 30)), config=KinematicConfig(max_steps=1, space="w")))
     gone = (steps[-1].latent - latent)[0]
     torch.testing.assert_close(gone[:6], gone[:1].expand(6, -1))
+
+
+def test_the_farther_the_handles_go_together_the_less_it_counts_what_is_seen():
+    generator = tiny_generator(64)
+
+    def metric(*coordinates, **settings):
+        return kinematics._metric(generator, pairs_of(*coordinates), KinematicConfig(moving_layers=4, **settings))
+
+    far, no_way = (20, 20, 36, 20), (5, 5, 5, 5)
+    assert metric(far, far, visible=2.0).visible == 2.0 / 0.5**2
+    assert metric(no_way, stride=0.25).visible == KinematicConfig().visible / 0.25**2
+    assert [metric(far, shared=0.3, space=space).shared for space in ("w_plus", "w")] == [0.3, 1]
 
 
 def test_sixty_eight_points():
@@ -150,7 +165,7 @@ def test_the_loss_never_rises_and_where_it_no_longer_falls_the_drag_says_why():
     generator = tiny_generator(64)
     pairs = pairs_of((30, 30, 60, 30), (32, 30, 2, 30))  # torn apart
     steps = list(drag(generator, generator.latent(1), pairs, config=KinematicConfig(max_steps=200, patience=2)))
-    assert len(steps) < 200
+    assert len(steps) == 1 + 2, "each of which gains less than a tenth"
     assert not steps[-1].arrived
     losses = [step.loss for step in steps]
     assert losses == sorted(losses, reverse=True)
@@ -159,9 +174,17 @@ def test_the_loss_never_rises_and_where_it_no_longer_falls_the_drag_says_why():
 
 
 def test_handles_that_want_opposite_things_oppose_each_other(plush):
-    pairs = pairs_of((128, 150, 158, 150), (131, 150, 101, 150))
+    pairs = pairs_of((128, 150, 158, 150), (131, 150, 101, 150), (60, 60, 60, 60))
     *_, step = drag(plush, plush.latent(6, 0.7), pairs)
-    assert set(step.stuck) == {"other handles"}
+    assert step.stuck == ("other handles", "other handles", None), "the last is where it shall be"
+
+
+@pytest.mark.parametrize(("unlike", "reason"), [(math.inf, "limit"), (-1, "lost")])
+def test_a_handle_that_nothing_opposes_is_at_the_limit_or_lost(monkeypatch, unlike, reason):
+    monkeypatch.setattr(kinematics, "LOST", unlike)
+    generator = tiny_generator(64)
+    *_, step = drag(generator, generator.latent(1), pairs_of((20, 20, 50, 30)))
+    assert step.stuck == (reason,)
 
 
 def test_the_mask_holds_the_rest_of_the_picture(plush):
@@ -175,6 +198,15 @@ def test_the_mask_holds_the_rest_of_the_picture(plush):
         change.append((step.image() - start).abs().mean(dim=1)[0][mask == 0].mean().item())
     assert change[1] < 0.007
     assert change[1] < 0.5 * change[0]
+
+
+def test_with_a_mask_a_drag_that_has_arrived_goes_on_until_it_gains_little():
+    """What the mask has lost may still come back."""
+    generator, config, mask = tiny_generator(64), KinematicConfig(tolerance=40), torch.zeros(64, 64)
+    mask[:40] = 1
+    for given, steps in ((None, 1), (mask, 2)):
+        way = list(drag(generator, generator.latent(1), pairs_of((20, 20, 50, 30)), given, config))
+        assert [step.arrived for step in way] == [True] * steps
 
 
 def test_a_mask_that_forbids_the_drag_is_named(plush):
