@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from gradio.context import LocalContext
 from PIL import Image
+from safetensors import safe_open
 
 from draggan import metric, models, project
 from draggan.download import DownloadError
@@ -624,11 +624,11 @@ def test_models_are_loaded_beside_the_worker(do, network):
     assert set(loaded) == {threading.current_thread().name}
 
 
-def taken(update):
-    return base64.b64decode(update["file"]["url"].partition(",")[2])
+def taken(update, what="file"):
+    return base64.b64decode(update[what]["url"].partition(",")[2])
 
 
-def test_what_one_takes_away_is_what_the_session_has(do, network, generator, monkeypatch):
+def test_what_one_takes_away_is_what_the_session_has(do, network, generator, monkeypatch, tmp_path):
     session, keep = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0], Keep(network)
     session = replace(session, pairs=(DragPair(Point(20, 20), Point(40, 30), set_at=Point(5, 6)),))
     before, after = (to_picture(generator.render(latent)) for latent in (session.start, session.latent))
@@ -650,9 +650,15 @@ def test_what_one_takes_away_is_what_the_session_has(do, network, generator, mon
         assert np.array_equal(videos[-1][-1], last)
         list(keep.gif(session, points))
         assert {picture.shape for picture in videos[-1]} == {(32, 32, 3)}
-    tensors = safetensors.torch.load(taken(keep.latent(session)))
-    assert torch.equal(tensors["latent"], session.latent)
-    assert torch.equal(tensors["start"], session.start)
+    for original, expected in ((True, before), (False, after)):
+        with Image.open(io.BytesIO(taken(keep.copied(session, event("copied", original=original)), "copied"))) as file:
+            assert np.array_equal(np.asarray(file), expected)
+    for each in (session, drawn(do)):
+        (tmp_path / "latent").write_bytes(taken(keep.latent(each)))
+        with safe_open(tmp_path / "latent", "pt") as file:
+            assert file.metadata() == facts(each)
+            assert torch.equal(file.get_tensor("latent"), each.latent)
+            assert torch.equal(file.get_tensor("start"), each.start)
 
 
 def test_without_a_picture_everything_says_so(do, network, warned):
@@ -663,13 +669,17 @@ def test_without_a_picture_everything_says_so(do, network, warned):
         lambda: do.look(None, event("look", original=False)),
         lambda: keep.picture(None, False),
         lambda: keep.both(None, False),
+        lambda: keep.copied(None, event("copied", original=False)),
         lambda: keep.latent(None),
+        lambda: keep.pasted(None),
+        lambda: keep.session(None),
         lambda: list(keep.video(None, False)),
         lambda: starts.seeds(None, 0.7, 0),
     ):
         with pytest.raises(gr.Error, match="no picture in this tab: wait for the first one, or reload the page"):
             call()
     assert do.edit(None, click(1, 2))[1]["answered"] == 7
+    assert keep.safe(None, event("safe", details=None)) == gr.skip()
     assert list(do.dragging.drag(None, *SETTINGS)) == []
     assert list(do.open_file(None, "mine.pkl", 1, 0.7)) == []
     assert len(warned) == 3
