@@ -378,6 +378,15 @@ def test_what_a_tab_had_is_put_away_when_it_has_gone(monkeypatch):
         page.close()
 
 
+def test_a_tab_that_has_come_back_is_not_forgotten():
+    places, forgotten = Places(1), []
+    here = visits.Visits(places, SimpleNamespace(forget=forgotten.append))
+    places.enter("back")
+    for tab in ("back", "gone"):
+        here._put_away(tab)
+    assert forgotten == ["gone"]
+
+
 def test_a_tab_that_went_before_it_listened_frees_its_place(monkeypatch):
     monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
     page, here = serve(tiny_generator(64), 17946, max_users=1)
