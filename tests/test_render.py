@@ -64,6 +64,7 @@ def test_points_are_drawn_on_a_copy():
     assert handle[2] > 200 > handle[0]
     assert np.abs(target.astype(int) - 100).max() < 90
     assert ring[0] > ring[2]
+    assert drawn[30, 45].min() > 130, "an arrow from the one to the other"
     assert (drawn[:10] == 100).all()
 
 
