@@ -22,8 +22,8 @@ from draggan.table import MODELS, ModelSpec, Source
 from draggan.transfer import Patience, Progress
 
 EMBEDDED = Path(__file__).parent / "embedded"  # in an installed wheel
-METRICS = "metrics"  # the folder of those, beside the models; that of the embedded one comes with it
 CHECKOUT = Path(__file__).parents[1] / "checkpoints"  # in a checkout of the repository
+METRICS = "metrics"  # the folder of what is worked out of models, beside them; the embedded one's comes with it
 LR = 1e-3  # step size of a drag for a file that the table does not have
 
 

@@ -100,8 +100,10 @@ class Network:
     def _loaded(self, model: str) -> Generator:
         use(model)
         generator = self._models.load(model, self._device)
-        if was_sent(model):
-            _check_turn(generator.config, Path(model).name)
+        if _takes_long(generator.config) and was_sent(model):
+            height, width = generator.image_size
+            said = "{name} is too large to be sent ({width} x {height}): have the server started with it, as --model"
+            raise ValueError(Said(said, {"name": Path(model).name, "width": width, "height": height}))
         return generator
 
     def _formed(self, session: Session) -> Generator:
@@ -166,11 +168,9 @@ class Network:
         return None if known is None or known.done() else known
 
 
-def _check_turn(config: GeneratorConfig, name: str) -> None:
-    """Raises ValueError where a picture would take so long that all others wait for its turn, or all memory."""
-    if max(config.height, config.width) > LARGEST_SIDE or config.products > MOST_PRODUCTS:
-        said = "{name} is too large to be sent ({width} x {height}): have the server started with it, as --model"
-        raise ValueError(Said(said, {"name": name, "width": config.width, "height": config.height}))
+def _takes_long(config: GeneratorConfig) -> bool:
+    """Whether a picture takes so long that all others wait for its turn, or all memory."""
+    return max(config.height, config.width) > LARGEST_SIDE or config.products > MOST_PRODUCTS
 
 
 def _changed_forms(model: Generator) -> WeakKeyDictionary[Delta, Generator]:
