@@ -24,12 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def folder_of_models(tmp_path_factory) -> Iterator[Path]:
+def folder_of_models(tmp_path_factory) -> Iterator[None]:
     """Nothing that a user has on the machine is read or written, by servers that tests start neither."""
-    folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("DRAGGAN_CHECKPOINTS", str(folder))
-        yield folder
+        patched.setenv("DRAGGAN_CHECKPOINTS", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 @pytest.fixture(autouse=True)
