@@ -653,6 +653,10 @@ def test_what_one_takes_away_is_what_the_session_has(do, network, generator, mon
     for original, expected in ((True, before), (False, after)):
         with Image.open(io.BytesIO(taken(keep.copied(session, event("copied", original=original)), "copied"))) as file:
             assert np.array_equal(np.asarray(file), expected)
+            assert file.text["Comment"].endswith("by dragging points") is not original
+    own = replace(session, photo=object())
+    assert facts(own)["Comment"].startswith("AI-edited")
+    assert "dragging" not in facts(replace(own, latent=own.start))["Comment"], "reconstructed, and not dragged"
     for each in (session, drawn(do)):
         (tmp_path / "latent").write_bytes(taken(keep.latent(each)))
         with safe_open(tmp_path / "latent", "pt") as file:

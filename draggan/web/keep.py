@@ -47,8 +47,8 @@ class Keep:
     def copied(self, session: Session, event: gr.EventData) -> dict[str, Any]:
         """The picture as the canvas shows it, as it is or as drawn, for the clipboard."""
         must_be_here(session)
-        latent = session.start if event.original else session.latent
-        return canvas.copied(encode(self._network.picture(session, latent), facts(session), lossless=True))
+        shown = replace(session, latent=session.start) if event.original else session
+        return canvas.copied(encode(self._network.picture(shown), facts(shown), lossless=True))
 
     @told
     def both(self, session: Session, points: bool) -> dict[str, Any]:
