@@ -1,6 +1,7 @@
 """What a GPU records: that it can be recorded, on any machine, and where there is a GPU, what is played."""
 
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -95,13 +96,26 @@ class Trace:
         return self.backward(*given, *slopes)
 
 
+class Apart(TorchDispatchMode):
+    """Refuses operations on what does not lie where the network does: a GPU would be waited for to send it."""
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        for each in tree_leaves((arguments, options)):
+            assert not isinstance(each, torch.Tensor) or each.is_meta, f"{operation} of {tuple(each.shape)}"
+        return operation(*arguments, **(options or {}))
+
+
 class Traced(Recordings):
     def __init__(self):
         super().__init__()
         self.recorded = []
 
-    def _recording(self, *given):
-        self.recorded.append(Trace(*given))
+    def _recording(self, function, given, wanted, *_):
+        self.recorded.append(Trace(function, given, wanted))
+        there = [deepcopy(each).to("meta") if isinstance(each, torch.nn.Module) else each for each in function.args]
+        given = [t.to("meta") for t in given]
+        with Apart():
+            Trace(partial(function.func, *there), given, wanted)
         return self.recorded[-1]
 
 
@@ -129,7 +143,8 @@ def traced(monkeypatch):
 @pytest.mark.parametrize("mask", [None, upper_half()], ids=["free", "masked"])
 @pytest.mark.parametrize("name", DRAGS)
 def test_a_drag_of_recordings_is_the_drag(name, mask, traced):
-    """No operation, number or branch of a recording hangs on what was given first, and none waits for the device."""
+    """No operation, number or branch of a recording hangs on what was given first, and none waits for the device, nor
+    for what lies elsewhere."""
     plain, drag = tiny_generator(64).double(), DRAGS[name]
     latent, played = plain.latent(3), [*DRAGS[name](traced, plain.latent(3), PAIRS, mask)]
     with unrecorded():
