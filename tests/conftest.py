@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from torch.nn import Sequential
 
@@ -17,7 +18,9 @@ from tests.browser import GATE, WINDOW, Tab, chromium, serving
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that test side by side, and the servers that they start, share the cores."""
+    """Processes that test side by side, and the servers that they start, share the cores, and no example is timed."""
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     if config.option.numprocesses:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, free_cores() // config.option.numprocesses)))
     GATE.unlink(missing_ok=True)  # of a run that was killed, by a process of the same number

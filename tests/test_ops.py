@@ -54,7 +54,7 @@ def rand(*shape, seed=0):
 
 
 @given(st.integers(4, 9), st.integers(4, 9), st.floats(0.5, 4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_blur_is_the_fir_kernel(height, width, gain):
     x = rand(2, 3, height, width)
     expected = torch.stack([torch.stack([fir_by_loops(plane, gain) for plane in sample]) for sample in x])
@@ -69,7 +69,7 @@ def test_blur_on_a_gpu_is_the_blur(padding, bias):
 
 
 @given(st.integers(1, 6), st.integers(1, 6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_upsample2x_is_zero_insertion_and_fir(height, width):
     x = rand(1, 2, height, width)
     expected = [fir_by_loops(F.pad(with_zeros_between(plane), (2, 1, 2, 1)), gain=4) for plane in x[0]]

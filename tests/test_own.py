@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -84,7 +84,6 @@ def test_pictures_are_read_one_after_the_other(network, photo, monkeypatch):
 MOVES = st.tuples(st.floats(-99, 99), st.floats(-99, 99), st.floats(0.2, 5), st.floats(-360, 360))
 
 
-@settings(deadline=None)
 @given(st.lists(MOVES, max_size=6))
 def test_however_it_is_moved_there_is_a_picture_in_the_frame(moves):
     picture = Picture(np.zeros((90, 120, 3), dtype=np.uint8))

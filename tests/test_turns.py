@@ -122,7 +122,7 @@ def test_nobody_waits_for_ever_when_the_worker_is_interrupted(stage):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=60), st.integers(1, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_waits_for_one_turn_of_every_other_at_most(plan, room):
     """Tabs that want steps and pictures, in any order, and a worker that works in between."""
     stage = Stage()

@@ -14,7 +14,7 @@ from tests.networks import tiny_generator
     st.lists(st.tuples(st.floats(-0.5, 63.5), st.floats(-0.5, 127.5)), min_size=1, max_size=12),
     st.floats(0.5, 12),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_around_reads_the_same_as_the_whole_map(places, reach):
     generator = tiny_generator(128, width=2).double()
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
@@ -43,7 +43,7 @@ VIEWS = st.lists(st.tuples(st.booleans(), st.lists(PLACES, min_size=1, max_size=
 
 
 @given(VIEWS, st.floats(0.5, 8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_together_each_view_is_what_it_is_alone(given_views, reach):
     """Of one latent for all handles of a view, and of one for each; on windows or whole; with their gradients."""
     generator = tiny_generator(64).double()

@@ -91,7 +91,7 @@ def test_windows_are_the_whole_map(places, steady, facts, dtype, tolerance, neve
     st.sampled_from([64, 32, 16, 8]),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_windows_of_any_block(corners, size, resolution, steady):
     generator = tiny_generator(64).double()
     ws = torch.randn(1, generator.num_ws, generator.config.w_dim, dtype=torch.float64)
