@@ -70,7 +70,7 @@ def kind(value: Any) -> str:
 
 
 class _Machine:
-    """The stack machine that pickles are programs of. A method an opcode, or a few of one kind."""
+    """The stack machine that pickles are programs of: what `OPCODES` are made of."""
 
     def __init__(self, file: BinaryIO, start: int, end: int, allowed: Collection[str]) -> None:
         self.file, self.at, self.end, self.allowed = file, start, end, allowed
@@ -109,6 +109,13 @@ class _Machine:
     def size(self, width: int) -> int:
         return int.from_bytes(self.take(width), "little")
 
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self, count: int) -> list[Any]:
+        """The last values, the last one last."""
+        return [self.stack.pop() for _ in range(count)][::-1]
+
     def pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.outer.pop()
         return items
@@ -120,43 +127,25 @@ class _Machine:
 
     # values ----------------------------------------------------------------------------------------------------------
 
-    def constant(self, value: Any) -> None:
-        self.stack.append(value)
+    def integer(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "little", signed=True)
 
-    def integer(self, width: int, signed: bool) -> None:
-        self.stack.append(int.from_bytes(self.take(width), "little", signed=signed))
+    def floating(self) -> float:
+        return struct.unpack(">d", self.take(8))[0]
 
-    def long(self) -> None:
-        self.integer(self.size(1), signed=True)
-
-    def floating(self) -> None:
-        self.stack.append(struct.unpack(">d", self.take(8))[0])
-
-    def push_text(self, width: int) -> None:
+    def text(self, width: int) -> str:
         length = self.size(width)
         self.text_left -= length
         if self.text_left < 0:
             raise ValueError(f"it has more than {MAX_TEXT >> 20} MB of text")
-        self.stack.append(self.take(length).decode())
+        return self.take(length).decode()
 
-    def push_bytes(self, width: int) -> None:
+    def span(self, width: int) -> Span:
         span = Span(self.at + width, self.size(width))
         self.require(span.length)
         self.at += span.length
         self.file.seek(self.at)
-        self.stack.append(span)
-
-    def push_tuple(self, length: int) -> None:
-        items = [self.stack.pop() for _ in range(length)]
-        self.stack.append(tuple(reversed(items)))
-
-    def tuple_to_mark(self) -> None:
-        items = self.pop_mark()
-        self.stack.append(tuple(items))
-
-    def list_to_mark(self) -> None:
-        items = self.pop_mark()
-        self.stack.append(items)
+        return span
 
     def extend(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
@@ -174,14 +163,6 @@ class _Machine:
                 raise ValueError(f"a dictionary key of type {type(key).__name__} at byte {self.at}")
             target[key] = value
 
-    def append(self) -> None:
-        item = self.stack.pop()
-        self.extend([item])
-
-    def set_item(self) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.set_items([key, value])
-
     # names and objects -----------------------------------------------------------------------------------------------
 
     def global_lines(self) -> None:
@@ -192,19 +173,19 @@ class _Machine:
             if not line.endswith(b"\n"):
                 raise ValueError(f"damaged at byte {self.at}: a name without an end")
             lines.append(line[:-1].decode())
-        self.stack.append(self.named(".".join(lines)))
+        self.push(self.named(".".join(lines)))
 
     def global_stack(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
+        module, name = self.pop(2)
         if not isinstance(name, str) or not isinstance(module, str):
             raise ValueError(f"damaged at byte {self.at}: a name that is not text")
-        self.stack.append(self.named(f"{module}.{name}"))
+        self.push(self.named(f"{module}.{name}"))
 
     def call(self) -> None:
-        args, function = self.stack.pop(), self.stack.pop()
+        function, args = self.pop(2)
         if not isinstance(function, Global) or not isinstance(args, tuple):
             raise ValueError(f"a call at byte {self.at} of what is not a name on the list, but {kind(function)}")
-        self.stack.append(Record(function.name, args))
+        self.push(Record(function.name, args))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -215,7 +196,7 @@ class _Machine:
     def persistent_id(self) -> None:
         key = self.stack.pop()
         self.persistent.append(key)
-        self.stack.append(Record("persistent id", (key,)))
+        self.push(Record("persistent id", (key,)))
 
     # stack and memo --------------------------------------------------------------------------------------------------
 
@@ -237,7 +218,7 @@ class _Machine:
     def get(self, index: int) -> None:
         if index not in self.memo:
             raise ValueError(f"damaged at byte {self.at}: it refers to a value that it does not have")
-        self.stack.append(self.memo[index])
+        self.push(self.memo[index])
 
 
 OPCODES: dict[int, Callable[[_Machine], Any]] = {
@@ -248,34 +229,34 @@ OPCODES: dict[int, Callable[[_Machine], Any]] = {
         (pickle.BINPUT, lambda m: m.put(m.size(1))),
         (pickle.LONG_BINPUT, lambda m: m.put(m.size(4))),
         (pickle.MEMOIZE, lambda m: m.put(len(m.memo))),
-        (pickle.NONE, lambda m: m.constant(None)),
-        (pickle.NEWTRUE, lambda m: m.constant(True)),
-        (pickle.NEWFALSE, lambda m: m.constant(False)),
-        (pickle.BININT, lambda m: m.integer(4, signed=True)),
-        (pickle.BININT1, lambda m: m.integer(1, signed=False)),
-        (pickle.BININT2, lambda m: m.integer(2, signed=False)),
-        (pickle.LONG1, _Machine.long),
-        (pickle.BINFLOAT, _Machine.floating),
-        (pickle.SHORT_BINUNICODE, lambda m: m.push_text(1)),
-        (pickle.BINUNICODE, lambda m: m.push_text(4)),
-        (pickle.BINUNICODE8, lambda m: m.push_text(8)),
-        (pickle.SHORT_BINBYTES, lambda m: m.push_bytes(1)),
-        (pickle.BINBYTES, lambda m: m.push_bytes(4)),
-        (pickle.BINBYTES8, lambda m: m.push_bytes(8)),
-        (pickle.BYTEARRAY8, lambda m: m.push_bytes(8)),
-        (pickle.EMPTY_TUPLE, lambda m: m.constant(())),
-        (pickle.TUPLE1, lambda m: m.push_tuple(1)),
-        (pickle.TUPLE2, lambda m: m.push_tuple(2)),
-        (pickle.TUPLE3, lambda m: m.push_tuple(3)),
-        (pickle.TUPLE, _Machine.tuple_to_mark),
-        (pickle.EMPTY_LIST, lambda m: m.constant([])),
-        (pickle.APPEND, _Machine.append),
+        (pickle.NONE, lambda m: m.push(None)),
+        (pickle.NEWTRUE, lambda m: m.push(True)),
+        (pickle.NEWFALSE, lambda m: m.push(False)),
+        (pickle.BININT, lambda m: m.push(m.integer(4))),
+        (pickle.BININT1, lambda m: m.push(m.size(1))),
+        (pickle.BININT2, lambda m: m.push(m.size(2))),
+        (pickle.LONG1, lambda m: m.push(m.integer(m.size(1)))),
+        (pickle.BINFLOAT, lambda m: m.push(m.floating())),
+        (pickle.SHORT_BINUNICODE, lambda m: m.push(m.text(1))),
+        (pickle.BINUNICODE, lambda m: m.push(m.text(4))),
+        (pickle.BINUNICODE8, lambda m: m.push(m.text(8))),
+        (pickle.SHORT_BINBYTES, lambda m: m.push(m.span(1))),
+        (pickle.BINBYTES, lambda m: m.push(m.span(4))),
+        (pickle.BINBYTES8, lambda m: m.push(m.span(8))),
+        (pickle.BYTEARRAY8, lambda m: m.push(m.span(8))),
+        (pickle.EMPTY_TUPLE, lambda m: m.push(())),
+        (pickle.TUPLE1, lambda m: m.push(tuple(m.pop(1)))),
+        (pickle.TUPLE2, lambda m: m.push(tuple(m.pop(2)))),
+        (pickle.TUPLE3, lambda m: m.push(tuple(m.pop(3)))),
+        (pickle.TUPLE, lambda m: m.push(tuple(m.pop_mark()))),
+        (pickle.EMPTY_LIST, lambda m: m.push([])),
+        (pickle.APPEND, lambda m: m.extend(m.pop(1))),
         (pickle.APPENDS, lambda m: m.extend(m.pop_mark())),
-        (pickle.EMPTY_SET, lambda m: m.constant([])),
+        (pickle.EMPTY_SET, lambda m: m.push([])),
         (pickle.ADDITEMS, lambda m: m.extend(m.pop_mark())),
-        (pickle.FROZENSET, _Machine.list_to_mark),
-        (pickle.EMPTY_DICT, lambda m: m.constant({})),
-        (pickle.SETITEM, _Machine.set_item),
+        (pickle.FROZENSET, lambda m: m.push(m.pop_mark())),
+        (pickle.EMPTY_DICT, lambda m: m.push({})),
+        (pickle.SETITEM, lambda m: m.set_items(m.pop(2))),
         (pickle.SETITEMS, lambda m: m.set_items(m.pop_mark())),
         (pickle.GLOBAL, _Machine.global_lines),
         (pickle.STACK_GLOBAL, _Machine.global_stack),
@@ -286,7 +267,7 @@ OPCODES: dict[int, Callable[[_Machine], Any]] = {
         (pickle.PROTO, _Machine.protocol),
         (pickle.FRAME, _Machine.frame),
         (pickle.MARK, _Machine.mark),
-        (pickle.POP, lambda m: m.stack.pop()),
+        (pickle.POP, lambda m: m.pop(1)),
         (pickle.POP_MARK, _Machine.pop_mark),
     )
 }
