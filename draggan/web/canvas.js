@@ -28,7 +28,6 @@ let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
 const originals = new Map(); // pictures as drawn, by their view: the last few, others are asked for again
 let way = []; // [step, pixels to go] of the drag that is shown
-let held = []; // where the fingers were when a picture of one's own last followed them
 let cross = null; // where the keys are on the picture
 let remarked = null; // what is said in place of a status: {said, status}
 let live = null; // a pull that the picture follows: {gesture, at, sent}
@@ -228,8 +227,7 @@ function trace(steps, far) {
   if (handles.length === 0 || phase === 'ready' || steps < way.at(-1)?.[0]) way = [];
   if (handles.length > 0 && phase !== 'ready' && !(steps <= way.at(-1)?.[0])) way.push([steps, far, loss]);
   graph.toggleAttribute('hidden', way.length < 2);
-  if (way.length < 2) return;
-  drawGraph(graph, way);
+  if (way.length > 1) drawGraph(graph, way);
 }
 
 function films() {
@@ -446,18 +444,11 @@ function reframe(change) {
   post({ kind: 'frame', ...STILL, ...change });
 }
 
-// Where the fingers are, in pixels of the picture from its middle.
-function grasp() {
+// Places of the window, in pixels of the picture from its middle.
+function fromMiddle(places) {
   const { left, top, width, height } = sheet.getBoundingClientRect();
   const unit = props.marks.size[0] / width;
-  return [...fingers.values()].map(([x, y]) => [(x - left - width / 2) * unit, (y - top - height / 2) * unit]);
-}
-
-function carry(event) {
-  fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  const now = grasp();
-  reframe(carried(held, now));
-  held = now;
+  return places.map(([x, y]) => [(x - left - width / 2) * unit, (y - top - height / 2) * unit]);
 }
 
 function roll({ deltaX, deltaY, shiftKey, ctrlKey }) {
@@ -469,9 +460,15 @@ taking(heed, find('.landing'), remark);
 
 // Pointer ------------------------------------------------------------------------------------------------------------
 
+// A finger goes on. -> where all of them were, and where they are
+function slide({ pointerId, clientX, clientY }) {
+  const before = [...fingers.values()];
+  fingers.set(pointerId, [clientX, clientY]);
+  return [before, [...fingers.values()]];
+}
+
 stage.addEventListener('pointerdown', (event) => {
   fingers.set(event.pointerId, [event.clientX, event.clientY]);
-  held = grasp();
   stage.setPointerCapture(event.pointerId);
   if (fingers.size > 1) cancel();
   if (busy() || event.button !== 0 || !event.isPrimary) return;
@@ -483,40 +480,27 @@ stage.addEventListener('pointerdown', (event) => {
 });
 stage.addEventListener('pointermove', (event) => {
   pointer = [event.clientX, event.clientY];
+  const pressed = fingers.has(event.pointerId);
   if (framing()) {
     outline();
-    if (fingers.has(event.pointerId) && event.buttons === 1) carry(event);
-    return;
-  }
-  if (fingers.size > 1) {
-    if (!fingers.has(event.pointerId)) return;
-    const before = [...fingers.values()];
-    fingers.set(event.pointerId, pointer);
-    pinch(before, [...fingers.values()]);
-    return;
-  }
-  if (fingers.has(event.pointerId) && event.buttons === 4) { // the middle button
-    const [x, y] = fingers.get(event.pointerId);
-    fingers.set(event.pointerId, pointer);
-    shift(event.clientX - x, event.clientY - y);
-    return;
-  }
-  if (!painting()) {
-    if (live) {
-      live.at = place(event);
-      return;
-    }
+    if (pressed && event.buttons === 1) reframe(carried(...slide(event).map(fromMiddle)));
+  } else if (fingers.size > 1) {
+    if (pressed) pinch(...slide(event));
+  } else if (pressed && event.buttons === 4) { // the middle button
+    const [[from], [to]] = slide(event);
+    shift(to[0] - from[0], to[1] - from[1]);
+  } else if (painting()) {
+    outline();
+    if (stroke) paint(place(event));
+  } else if (live) live.at = place(event);
+  else {
     if (grip) grip.moved ||= Math.hypot(event.clientX - grip.at[0], event.clientY - grip.at[1]) > 4;
     if (grip?.moved && tool === 'live') pull(event);
     else preview(event);
-    return;
   }
-  outline();
-  if (stroke) paint(place(event));
 });
 stage.addEventListener('pointerup', (event) => {
   fingers.delete(event.pointerId);
-  held = grasp();
   if (live) {
     letGo(event);
     grip = null;
@@ -533,7 +517,6 @@ function cancel() {
 }
 stage.addEventListener('pointercancel', ({ pointerId }) => {
   fingers.delete(pointerId);
-  held = grasp();
   if (stroke) lift();
   cancel();
 });
