@@ -8,6 +8,7 @@ they are and a drag works on it. `invert` is a generator; it knows nothing of fi
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -53,7 +54,9 @@ class InversionStep:
     latent: Tensor  # (1, num_ws, w_dim), on the CPU
     losses: tuple[str, ...]  # what is compared: "pyramid", "squares", and "VGG16" where its weights are here
     survey: Survey = field(repr=False)  # hand it to `invert` for the next picture of the same generator
-    _shown: "_Reconstruction" = field(repr=False)
+    _generator: Generator = field(repr=False)
+    _wanted: Tensor = field(repr=False)  # (1, 3, H, W)
+    _fitted: Tensor | None = field(repr=False)  # its picture, where a fit has made it already
 
     @property
     def last(self) -> bool:
@@ -61,26 +64,15 @@ class InversionStep:
 
     def image(self) -> Tensor:
         """The picture of the latent, (1, 3, H, W) in about [-1, 1], without gradients."""
-        return self._shown.image()
+        return self._image
 
     def psnr(self) -> float:
         """How near that picture is to the one wanted, in dB."""
-        return psnr(self.image(), self._shown.target)
+        return psnr(self._image, self._wanted)
 
-
-@dataclass(eq=False)
-class _Reconstruction:
-    """Renders a latent when it is asked for; a fit knows its picture already."""
-
-    generator: Generator
-    target: Tensor
-    latent: Tensor
-    known: Tensor | None = None
-
-    def image(self) -> Tensor:
-        if self.known is None:
-            self.known = self.generator.render(self.latent)
-        return self.known
+    @cached_property
+    def _image(self) -> Tensor:
+        return self._generator.render(self.latent) if self._fitted is None else self._fitted
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # pictures (N, 3, H, W), the one wanted (1, 3, H, W) -> (N,)
@@ -116,9 +108,7 @@ def _invert(
     index, total = 0, missing + config.refinements + config.steps
 
     def step(stage: Stage, latent: Tensor, image: Tensor | None = None) -> InversionStep:
-        latent = latent.cpu()  # (1, num_ws, w_dim)
-        shown = _Reconstruction(generator, picture, latent, image)
-        return InversionStep(stage, index, total, latent, tuple(losses), seen, shown)
+        return InversionStep(stage, index, total, latent.cpu(), tuple(losses), seen, generator, picture, image)
 
     for _ in range(missing):
         seen = seen.extended(generator, BATCH)
