@@ -74,7 +74,7 @@ def evaluate(
     config, device = generator.config, generator.device
     parts, levels = generator.parts_of(ws), _levels(config, resolution, windows)
     latents, count = len(parts[0]), len(windows.corners)
-    whole, cost = _cheapest(config, tuple(level.size for level in levels), count, latents)
+    whole, cost = _cheapest(config, tuple(level.size for level in levels), count * WINDOW_COST, latents)
     sizes = [config.map_size(resolution) for resolution in config.resolutions[whole : len(levels)]]
     shapes = tuple(
         _Shape(level.size, level.beyond(size), level.grown().beyond(size))
@@ -126,7 +126,7 @@ def total_cost(config: GeneratorConfig, resolution: int, windows: Windows | None
     if windows is None:
         return latents * sum(_whole_cost(config, i) for i in range(config.resolutions.index(resolution) + 1))
     sizes = tuple(level.size for level in _levels(config, resolution, windows))
-    return _cheapest(config, sizes, len(windows.corners), latents)[1]
+    return _cheapest(config, sizes, len(windows.corners) * WINDOW_COST, latents)[1]
 
 
 def _block(
@@ -166,16 +166,12 @@ def _levels(config: GeneratorConfig, resolution: int, windows: Windows) -> list[
     return levels
 
 
-def _cheapest(config: GeneratorConfig, sizes: tuple[int, ...], windows: int, latents: int) -> tuple[int, float]:
+@lru_cache(maxsize=1024)  # asked for at every step
+def _cheapest(config: GeneratorConfig, sizes: tuple[int, ...], weight: float, latents: int) -> tuple[int, float]:
     """The last block that is better run whole, once for each latent, and what all of it then costs.
 
-    sizes: of the windows on each level from the first block's up
+    sizes: of the windows on each level from the first block's up; weight: what they cost beside one in a whole map
     """
-    return _least(config, sizes, windows * WINDOW_COST, latents)
-
-
-@lru_cache(maxsize=1024)  # asked for at every step
-def _least(config: GeneratorConfig, sizes: tuple[int, ...], weight: float, latents: int) -> tuple[int, float]:
     wholes = [latents * _whole_cost(config, i) for i in range(len(sizes))]
     windowed = [0.0] + [_window_cost(config, i, sizes) * weight for i in range(1, len(sizes))]
     totals = [sum(wholes[: i + 1]) + sum(windowed[i + 1 :]) for i in range(len(sizes))]
