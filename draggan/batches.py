@@ -135,9 +135,8 @@ def list_models(args: argparse.Namespace) -> None:
         elif state.path:
             here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
         else:
-            here = f"not here ({spec.size_mb} MB)" + (
-                f", {state.unfinished / 1e6:.0f} MB begun" * bool(state.unfinished)
-            )
+            begun = f", {state.unfinished / 1e6:.0f} MB begun" if state.unfinished else ""
+            here = f"not here ({spec.size_mb} MB){begun}"
         print(f"{spec.name:24} {spec.width} x {spec.height:<5} {here:60} {spec.shows}. {spec.licence.name}")
 
 

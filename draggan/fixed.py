@@ -67,9 +67,8 @@ class FixedRows:
         self.scale = 1 / math.sqrt(max(power.item(), 1e-12))  # from now on 1 is a change of the features' own size
         self.projections = generator.known(projections_of, self.held.reference.numel(), count)
         moving, gap = self._gap(origin)
-        self.basis = torch.cat(
-            [torch.autograd.grad(gap @ row, moving, retain_graph=True)[0] for row in self.projections]
-        )
+        slopes = (torch.autograd.grad(gap @ row, moving, retain_graph=True)[0] for row in self.projections)
+        self.basis = torch.cat([*slopes])
 
     def at(self, latent: Tensor) -> Change:
         """What has changed at a latent (1, num_ws, w_dim); where gradients are on, with its derivatives."""

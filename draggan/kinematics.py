@@ -401,13 +401,7 @@ def _moved(task: _Task, state: KinematicState, seen: _Seen, system: _System) -> 
     furthest = 1.25 * task.stride
     moves = (moves * (furthest / moves.norm(dim=1, keepdim=True).clamp(min=furthest))).nan_to_num()
     latent, looked = received(latent, pushed_inside(seen.handles + moves, task.generator.image_size))
-    return replace(
-        state,
-        index=state.index + 1,
-        latent=latent,
-        looked=to_points(looked),
-        templates=seen.renewed,
-    )
+    return replace(state, index=state.index + 1, latent=latent, looked=to_points(looked), templates=seen.renewed)
 
 
 def _reasons(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Stuck | None, ...]]:

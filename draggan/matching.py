@@ -90,8 +90,7 @@ def motion(features: Features, handles: Tensor, patch: Tensor, grain: float = 1.
 def _likeness(features: Features, lattice: Tensor, template: Tensor, at: Tensor) -> Tensor:
     """How like what one handle is looked for by each place is: the product of the descriptors, all of one length.
 
-    The patches of neighbouring places overlap, so each point of the lattice (S, 2) is read once. template (P C,), at
-    (K, P): the points of each place's patch -> (K,)
+    lattice (S, 2) and at (K, P) as those of `Lattice`, moved to the handle; template (P C,) -> (K,)
     """
     directions = F.normalize(features.sample(lattice[None])[0], dim=1, eps=1e-6)  # (S, C)
     return (directions @ template.view(at.shape[1], -1).T).gather(0, at).sum(dim=1)

@@ -94,11 +94,8 @@ def seen_of(generator: Generator, layers: int, piece: int) -> Tensor:
     the mean of J^T J, J being the derivative of the pixels, divided by their number.
     """
     config, some = generator.config, slice(piece * TOGETHER, (piece + 1) * TOGETHER)
-    last = next(
-        r
-        for i, r in enumerate(config.resolutions)
-        if 2 * i + 2 >= layers and r >= min(COARSEST, config.resolutions[-1])
-    )
+    coarsest = min(COARSEST, config.resolutions[-1])
+    last = next(r for i, r in enumerate(config.resolutions) if 2 * i + 2 >= layers and r >= coarsest)
     shape = VIEWS, config.img_channels, *config.map_size(last)
     signs = 2 * torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(SEED), dtype=torch.int8) - 1
     latents = generator.known(_codes)[some, None].expand(-1, generator.num_ws, -1)

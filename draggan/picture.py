@@ -125,9 +125,7 @@ def face_crop(eyes: tuple[Point, Point], mouth: Point) -> Crop:
     middle = Point((left.x + right.x) / 2, (left.y + right.y) / 2)
     down = (mouth.x - middle.x, mouth.y - middle.y)
     side = max(4 * math.hypot(*across), 3.6 * math.hypot(*down))
-    turn = math.atan2(
-        across[1] - down[0], across[0] + down[1]
-    )  # of the line of the eyes and of the one across the nose
+    turn = math.atan2(across[1] - down[0], across[0] + down[1])  # of the line of the eyes and the one across the nose
     return Crop(middle.x + 0.1 * down[0], middle.y + 0.1 * down[1], side, math.degrees(turn))
 
 
