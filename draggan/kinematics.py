@@ -22,7 +22,7 @@ from draggan.kept import metric_in_pieces
 from draggan.leastsquares import normal, solve
 from draggan.matching import Lattice, describe, lattice, locate, motion
 from draggan.metric import Metric, metric_of
-from draggan.require import require, require_whole
+from draggan.require import require, require_choice, require_whole
 from draggan.steps import (
     FEW,
     DragState,
@@ -31,7 +31,6 @@ from draggan.steps import (
     Space,
     Stuck,
     check,
-    check_space,
     feature_block,
     references,
     tolerance_of,
@@ -75,7 +74,7 @@ class KinematicConfig:
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
-        check_space(self.space)
+        require_choice("space", self.space, Space)
         part = "above 0 and at most 0.25, a part of the picture's side"
         require(self, part, lambda v: 0 < v <= 0.25, "stride", "search", "spacing")
         require_whole(self, "max_steps", "moving_layers", "patience", "mask_rows")

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from draggan import download as downloads
 from draggan.download import DownloadError, Record
-from draggan.precision import Precision, check_precision, in_precision
+from draggan.precision import Precision, in_precision
+from draggan.require import require_choice
 from draggan.stylegan2 import checkpoint, converted
 from draggan.stylegan2.generator import Generator
 from draggan.table import MODELS, ModelSpec, Source
@@ -106,7 +107,7 @@ def load(
     for a bad file.
     """
     target = pick_device(device)
-    check_precision(precision)
+    require_choice("precision", precision, Precision)
     with torch.inference_mode(False):  # wherever it is loaded, drags want gradients
         path = fetch(name_or_path, folder)
         read, places = converted.load(path), (path.parent / METRICS, metrics_folder(folder))

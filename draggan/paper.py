@@ -17,14 +17,13 @@ from draggan.features import Features, recorded
 from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.mask import hold
-from draggan.require import require, require_whole
+from draggan.require import require, require_choice, require_whole
 from draggan.steps import (
     DragState,
     DragStep,
     ForwardPass,
     Space,
     check,
-    check_space,
     feature_block,
     references,
     tolerance_of,
@@ -50,7 +49,7 @@ class DragConfig:
     tolerance: float | None = None  # pixels at which a handle has arrived; None: 1, with more than 5 points 2
 
     def __post_init__(self) -> None:
-        check_space(self.space)
+        require_choice("space", self.space, Space)
         require(self, "a positive number", lambda v: 0 < v < math.inf, "lr")
         require(self, "above 0 and at most 0.25, a part of the picture's side", lambda v: 0 < v <= 0.25, "r1", "r2")
         require_whole(self, "max_steps", "moving_layers", "feature_resolution")

@@ -6,10 +6,11 @@ its features says little.
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 
+from draggan.require import require_choice
 from draggan.stylegan2.convolution import conv3x3
 from draggan.stylegan2.generator import Generator
 
@@ -21,14 +22,8 @@ GAIN = 1.2  # how much faster it must be
 REPEATS = 5
 
 
-def check_precision(precision: str) -> None:
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
-
-
 def check_drag_precision(precision: Any) -> DragPrecision:
-    if precision not in get_args(DragPrecision):
-        raise ValueError(f"precision {str(precision)[:50]!r} is not one of {', '.join(get_args(DragPrecision))}")
+    require_choice("precision", precision, DragPrecision)
     return precision
 
 
@@ -40,7 +35,7 @@ def in_precision(generator: Generator, precision: Precision) -> Generator:
     the whole process: pictures are then made in it too. Raises ValueError for an unknown name, or tf32 on another
     device.
     """
-    check_precision(precision)
+    require_choice("precision", precision, Precision)
     on_gpu = generator.device.type == "cuda"
     if precision == "tf32" and not on_gpu:
         raise ValueError(f"precision tf32 is one of NVIDIA GPUs, not of {generator.device}: use auto, fp32 or bf16")

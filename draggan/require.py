@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 
 def require(config: object, what: str, holds: Callable[[Any], bool], *names: str) -> None:
@@ -14,6 +14,12 @@ def require(config: object, what: str, holds: Callable[[Any], bool], *names: str
             if holds(value):
                 continue
         raise ValueError(f"{name} is {value!r}: it must be {what}")
+
+
+def require_choice(what: str, value: Any, kind: Any) -> None:
+    """Raises ValueError, which names the choices, for a value that is none of those of a `Literal`."""
+    if value not in get_args(kind):
+        raise ValueError(f"{what} {value!r:.50} is not one of {', '.join(get_args(kind))}")
 
 
 def require_whole(config: object, *names: str) -> None:

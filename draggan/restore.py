@@ -19,6 +19,7 @@ from draggan.imagefile import LARGEST
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.precision import check_drag_precision
+from draggan.require import require_choice
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot, apart
 from draggan.steps import MAX_PAIRS, DragState, Stuck
 
@@ -59,8 +60,7 @@ class Reader:
         places = ([_place(v[i : i + 2], image_size) for i in range(0, len(v), 2)] for v in d["pairs"])
         pairs = tuple(DragPair(*ends) for ends in places)  # of a file of before without where they were set
         phase = d["phase"]
-        if phase not in get_args(Phase):
-            raise ValueError(f"phase {phase!r} is not one of {', '.join(get_args(Phase))}")
+        require_choice("phase", phase, Phase)
         why = d.get("why")  # a file of before has none
         if why not in (None, *get_args(Stuck)):
             raise ValueError(f"why it was given up is {str(why)[:50]!r}, not one of {', '.join(get_args(Stuck))}")

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.precision import DragPrecision
+from draggan.require import require_choice
 from draggan.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.stylegan2.generator import Generator
 
@@ -123,8 +124,7 @@ class Session:
     def move(self, index: int, end: End, point: Point) -> "Session":
         """One end of a pair to another place. A handle that is moved is looked for by what lies there now."""
         old = self._pair(index)
-        if end not in get_args(End):
-            raise ValueError(f"{end!r} is not one of {', '.join(get_args(End))}")
+        require_choice("end", end, End)
         if point == (self.handles[index] if end == "handle" else old.target):
             return self
         if end == "target":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +16,6 @@ Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinema
 MAX_PAIRS = 68  # the landmarks of a face
 PER_HANDLE = ("starts", "looked", "handles", "templates")  # what a state has as many of as handles
 FEW = 5  # pairs: with more, some settings have other defaults
-
-
-def check_space(space: str) -> None:
-    if space not in get_args(Space):
-        raise ValueError(f"space {space!r} is not one of {', '.join(get_args(Space))}")
 
 
 @dataclass(frozen=True, eq=False)
