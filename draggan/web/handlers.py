@@ -188,11 +188,8 @@ class Handlers:
         if not free(session):
             return
         start, before = offered[event.index], session
-        *how, model = *controls[:2], session.model
-        drag = settings.Shown(*controls[2:])
-        if start.pairs:
-            *how, model = EXAMPLE_PSI, 0, EXAMPLE_MODEL
-        step = gr.skip()
+        model, how = (EXAMPLE_MODEL, (EXAMPLE_PSI, 0)) if start.pairs else (session.model, controls[:2])
+        drag, step = settings.Shown(*controls[2:]), gr.skip()
         if model != session.model:
             step = step_size(model)
             drag = drag._replace(lr=step)
