@@ -112,11 +112,11 @@ def drag(
     change and 0 where it must not; None: everywhere. config: None for the default engine, or for the one that
     `resume` belongs to, as it comes.
 
-    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends
-    when every handle has arrived or after `config.max_steps`. To go on later, hand in a step's `state` as
-    `resume`, with the same arguments: the drag goes on as if it had not stopped (`latent` is then ignored in
-    favour of the state's). Pairs whose handle the state knows by its start keep their place and template, others
-    start now.
+    The first step yielded is where the drag starts, before anything moved, so there is always one. The drag ends when
+    every handle has arrived, after `config.max_steps`, or where its engine gives it up (`DragStep.stuck`). To go on
+    later, hand in a step's `state` as `resume`, with the same arguments: the drag goes on as if it had not stopped
+    (`latent` is then ignored in favour of the state's). Pairs whose handle the state knows by its start keep their
+    place and template, others start now.
 
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the drag diverges.

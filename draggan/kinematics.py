@@ -87,7 +87,8 @@ class KinematicConfig:
 
 @dataclass(frozen=True, eq=False)
 class KinematicState(DragState):
-    """What a drag goes on from; `looked` is where each handle was predicted to be, `adam` stays empty."""
+    """What a drag goes on from; `looked` is where each handle was predicted to be, `templates` what it was looked
+    for by, (P C,) each; `adam` stays empty."""
 
     damping: float
     pull: float

@@ -102,7 +102,7 @@ def load(
 ) -> Generator:
     """The generator of a name of the table, downloaded where needed, or in a file, on a device (see `pick_device`).
 
-    `precision` is that of its drags: see `precision.in_precision`.
+    `folder` is that of the downloaded models, see `default_folder`; `precision` that of drags, see `in_precision`.
     Raises ValueError for an unknown name, device or precision, DownloadError, FileNotFoundError, or CheckpointError
     for a bad file.
     """

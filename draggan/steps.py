@@ -64,9 +64,9 @@ class DragStep:
     latent: Tensor  # (1, num_ws, w_dim), on the CPU
     handles: tuple[Point, ...]
     distances: tuple[float, ...]  # pixels from each handle to its target
-    loss: float
+    loss: float  # what steps make less: equation 1 of the paper, or see `kinematics.KinematicStep`
     arrived: bool  # every handle is within the tolerance of its target
-    last: bool  # the drag ends here: it has arrived, or taken `max_steps`
+    last: bool  # the drag ends here: it has arrived, been given up, or taken `max_steps`
     state: DragState = field(repr=False)  # hand it to `drag` to go on from here
     _pass: ForwardPass = field(repr=False)
     stuck: tuple[Stuck | None, ...] = ()  # why each handle did not arrive, of an engine that can tell; None: on its way
