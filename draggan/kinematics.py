@@ -30,6 +30,7 @@ from draggan.steps import (
     ForwardPass,
     Space,
     Stuck,
+    begun,
     check,
     feature_block,
     references,
@@ -127,24 +128,9 @@ def course(
     )
     given = check(generator, latent, pairs, mask, config.feature_resolution, PATCH**2, resume, State)
     latent, pairs, mask, state = given
-    start = state or KinematicState(
-        index=0,
-        latent=latent,
-        origin=latent,
-        starts=(),
-        looked=(),
-        handles=(),
-        templates=(),
-        feature_resolution=config.feature_resolution,
-        adam={},
-        damping=EASY,
-        pull=config.pull,
-        loss=math.inf,
-        waited=0,
-        least=math.inf,
-    )
-    task = _task(generator, start.origin, pairs, mask, config)
-    return _drag(task, start)
+    own = {"damping": EASY, "pull": config.pull, "loss": math.inf, "waited": 0, "least": math.inf}
+    start = state or begun(State, latent, config.feature_resolution, **own)
+    return _drag(_task(generator, start.origin, pairs, mask, config), start)
 
 
 def prepare(generator: Generator, config: KinematicConfig = KinematicConfig()) -> Iterator[None]:

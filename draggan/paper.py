@@ -23,6 +23,7 @@ from draggan.steps import (
     DragStep,
     ForwardPass,
     Space,
+    begun,
     check,
     feature_block,
     references,
@@ -154,7 +155,7 @@ def _drag(
     room = r1 + 1  # around a handle, what supervision looks at; tracking looks at r2 around where the handle was
     reach = max(r2, room + min(r2, room))  # enough for both unless a handle leaps: each pixel more costs at every step
     tolerance = tolerance_of(config.tolerance, pairs)
-    start = resume or _start(latent, config)
+    start = resume or begun(State, latent, config.feature_resolution)
 
     layers = config.moving_layers
     with gradients():
@@ -225,11 +226,6 @@ def _drag(
             moving, means = adam(moving.detach(), gradient, means, config.lr)
             moving.requires_grad_()
         index += 1
-
-
-def _start(latent: Tensor, config: DragConfig) -> DragState:
-    """A drag that has not begun: no handle has a template yet."""
-    return DragState(0, latent, latent, (), (), (), (), config.feature_resolution, {})
 
 
 def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:

@@ -134,6 +134,11 @@ def check(
     return latent.detach().cpu().clone(), pairs, mask, state
 
 
+def begun(kind: type[State], latent: Tensor, feature_resolution: int, **own: float) -> State:
+    """The state of a drag before its first step, without handles; `own`: what the engine's `kind` has beside."""
+    return kind(0, latent, latent, (), (), (), (), feature_resolution, {}, **own)
+
+
 def references(state: DragState, pairs: Sequence[DragPair]) -> tuple[tuple[Point, ...], tuple[Tensor | None, ...]]:
     """Where to look for each handle, and its template, as far as the state knows the handle by its start."""
     known = {place: i for i, place in enumerate(state.starts)}
