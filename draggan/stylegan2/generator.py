@@ -356,7 +356,8 @@ class Generator(nn.Module):
         """The output of each block up to the one of `resolution`."""
         maps: list[Tensor] = []
         for i, block in enumerate(self.synthesis.blocks()[: self._block(resolution) + 1]):
-            maps.append(block(maps[-1] if maps else None, _of_block(layers, i), noise_mode))
+            ws = layers[max(2 * i - 1, 0) : 2 * i + 1]  # of its one or two convolutions
+            maps.append(block(maps[-1] if maps else None, ws, noise_mode))
         return tuple(maps)
 
     def _block(self, resolution: int) -> int:
@@ -374,8 +375,3 @@ class Generator(nn.Module):
 def _maps(generator: Generator, resolution: int, *parts: Tensor) -> tuple[Tensor, ...]:
     """The maps of `Generator.trunk`."""
     return generator.trunk(parts, resolution).maps
-
-
-def _of_block(layers: Sequence[Tensor], block: int) -> Sequence[Tensor]:
-    """The w of a block's one or two convolutions."""
-    return layers[max(2 * block - 1, 0) : 2 * block + 1]
