@@ -32,7 +32,6 @@ from draggan.steps import (
     Stuck,
     begun,
     check,
-    feature_block,
     references,
     tolerance_of,
 )
@@ -121,13 +120,8 @@ def course(
     looks like itself ("lost"), the mask or the other handles want something else ("mask", "other handles"), or the
     generator does not follow ("limit").
     """
-    config = replace(
-        config,
-        feature_resolution=feature_block(generator, config.feature_resolution),
-        moving_layers=min(config.moving_layers, generator.num_ws),
-    )
-    given = check(generator, latent, pairs, mask, config.feature_resolution, PATCH**2, resume, State)
-    latent, pairs, mask, state = given
+    given = check(generator, latent, pairs, mask, config, resume, State, places=PATCH**2)
+    latent, pairs, mask, config, state = given
     own = {"damping": EASY, "pull": config.pull, "loss": math.inf, "waited": 0, "least": math.inf}
     start = state or begun(State, latent, config.feature_resolution, **own)
     return _drag(_task(generator, start.origin, pairs, mask, config), start)

@@ -5,7 +5,7 @@ Knows a network that it is handed, and nothing of files, pages or pictures on a 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,6 @@ from draggan.steps import (
     Space,
     begun,
     check,
-    feature_block,
     references,
     tolerance_of,
 )
@@ -74,14 +73,7 @@ def course(
     resume: DragState | None = None,
 ) -> Course[DragStep]:
     """The course of a drag as the paper has it, of the arguments of `draggan.drag`: small steps of the latent."""
-    config = replace(
-        config,
-        feature_resolution=feature_block(generator, config.feature_resolution),
-        moving_layers=min(config.moving_layers, generator.num_ws),
-    )
-    given = check(generator, latent, pairs, mask, config.feature_resolution, 1, resume, State)
-    latent, pairs, mask, state = given
-    return _drag(generator, latent, pairs, mask, config, state)
+    return _drag(generator, *check(generator, latent, pairs, mask, config, resume, State, places=1))
 
 
 def prepare(generator: Generator, config: DragConfig = DragConfig()) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from torch import Tensor
 from draggan.adam import Means
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator, Trunk
+
+if TYPE_CHECKING:
+    from draggan.engines import Config
 
 Space = Literal["w_plus", "w"]
 Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.course`
@@ -86,6 +89,7 @@ class DragStep:
         return self._pass.image(resolution)
 
 
+Settings = TypeVar("Settings", bound="Config")
 State = TypeVar("State", bound=DragState)
 
 
@@ -94,16 +98,17 @@ def check(
     latent: Tensor,
     pairs: Sequence[DragPair],
     mask: Tensor | None,
-    feature_resolution: int,
-    places: int,
+    config: Settings,
     resume: DragState | None,
     kind: type[State],
-) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None, State | None]:
+    places: int,
+) -> tuple[Tensor, tuple[DragPair, ...], Tensor | None, Settings, State | None]:
     """What every engine asks of its arguments; -> latent, on the CPU, pairs and mask as they are used: copies, for
-    the caller may go on with its own; and the state, which is of the engine's `kind`. Raises as `draggan.drag` does.
-
-    feature_resolution: of the block whose features are used; places: at how many they describe a handle.
+    the caller may go on with its own; the settings as this generator has them; and the state, which is of the engine's
+    `kind`. Raises as `draggan.drag` does. places: at how many the features describe a handle.
     """
+    block = feature_block(generator, config.feature_resolution)
+    config = replace(config, feature_resolution=block, moving_layers=min(config.moving_layers, generator.num_ws))
     state = resume if type(resume) is kind else None
     if resume is not None and state is None:  # that of another engine has more, or less, to go on from
         raise ValueError("the state to go on from belongs to another engine: start from its latent instead")
@@ -127,11 +132,11 @@ def check(
     if resume is not None and resume.latent.shape != latent.shape:
         raise ValueError("the state to go on from belongs to another generator: start a new drag")
     if resume is not None and (
-        feature_block(generator, resume.feature_resolution) != feature_resolution
-        or any(each.shape != (places * generator.config.channels_of(feature_resolution),) for each in resume.templates)
+        feature_block(generator, resume.feature_resolution) != block
+        or any(each.shape != (places * generator.config.channels_of(block),) for each in resume.templates)
     ):
         raise ValueError("the state to go on from was made with another feature_resolution: start a new drag")
-    return latent.detach().cpu().clone(), pairs, mask, state
+    return latent.detach().cpu().clone(), pairs, mask, config, state
 
 
 def begun(kind: type[State], latent: Tensor, feature_resolution: int, **own: float) -> State:
