@@ -137,7 +137,8 @@ def list_models(args: argparse.Namespace) -> None:
         else:
             begun = f", {state.unfinished / 1e6:.0f} MB begun" if state.unfinished else ""
             here = f"not here ({spec.size_mb} MB){begun}"
-        print(f"{spec.name:24} {spec.width} x {spec.height:<5} {here:60} {spec.shows}. {spec.licence.name}")
+        memory = f"takes {spec.memory_mb} MB"
+        print(f"{spec.name:24} {spec.width} x {spec.height:<5} {memory:14} {here:60} {spec.shows}. {spec.licence.name}")
 
 
 def fetch(args: argparse.Namespace) -> None:

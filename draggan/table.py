@@ -75,6 +75,7 @@ HUMAN = Licence(
     "https://github.com/stylegan-human/StyleGAN-Human/blob/main/docs/Dataset.md",
     commercial=False,
 )
+MEMORY_MB = {256: 1100, 512: 1400, 1024: 1400}  # of networks by their size
 
 
 def _config_f(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> ModelSpec:
@@ -83,7 +84,7 @@ def _config_f(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) 
     file = f"{stem}.pkl"
     urls = (f"{NVIDIA}/stylegan2/networks/{file}", f"{MIRROR}/stylegan2/{file}", f"{CLOUDFRONT}/{file}")
     sources = (Source(file, urls), Source(f"{stem}.pt", (f"{MIRROR_PT}/{stem}.pt",)))
-    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, size_mb, 1400, lr)
+    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, size_mb, MEMORY_MB[size], lr)
 
 
 def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> ModelSpec:
@@ -93,7 +94,7 @@ def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> Mo
         _ngc(name, size),
         Source(f"{name}.pt", (f"{MIRROR_PT}/ada/{name}.pt",)),
     )
-    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, size_mb, 1400, lr)
+    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, size_mb, MEMORY_MB[size], lr)
 
 
 def _ngc(name: str, size: int) -> Source:
@@ -102,9 +103,9 @@ def _ngc(name: str, size: int) -> Source:
     return Source(file, (f"{NGC}/{file}",))
 
 
-def _catalogue(name: str, shows: str, size: int, size_mb: int, memory_mb: int, lr: float) -> ModelSpec:
+def _catalogue(name: str, shows: str, size: int, size_mb: int, lr: float) -> ModelSpec:
     source = _ngc(name, size)
-    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, size_mb, memory_mb, lr)
+    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, size_mb, MEMORY_MB[size], lr)
 
 
 def _distilled(name: str, size: int, size_mb: int) -> ModelSpec:
@@ -112,7 +113,7 @@ def _distilled(name: str, size: int, size_mb: int) -> ModelSpec:
     file = f"{name}_{size}_pytorch.pkl"
     source = Source(file, (f"{DISTILLED}/{file}", f"{MIRROR}/self_distill/{file}"))
     shows = f"{name}, in photos from the internet"
-    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, size_mb, 1400, 1e-3)
+    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, size_mb, MEMORY_MB[size], 1e-3)
 
 
 def _human(size: int, size_mb: int) -> ModelSpec:
@@ -147,8 +148,8 @@ MODELS = (
     _ada("afhqwild", "heads of foxes and big cats", 512, 364),
     _ada("brecahad", "breast tissue under the microscope", 512, 364),
     _ada("metfaces", "faces in paintings and sculptures", 1024, 381),
-    _catalogue("ffhq", "faces", 512, 364, 1400, lr=2e-3),
-    _catalogue("ffhq", "faces", 256, 296, 1100, lr=2e-3),
+    _catalogue("ffhq", "faces", 512, 364, lr=2e-3),
+    _catalogue("ffhq", "faces", 256, 296, lr=2e-3),
     _config_f("car", "cars, between black bars (512 x 384)", 512, 364, lr=2e-3),
     _distilled("bicycles", 256, 357),
     _distilled("dogs", 1024, 381),
