@@ -303,6 +303,8 @@ def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     reading, (other, again, canvas, *_) = own.upload(session, framing, str(tmp_path / "other.png"))
     assert reading[1].busy, "a large picture takes a while to read"
+    with pytest.raises(gr.Error, match="something is running"):
+        own.cancel(reading[1])  # the buttons would go, and come back no more where that picture is damaged
     assert other is not framing
     assert again.framing
     assert canvas["marks"]["phase"] == "framing"

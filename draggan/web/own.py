@@ -87,8 +87,10 @@ class Own:
         moved = framing.moved(right, down, larger, turn, session.image_size)
         return moved, canvas.update(session, words.status(session), _cut(session, moved), answered=event.number)
 
+    @told
     def cancel(self, session: Session) -> tuple:
         """Back to the picture of before. -> framing, then what `_left` gives"""
+        must_be_idle(session)
         return None, *_left(shown(replace(session, framing=False), repaint=True))
 
     @told
