@@ -296,6 +296,13 @@ def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypat
         list(do.draw(session, 1, 0.7, 0))
 
 
+def test_what_is_compared_to_does_not_take_the_place_of_what_is_framed(network, photo):
+    _, session, *_ = framed(Own(network), network.draw("tiny", 3, 0.7), photo)
+    seen = Handlers(network).look(session, SimpleNamespace(original=True))
+    assert seen["original"]["url"]
+    assert "image" not in seen
+
+
 def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_path, photo):
     own = Own(network)
     Image.open(photo).save(tmp_path / "other.png")

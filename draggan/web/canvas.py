@@ -85,9 +85,11 @@ def unedited(session: Session | None, number: int) -> dict[str, Any]:
     return gr.update(answered=number, paint=session and _paint(session))
 
 
-def picture(session: Session, image: bytes, original: bytes | None = None) -> dict[str, Any]:
-    """The picture of a session (JPEG) under marks that the canvas has already; and the one as drawn."""
-    changes: dict[str, Any] = {"image": _shown(session.latent, image)}
+def picture(session: Session, image: bytes | None, original: bytes | None = None) -> dict[str, Any]:
+    """The picture of a session (JPEG) under marks that the canvas has already, and the one as drawn; None: not that."""
+    changes: dict[str, Any] = {}
+    if image is not None:
+        changes["image"] = _shown(session.latent, image)
     if original is not None:
         changes["original"] = _shown(session.start, original)
     return gr.update(**changes)

@@ -175,7 +175,8 @@ class Handlers:
         """The picture of a session, and where it is asked for that as drawn, which edits are compared to. -> canvas"""
         must_be_here(session)
         original = encode(self._network.picture(session, session.start), lossless=False) if event.original else None
-        return canvas.picture(session, self._network.frame(session), original)
+        frame = None if session.framing else self._network.frame(session)  # the one that is framed lies over it
+        return canvas.picture(session, frame, original)
 
     def example(
         self, session: Session, offered: tuple[Start, ...], event: gr.EventData, *controls: Any
