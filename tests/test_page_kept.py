@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from draggan.geometry import DragPair, Point
 from draggan.photo import Photo
 from draggan.picture import Crop, Picture
 from draggan.project import DOCUMENT, Project, save
-from draggan.session import photo_session
+from draggan.session import new_session, photo_session
 from draggan.stylegan2 import checkpoint
 from tests.browser import WINDOW, Tab, serving
 from tests.networks import random_tensors, tiny_config
@@ -121,6 +122,18 @@ def test_a_session_file_brings_all_of_it_back_bit_for_bit(browser, address, tab,
     tab.page.locator("input[type=file][accept='.draggan']").set_input_files(bad)
     expect(tab.page.get_by_text("bad.draggan is not a session that can be read")).to_be_visible(timeout=20_000)
     assert tab.points() == points
+
+
+def test_comparing_shows_how_a_session_that_is_opened_meanwhile_was_drawn(browser, address, tab, plush, tmp_path):
+    session = new_session(plush, "plush-256", 3, 0.7).add(DragPair(Point(111, 170), Point(150, 150)))
+    save(tmp_path / "edit.draggan", Project(replace(session, latent=plush.latent(4, 0.7)), ""))
+    other = Tab(browser, address)
+    edited, _ = opened(other, tmp_path / "edit.draggan")
+    other.close()
+    tab.page.locator("#canvas .compare").dispatch_event("click")  # it stays on
+    before = tab.frame()
+    tab.page.locator("input[type=file][accept='.draggan']").set_input_files(tmp_path / "edit.draggan")
+    until(tab, lambda: tab.frame() not in (before, edited))
 
 
 def test_a_page_that_is_loaded_again_goes_on(tab, hold):

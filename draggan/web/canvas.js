@@ -182,7 +182,7 @@ function show() {
   find('.first').hidden = Boolean(handles.length > 0 || pending || busy() || photo || window.draggan.seen());
   points();
   panels();
-  if (props.image.view === view) asked = null;
+  if (props.image.view === view && compared()) asked = null;
   else if (!busy() && asked !== view) {
     asked = view;
     trigger('look', { original: view !== start && !originals.has(start) });
@@ -239,11 +239,12 @@ function films() {
 // Comparing ----------------------------------------------------------------------------------------------------------
 
 const comparing = () => !note.hidden;
+const compared = () => !comparing() || originals.has(props.marks.start); // what is compared to is here
 
 function compare(on) {
   if (on === comparing()) return;
   note.hidden = !on;
-  if (on && !originals.has(props.marks.start)) trigger('look', { original: true });
+  if (on && busy() && !originals.has(props.marks.start)) trigger('look', { original: true });
   comparer.setAttribute('aria-pressed', on);
   stage.classList.toggle('bare', on);
   show();
