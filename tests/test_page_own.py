@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from draggan.picture import read_picture, whole_crop
 from draggan.stylegan2 import checkpoint
 from draggan.web.own import Framing
-from tests.browser import Tab, serving
+from tests.browser import WINDOW, Tab, serving
 from tests.networks import random_tensors, tiny_config
 from tests.test_page_canvas import until
 
@@ -300,3 +300,19 @@ def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, hold, 
     expect(tab.status).to_contain_text("Click a point", timeout=20_000)
     tab.page.wait_for_timeout(1000)
     expect(tab.status).to_contain_text("Click a point")
+
+
+def test_a_picture_that_is_framed_outlives_its_file(browser, address, photo, tmp_path):
+    """Also in a private window, where a browser keeps of a file only where that lies."""
+    context = browser.new_context(viewport=WINDOW)
+    tab, sent = Tab(context, address), tmp_path / "sent.png"
+    sent.write_bytes(photo.read_bytes())
+    upload(tab, sent)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    framed = tab.frame()
+    until(tab, lambda: tab.page.evaluate("sessionStorage.getItem('draggan-framed')") is not None)
+    sent.unlink()
+    tab.page.reload()
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    assert tab.frame() == framed
+    context.close()

@@ -124,13 +124,15 @@ async function found(name) {
   }
 }
 
-// Keeps the file of a picture that is framed from now on, or with none forgets the one of before.
+// Keeps the file of a picture that is framed from now on, or with none forgets the one of before. It keeps what is in
+// the file: a File that comes from a store may be one elsewhere, changed since, and some browsers cannot send it.
 async function keepFramed(file) {
   const before = sessionStorage.getItem(FRAMED);
   const name = file && `${Math.random()}`;
   if (name) {
     localStorage.setItem(USED + name, Date.now());
-    await within('readwrite', (store) => done(store.put(file, name)));
+    const sent = { raw: await file.arrayBuffer(), name: file.name, type: file.type };
+    await within('readwrite', (store) => done(store.put(sent, name)));
     sessionStorage.setItem(FRAMED, name);
   } else sessionStorage.removeItem(FRAMED);
   if (before) {
@@ -229,9 +231,9 @@ async function unframed(give) {
   const name = left;
   if (name === '') return;
   left = name && '';
-  const file = name && await found(name);
+  const sent = name && await found(name);
   left = null;
-  if (file) give(file);
+  if (sent) give(new File([sent.raw], sent.name, { type: sent.type }));
   else if (sessionStorage.getItem(FRAMED)) keepInTurn(null);
 }
 
