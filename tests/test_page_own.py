@@ -316,3 +316,13 @@ def test_a_picture_that_is_framed_outlives_its_file(browser, address, photo, tmp
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     assert tab.frame() == framed
     context.close()
+
+
+def test_a_picture_that_was_just_reconstructed_outlives_a_reload(tab, hold, photo):
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    reconstruct(tab, hold)
+    hold(ALL)
+    expect(tab.status).to_contain_text(LIKE, timeout=60_000)
+    tab.page.reload()  # before it is kept
+    expect(tab.page.locator("#reconstruct:visible, #pasted:visible")).to_have_count(1, timeout=20_000)

@@ -104,7 +104,7 @@ def beside(session: Session, image: bytes, shape: tuple[int, ...], status: Said)
 def safe(session: bytes, name: str | None = None, details: bytes | None = None) -> dict[str, Any]:
     """A session for the browser to keep, as `Handlers.start` takes it back; with what its details are called, where it
     has some, and the details, where the browser has not had them."""
-    return gr.update(kept={"session": _base64(session), "name": name, "details": details and _base64(details)})
+    return gr.update(kept=_sent({"session": _base64(session), "name": name, "details": details and _base64(details)}))
 
 
 def refused(view: dict[str, Any], why: Said | None) -> dict[str, Any]:

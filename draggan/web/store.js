@@ -202,6 +202,7 @@ function keeper({ ask, busy, note }) {
       if (refused) return;
       safety = await keep(all);
       tell();
+      forget();
     },
     alone: () => ({ text: ALONE[safety ?? 'none'] }),
     // For a model that is opened: what is kept may have waited for it.
@@ -219,7 +220,7 @@ function see() {
   } catch {} // then the next tab says its first hint again
 }
 
-// The file of a picture is kept as long as that is framed and reconstructed.
+// The file of a picture is kept as long as that is framed and reconstructed, and until what came of it is kept.
 const keepInTurn = (file) => { turn = turn.then(() => keepFramed(file)).catch(() => {}); }; // a full store: it is not kept
 document.addEventListener('change', ({ target }) => {
   if (target.matches('#own input[type=file]') && target.files[0]) keepInTurn(target.files[0]);
@@ -227,6 +228,7 @@ document.addEventListener('change', ({ target }) => {
 
 // There is a picture, and none that is framed: one that was, when the page was left, is handed to `give`.
 let left = sessionStorage.getItem(FRAMED); // of that, '' while it is looked for
+let over = null; // the one whose framing has ended
 async function unframed(give) {
   const name = left;
   if (name === '') return;
@@ -234,7 +236,12 @@ async function unframed(give) {
   const sent = name && await found(name);
   left = null;
   if (sent) give(new File([sent.raw], sent.name, { type: sent.type }));
-  else if (sessionStorage.getItem(FRAMED)) keepInTurn(null);
+  else over = sessionStorage.getItem(FRAMED);
+}
+
+// The session of after its framing is kept: without, a reconstruction that just ended would be lost with it.
+function forget() {
+  if (over && over === sessionStorage.getItem(FRAMED)) keepInTurn(null);
 }
 
 window.draggan = { keeper, kept, unframed, see, seen: () => seen };
