@@ -33,8 +33,8 @@ def paste(picture: Picture, crop: Crop, shown: np.ndarray, before: Tensor, after
         colours = F.avg_pool2d(sample(after, places), fine).clamp(-1, 1)
         weight = F.avg_pool2d(_within(seam, places), fine)
         own = pixels[top:bottom, left:right]
-        mixed = ((to_tensor(own).lerp(colours, weight) + 1) * 127.5).round().to(torch.uint8)[0].permute(1, 2, 0)
-        pixels[top:bottom, left:right] = np.where((weight[0, 0] > 0)[..., None], mixed, own)  # (H, W, 3)
+        mixed = ((to_tensor(own).lerp(colours, weight) + 1) * 127.5).round().to(torch.uint8)
+        pixels[top:bottom, left:right] = mixed[0].permute(1, 2, 0)  # (H, W, 3)
     return pixels
 
 
@@ -60,8 +60,7 @@ def changed(shown: np.ndarray, before: Tensor, after: Tensor) -> Tensor:
     blur, reach = max(1, round(BLUR * side / 2)), max(1, round(SEAM * side / 2))
     change, error = ((a - b).abs().mean(dim=1, keepdim=True) for a, b in ((after, before), (before, to_tensor(shown))))
     hit = (_box(change, blur) > _box(error, blur).clamp(min=LEAST)).float()
-    wide = F.max_pool2d(hit, 4 * reach + 1, stride=1, padding=2 * reach)
-    return _box(_box(wide, reach), reach).clamp(0, 1) * (F.max_pool2d(wide, 3, 1, 1) > 0)
+    return _box(F.max_pool2d(hit, 2 * reach + 1, stride=1, padding=reach), reach)
 
 
 def _box(x: Tensor, reach: int) -> Tensor:

@@ -97,6 +97,11 @@ def test_the_seam_is_smooth(picture):
     assert weight.min() == 0
     assert weight.diff(dim=2).abs().max() <= 0.5
     assert (weight[..., 20:30, 15:25] == 1).all()
+    shown = np.zeros((256, 256, 3), dtype=np.uint8)
+    row = changed(shown, to_tensor(shown), edited(to_tensor(shown), (slice(99, 130),) * 2))[0, 0, 115]
+    assert (row[99:130] == 1).all()
+    assert row.diff().abs().max() < 1 / 8, "no edge"
+    assert (row == 1).nonzero()[0] - (row > 0).nonzero()[0] == 8, "a 32nd of the longer side wide"
 
 
 def test_a_change_smaller_than_the_reconstructions_error_is_none(picture):
@@ -134,6 +139,15 @@ def test_an_edit_of_a_small_crop_is_averaged():
     assert np.abs(middle - 127.5).max() < 50
 
 
+def test_an_edit_of_a_small_crop_lies_neither_beside_its_place_nor_darker():
+    y, x = np.mgrid[:40, :48]
+    picture, crop = Picture(np.stack([4 * x, 4 * y, 2 * (x + y)], axis=2).astype(np.uint8)), Crop(20, 20, 16)
+    before = cut(picture, crop, SIZE)
+    pixels = paste(picture, crop, to_picture(before), before, before + 40.4 / 127.5)
+    lighter = pixels[18:23, 18:23].astype(float) - picture.pixels[18:23, 18:23]
+    assert lighter.mean(axis=(0, 1)) == pytest.approx([40, 40, 40], abs=0.3)
+
+
 def test_what_the_eye_does_not_see_is_no_edit():
     """A last bit everywhere, and a grain."""
     shown = smooth(*SIZE)
@@ -143,6 +157,8 @@ def test_what_the_eye_does_not_see_is_no_edit():
     grain[..., 30, 20] += 0.2
     assert changed(exact, to_tensor(exact), to_tensor(exact) + 0.02).max() == 0
     assert changed(exact, to_tensor(exact), grain).max() == 0
+    white = np.full((*SIZE, 3), 255, dtype=np.uint8)
+    assert changed(white, to_tensor(white) + 0.1, to_tensor(white) + 0.4).max() == 0, "models go beyond white"
 
 
 @pytest.mark.parametrize("size", [(300, 400), (400, 300)])
