@@ -40,7 +40,7 @@ def _is_text(path: Path) -> bool:
 
 
 def _check_parent(path: Path) -> None:
-    if not path.absolute().parent.is_dir():
+    if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.absolute().parent}")
 
 
@@ -55,7 +55,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _try_out(path: Path) -> None:
     """Makes a file beside a path, and opens the path itself where there is a file."""
-    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f"{path.name}."):
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}."):
         pass
     if path.exists():
         path.open("ab").close()

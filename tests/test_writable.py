@@ -38,3 +38,17 @@ def test_a_session_has_a_name_that_can_be_read_again(tmp_path):
         check_file(odd, (".draggan",))
     check_file(odd.with_suffix(".png"), (".png",))
     check_file(tmp_path / "\N{CYRILLIC SMALL LETTER ZHE}.draggan", (".draggan",))
+
+
+def test_a_file_that_is_there_keeps_its_content_and_must_be_writable(tmp_path, monkeypatch):
+    path = tmp_path / "A.PNG"
+    path.write_bytes(b"of before")
+    check_file(path, (".png",))
+    assert path.read_bytes() == b"of before"
+
+    def closed(*_):  # what a write-protected file says
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", closed)
+    with pytest.raises(OSError, match=r"A\.PNG cannot be written \(Permission denied\): name another place"):
+        check_file(path, (".png",))
