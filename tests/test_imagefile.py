@@ -75,3 +75,19 @@ def test_the_names_of_files_that_are_read():
     assert {f".{ending}" for ending in ENDINGS} | {".jpeg", ".tiff"} <= endings()
     assert not {".eps", ".ps", ".pdf", ".wmf"} & endings()
     assert "EPS" not in FORMATS
+
+
+def test_a_picture_that_is_no_jpeg_may_hold_any_bytes(tmp_path):
+    """Also those with which a JPEG begins its scans."""
+    path = tmp_path / "a.bmp"
+    Image.fromarray(np.full((*SIZE, 3), (255, 218, 255), dtype=np.uint8)).save(path)
+    assert path.read_bytes().count(b"\xff\xda") > SCANS
+    assert (read_picture(path).pixels == (255, 218, 255)).all()
+
+
+def test_formats_are_those_of_this_pillow_of_which_a_new_process_knows_none(tmp_path, colours, monkeypatch):
+    path, own = tmp_path / "a.png", {name: reader for name, reader in Image.OPEN.items() if name != "AVIF"}
+    Image.fromarray(colours).save(path)
+    monkeypatch.setattr(Image, "OPEN", {})
+    monkeypatch.setattr(Image, "init", lambda: Image.OPEN.update(own))
+    assert np.array_equal(read_picture(path).pixels, colours)
