@@ -25,7 +25,7 @@ from draggan.geometry import Point
 from draggan.invert import psnr
 from draggan.paste import paste
 from draggan.photo import Photo
-from draggan.picture import Crop, Picture, cut, whole_crop
+from draggan.picture import FACE, Crop, Picture, cut, whole_crop
 from draggan.project import load, load_details
 from draggan.render import to_picture
 from draggan.web import aims
@@ -93,6 +93,16 @@ def test_however_it_is_moved_there_is_a_picture_in_the_frame(moves):
     assert cut(picture, framing.crop, SIZE).shape == (1, 3, *SIZE)
 
 
+def test_it_can_be_moved_as_far_as_its_corners_and_sized_within_limits():
+    picture = Picture(np.zeros((90, 120, 3), dtype=np.uint8))
+    framing = Framing(picture, whole_crop(picture.size, SIZE))
+    for way, corner in ((-999, (119, 89)), (999, (0, 0))):
+        crop = framing.moved(way, way, 1, 0, SIZE).crop
+        assert (crop.x, crop.y) == corner
+    sides = [framing.moved(0, 0, larger, 0, SIZE).crop.side for larger in (0.001, 1000)]
+    assert sides == pytest.approx([2 * framing.crop.side, 0.1 * framing.crop.side])
+
+
 def test_it_can_be_framed_again_as_it_was_at_first(network, photo):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
     first, session, *_ = framed(own, session, photo)
@@ -131,6 +141,8 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     assert "like your picture" in canvas["marks"]["status"]["text"]
     assert edited.photo.delta.nbytes > 0
     assert len(edited.past) == 1
+    assert edited.photo.crop == framing.crop
+    assert len(canvas["strip"]) == len(edited.shots) == 1
     base, own_weights = network.generator("tiny"), network.generator_of(edited)
     assert own_weights is network.generator_of(edited)
     assert not torch.equal(base.render(edited.start), own_weights.render(edited.start))
@@ -177,12 +189,14 @@ def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path, 
 
 
 @pytest.mark.parametrize("model", ["tiny", "ffhq-tiny.pkl"])
-def test_models_of_faces_begin_with_the_face(network, tmp_path, model):
+def test_models_of_faces_begin_with_the_face_and_marks_for_it(network, tmp_path, monkeypatch, model):
     pixels = skimage.data.astronaut()
     Image.fromarray(pixels).save(tmp_path / "her.png")
-    session = network.draw(model, 3, 0.7)
+    session, marks = network.draw(model, 3, 0.7), []
+    monkeypatch.setattr(module, "with_points", lambda picture, places, _: marks.extend(places) or picture)
     framing, *_ = framed(Own(network), session, tmp_path / "her.png")
     assert framing.crop == (find_face(Picture(pixels)) if model != "tiny" else whole_crop((512, 512), SIZE))
+    assert marks == [Point(x * 64 - 0.5, y * 64 - 0.5) for x, y in FACE if model != "tiny"]
 
 
 def test_lpips_is_said_where_it_can_be_measured(network, photo, monkeypatch):
@@ -319,6 +333,34 @@ def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_
         list(own.upload(replace(again, loading=True), other, str(tmp_path / "third.png")))
 
 
+def test_after_a_file_that_is_no_picture_all_is_as_before(network, tmp_path, photo):
+    own, empty = Own(network), tmp_path / "empty.png"
+    empty.touch()
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+    sending = own.upload(session, framing, str(empty))
+    (_, busy, *_), (same, again, *_) = next(sending), next(sending)
+    assert busy.busy
+    assert same is framing
+    assert again is session
+    for before, message in ((busy, "something is running"), (None, "no picture in this tab")):
+        with pytest.raises(gr.Error, match=message):
+            next(own.upload(before, framing, str(photo)))  # what runs is not shown as if it had ended
+
+
+def test_after_a_reconstruction_that_never_began_nothing_is_framed(network, photo):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    framing, placed, *_ = framed(own, session, photo)
+    for before in ((None, framing), (session, framing), (placed, None)):
+        assert own.stopped(*before) == 8 * (gr.skip(),)
+
+
+def test_what_is_changed_of_a_picture_is_told(network, tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(gr, "Info", (told := []).append)
+    Image.open(photo).convert("L").save(tmp_path / "grey.png")
+    framed(Own(network), network.draw("tiny", 3, 0.7), tmp_path / "grey.png")
+    assert told == ["grey: it becomes a colour picture without colours"]
+
+
 def test_two_who_send_the_same_picture_both_have_it(network, photo):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
     assert all(framed(own, session, photo)[1].framing for _ in range(2))
@@ -389,11 +431,11 @@ def test_a_picture_turns_as_one_turns_it_and_its_angle_stays_small():
 
 
 def test_what_is_known_of_a_model_serves_the_next_picture_and_the_frame_is_left(tmp_path, monkeypatch):
-    network, surveys = Network(Shelf(tiny_generator(64)), "cpu"), []
+    network, asked = Network(Shelf(tiny_generator(64)), "cpu"), []
     reconstruct = module.reconstruct
 
     def spied(generator, wanted, config, survey, tuning):
-        surveys.append(survey)
+        asked.append((config.steps, tuning, survey))
         return reconstruct(generator, wanted, config, survey, tuning)
 
     monkeypatch.setattr(module, "reconstruct", spied)
@@ -404,5 +446,5 @@ def test_what_is_known_of_a_model_serves_the_next_picture_and_the_frame_is_left(
         *_, (_, session, *_) = own.reconstruct(framed, framing, 2, False, TAB)
         assert not session.framing
         assert not session.undo().framing, "undo goes back to the picture of before, not into a frame"
-    assert surveys[0] is None
-    assert surveys[1] is not None
+    assert asked[0] == (2, False, None)
+    assert asked[1][2] is not None
