@@ -176,6 +176,12 @@ def test_only_uploads_may_be_large(root, tmp_path):
         assert answer(whole, tmp_path, f"{root}/gradio_api/{path}", large).status_code == 413, path
 
 
+@pytest.mark.parametrize(("path", "most"), [(UPLOAD, 2 * REQUEST_BYTES), (OTHER, REQUEST_BYTES)])
+def test_what_says_that_it_is_too_large_is_refused_before_it_comes(path, most, tmp_path):
+    for length, status in ((most, 200), (most + 1, 413)):
+        assert answer(whole, tmp_path, path, **{"Content-Length": str(length)}).status_code == status
+
+
 def test_a_body_that_does_not_say_how_long_it_is_is_counted(tmp_path):
     """Sent in chunks, without a Content-Length."""
 
@@ -189,6 +195,8 @@ def test_a_body_that_does_not_say_how_long_it_is_is_counted(tmp_path):
     assert refused.value.status_code == 413
     assert answer(whole, tmp_path, OTHER, pieces(REQUEST_BYTES)).status_code == 200
     assert answer(whole, tmp_path, UPLOAD, pieces(larger)).status_code == 200
+    with pytest.raises(HTTPException, match="larger than"):
+        answer(whole, tmp_path, UPLOAD, pieces(2 * larger))
 
 
 @pytest.mark.parametrize("value", [b"0", b"[]", b"{}"])
@@ -269,6 +277,12 @@ def test_a_full_disk_refuses_no_request_without_a_file(tmp_path, monkeypatch):
     assert answer(whole, tmp_path, UPLOAD, b"a picture").status_code == 507
     with pytest.raises(OSError, match="No space left"):
         answer(full, tmp_path, OTHER, b"a click")
+
+    async def broken(scope, receive, send):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        answer(broken, tmp_path, UPLOAD)
 
 
 @pytest.mark.parametrize(

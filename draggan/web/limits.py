@@ -102,9 +102,9 @@ def accounts(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """
     found: dict[str, str] = {}
     for where, text in _numbered(values):
-        user, colon, password = text.partition(":")
+        user, _, password = text.partition(":")
         user = user.strip()
-        if not (user and colon and password):
+        if not (user and password):
             raise ValueError(f"{where}: write user:password, neither of them empty")
         if user in found:
             raise ValueError(f"{where}: there is a user of that name already")
