@@ -68,6 +68,13 @@ def test_the_next_run_takes_it_from_disk_bit_for_bit(expected, tmp_path):
     assert len(kept) == 1
 
 
+def test_it_is_looked_for_in_every_folder_and_kept_in_the_last(tmp_path):
+    first, last = tmp_path / "first", tmp_path / "last"
+    for folders, looked in (((first, last), True), ((last, first), False)):
+        assert worked_out(kept_in(*folders))[1] == looked
+        assert files(tmp_path) == ["last"]
+
+
 def test_each_model_and_each_number_of_layers_has_its_own(tmp_path):
     generator, other = kept_in(tmp_path), kept_in(tmp_path)
     deque(metric_in_pieces(generator, LAYERS), maxlen=0)
