@@ -85,7 +85,7 @@ def test_what_is_read_once_goes_soon_and_so_does_what_broke_off(tmp_path, monkey
     with kept_while_serving() as folder:
         (folder / "hash").mkdir()
         read = [folder / "tmpbroken", folder / "hash" / "me.png", folder / "hash" / "1.draggan"]
-        model = [folder / "hash" / "mine.pkl", folder / "hash" / "mine.pkl.safetensors"]
+        model = [folder / "hash" / "mine.PKL", folder / "hash" / "mine.PKL.safetensors"]
         for path in read + model:
             path.write_bytes(b"it")
         until = time.monotonic() + 30
