@@ -39,7 +39,7 @@ class Patience:
     """How long to go on with one address."""
 
     failures: int = 4  # in a row that brought no new byte
-    backoff: float = 1.0  # seconds of the first pause; doubled with each failure, and spread by a half
+    backoff: float = 1.0  # seconds of a pause after new bytes; doubled with each failure, and spread by a half
     longest_pause: float = 60.0  # seconds; a server that asks for more is given up
     connect_timeout: float = 10.0  # seconds
     stall_timeout: float = 30.0  # seconds without a byte

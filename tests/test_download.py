@@ -383,6 +383,16 @@ def test_retry_after_is_heeded(server, path):
     assert phases.count("retrying") >= 5  # chances to cancel
 
 
+def test_pauses_are_doubled_up_to_the_longest(server, path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(transfer, "wait", lambda seconds, _: pauses.append(seconds) or iter(()))
+    monkeypatch.setattr(random, "uniform", lambda *_: 1)
+    url = server.add("/f", b"", then=Reply(status=503))
+    with pytest.raises(DownloadError, match="status 503"):
+        run(url, path, patience=Patience(failures=5, backoff=1, longest_pause=7))
+    assert pauses == [2, 4, 7, 7]
+
+
 @pytest.mark.parametrize("value", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
 def test_a_server_that_asks_for_an_hour_is_given_up(server, path, value):
     urls = [
