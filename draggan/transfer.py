@@ -185,7 +185,7 @@ def _accept(response: requests.Response) -> None:
 
 
 def _start(response: requests.Response, url: str, part: Path, sha256: str | None) -> Origin:
-    """An empty `part` for the response of a whole file."""
+    """Forgets what `part` holds, for the response of a whole file that comes instead."""
     hashes = [r.headers.get("X-Linked-ETag", "").strip('"').lower() for r in (*response.history, response)]
     host = next((h for h in hashes if re.fullmatch(r"[0-9a-f]{64}", h)), None)
     if sha256 and host and host != sha256:
@@ -194,7 +194,6 @@ def _start(response: requests.Response, url: str, part: Path, sha256: str | None
     total = int(length) if length.isascii() and length.isdigit() else None
     origin = Origin(without_password(url), _etag(response), total, host)
     discard(part)
-    part.touch()
     write_json(beside(part, ".json"), origin)
     return origin
 

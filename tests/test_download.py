@@ -565,11 +565,12 @@ def test_a_folder_that_cannot_be_made(server, tmp_path):
         run(server.add("/f", DATA), tmp_path / "folder" / "model.pkl")
 
 
-def test_a_damaged_note_starts_again(server, path):
+@pytest.mark.parametrize("note", ['{"url": "', '{"of": "another version"}'])
+def test_a_damaged_note_starts_again(server, path, note):
     url = server.add("/f", DATA, Reply(cut=100_000), Reply(status=404))
     with pytest.raises(DownloadError):
         run(url, path)
-    path.with_name("model.pkl.part.json").write_text('{"url": "')
+    path.with_name("model.pkl.part.json").write_text(note)
     run(url, path)
     assert path.read_bytes() == DATA
 
