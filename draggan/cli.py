@@ -64,9 +64,10 @@ def _web(args: argparse.Namespace) -> None:
     from draggan import models
     from draggan.cache import ModelCache
     from draggan.precision import precision_of
-    from draggan.web.app import ServerConfig, build, serve
+    from draggan.web.app import build
     from draggan.web.limits import accounts, size
     from draggan.web.sent import kept_while_serving
+    from draggan.web.server import ServerConfig, serve
 
     config = ServerConfig(
         host=args.host,

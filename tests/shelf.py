@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from draggan.cache import ModelCache
 from draggan.stylegan2.generator import Generator
-from draggan.web import app
-from draggan.web.app import Page, ServerConfig
+from draggan.web import app, server
+from draggan.web.page import Page
+from draggan.web.server import ServerConfig
 
 
 class Shelf(ModelCache):
@@ -26,4 +27,4 @@ class Shelf(ModelCache):
 def serve(generator: Generator, port: int, max_users: int) -> tuple[Page, str]:
     """The page, to be closed, and its address."""
     page = app.build(Shelf(generator), "cpu", "plush-256", max_users=max_users)
-    return page, app.serve(page, ServerConfig(port=port))
+    return page, server.serve(page, ServerConfig(port=port))

@@ -7,6 +7,7 @@ import pytest
 from gradio.state_holder import SessionState
 
 from draggan.web import app
+from draggan.web.page import yields
 from tests.networks import tiny_generator
 from tests.shelf import Shelf
 
@@ -24,7 +25,7 @@ def test_a_handler_that_ends_without_an_answer_changes_nothing(page, monkeypatch
         for each in ():
             yield each
 
-    yielding = [each for each in page.fns.values() if each.outputs and app.yields(each.fn)]
+    yielding = [each for each in page.fns.values() if each.outputs and yields(each.fn)]
     assert len(yielding) > 10
     for handler in yielding:
         for refusing in (silent, silent_too):

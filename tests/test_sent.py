@@ -10,7 +10,7 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from draggan.web import app, sent
+from draggan.web import sent
 from draggan.web.sent import FOLDER, as_sent, kept_while_serving, sweep, use
 from tests.browser import serving
 from tests.networks import tiny_generator
@@ -56,8 +56,8 @@ def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path):
 
 
 def test_what_is_not_used_is_put_away_and_what_is_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "CLEAN_SECONDS", 0.2)
-    monkeypatch.setattr(app, "IDLE_SECONDS", 3)
+    monkeypatch.setattr("draggan.web.page.CLEAN_SECONDS", 0.2)
+    monkeypatch.setattr("draggan.web.page.IDLE_SECONDS", 3)
     monkeypatch.setenv(FOLDER, str(tmp_path))
     page, here = serve(tiny_generator(64), 17949, max_users=5)
     try:

@@ -17,10 +17,10 @@ from starlette.responses import PlainTextResponse
 
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
-from draggan.web import app, visits
-from draggan.web.app import ServerConfig, free_port
+from draggan.web import app, server, visits
 from draggan.web.limits import REQUEST_BYTES, VALUES, BodyLimit, Doors, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
+from draggan.web.server import ServerConfig, free_port
 from tests.networks import tiny_generator
 from tests.shelf import Shelf, serve
 
@@ -327,7 +327,7 @@ def test_the_next_port_is_taken_where_one_is_not_free():
 @pytest.mark.parametrize("host", ["::1", "[::1]", "::"])
 def test_a_page_on_ipv6(host):
     page = app.build(Shelf(tiny_generator(64)), "cpu", "plush-256", max_users=1)
-    address = app.serve(page, ServerConfig(host=host, port=17951))
+    address = server.serve(page, ServerConfig(host=host, port=17951))
     try:
         with httpx.Client(trust_env=False) as http:
             assert http.get(address.replace("[::]", "[::1]")).is_success
@@ -447,7 +447,7 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
 def test_a_server_that_nobody_asks_looks_seldom():
     page, _ = serve(tiny_generator(64), 17947, max_users=1)
     page.close()
-    assert page._queue.sleep_when_free == app.LOOK_SECONDS > gr.Blocks().queue()._queue.sleep_when_free
+    assert page._queue.sleep_when_free == server.LOOK_SECONDS > gr.Blocks().queue()._queue.sleep_when_free
 
 
 def test_pictures_are_put_away_after_a_time(monkeypatch):

@@ -1,141 +1,31 @@
-"""The page: its layout and its wiring, and the server that shows it."""
+"""The page: its layout and its wiring."""
 
-import errno
-import inspect
-import json
-import os
-import socket
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio import themes
-from gradio.utils import get_upload_folder
-from starlette.middleware import Middleware
 
 from draggan.cache import ModelCache
 from draggan.models import step_size
 from draggan.web import canvas, settings, starts
-from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
-from draggan.web.limits import REQUEST_BYTES, BodyLimit, Doors
 from draggan.web.network import Network
 from draggan.web.own import Own
-from draggan.web.presence import Listeners, Places
+from draggan.web.page import Page
+from draggan.web.presence import Places
 from draggan.web.sent import FORMATS, IDLE_SECONDS
 from draggan.web.starts import Starts
 from draggan.web.visits import Visits
 from draggan.web.words import say
 
-FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")  # nothing is fetched from outside
 SETTLED = "async (...inputs) => { await window.draggan.settled(); return inputs; }"
 # The last two inputs become what the browser kept of a session, sent as files, and how many they should be.
 KEPT = "async (...inputs) => [...inputs.slice(0, -2), ...await draggan.kept()]"
 # Likewise, where that waits for a model.
 WAITING = "async (...inputs) => [...(await draggan.settled(), inputs.slice(0, -2)), ...await draggan.waiting()]"
-TASKS = 1000  # that the server does at once: two a tab, most of them asleep
-# Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
-UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
-LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
-PORTS = 65535  # the last one
-CLEAN_SECONDS = 3600  # from one look for files of Gradio's that are old to the next
-CSS = """footer { display: none !important }
-.gradio-container { width: 100%; margin: 0 auto;
-  max-width: max(1360px, 133.4vh - 122px) !important }  /* in a high window a square picture is as high as it may be */
-#model input { text-overflow: ellipsis; margin-right: 24px }
-#psi [data-testid="block-info"] { white-space: nowrap }
-#canvas .html-container { padding: 0 !important }
-#actions, #framing { flex-wrap: nowrap; gap: 8px }
-#work:has([data-phase="framing"]) #actions, #actions:has(#use) > :not(#stop, #use) { display: none }
-#work:not(:has([data-photo])) #pasted { display: none }
-#actions button, #framing button { padding: 8px 4px; font-size: 14px; white-space: nowrap }
-.toast-message-text { white-space: pre-line }
-@media (max-width: 760px), (max-width: 1000px) and (orientation: portrait) {
-  #work > * { min-width: 100% !important }
-  #work > :has(#canvas) { order: -1 }
-}
-@media (max-width: 760px) {
-  .gradio-container .main { padding: 8px 14px !important }
-  #actions { flex-wrap: wrap; gap: 6px }
-  #actions button { min-width: 30% !important }
-}
-"""
 ABOUT = """# draggan
 Click a **handle** (blue) and its **target** (red ring), or draw from one to the other, and press **Drag it**. Paint
 white what **may move**, or nothing: then all may."""
-
-
-@dataclass(frozen=True)
-class ServerConfig:
-    """Where the page is served."""
-
-    host: str = "127.0.0.1"
-    port: int = 7860  # the next free one if it is taken
-    share: bool = False
-    auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (user, password); none: the page is open to all
-    max_users: int = 100  # tabs that are open at once; others wait
-    root_path: str = ""  # where a reverse proxy shows the page: /edit
-    max_upload: int = 4 << 30  # bytes of a file that a user sends
-
-    def __post_init__(self) -> None:
-        if self.root_path and not self.root_path.startswith(("/", "http://", "https://")):
-            raise ValueError(f"root path {self.root_path!r}: write /edit, or a whole address (http://..)")
-        if not 1 <= self.port <= PORTS:
-            raise ValueError(f"port {self.port}: it must be within 1 .. {PORTS}")
-        if self.max_users < 1:
-            raise ValueError(f"max_users is {self.max_users}: at least 1 tab must be let in")
-        if self.max_upload < 1:
-            raise ValueError(f"max_upload is {self.max_upload}: it must be at least 1 byte")
-
-
-class Page(gr.Blocks):
-    """Without Gradio's second stream to each tab, by which it notices that a tab has gone: `Visits.stay` does.
-
-    A browser opens 6 connections to a server and no more: with two for each tab, the third tab would wait for ever.
-    """
-
-    def __init__(self) -> None:
-        old = CLEAN_SECONDS, IDLE_SECONDS
-        super().__init__(title="draggan", analytics_enabled=False, fill_width=True, delete_cache=old)
-        self.listeners = Listeners()
-
-    def get_config_file(self) -> Any:
-        """What the browser is told of the page."""
-        return super().get_config_file() | {"connect_heartbeat": False}
-
-    async def call_function(
-        self, block_fn: Any, inputs: list[Any], iterator: Any = None, *rest: Any, **named: Any
-    ) -> Any:
-        """What a handler answers next. One that ends without an answer changes nothing: Gradio would empty all that it
-        answers to, the session included."""
-        answer = await super().call_function(block_fn, inputs, iterator, *rest, **named)
-        if iterator is None and not answer["is_generating"] and yields(block_fn.fn):
-            answer["prediction"] = gr.skip()
-        return answer
-
-    async def end(self, tab: str) -> None:
-        """Ends all that a tab has asked for, and drops the answers that it has not read."""
-        await self._queue.clean_events(session_hash=tab)
-        self._queue.pending_messages_per_session.pop(tab, None)
-
-    def forget(self, tab: str) -> None:
-        """Puts away what the server keeps of a tab, of which Gradio keeps a copy of all settings of all components, the
-        answers that were not read, and the names of what it had asked for."""
-        states, queue = self.app.state_holder, self._queue
-        for kept in (
-            states.session_data,
-            states.time_last_used,
-            queue.pending_messages_per_session,
-            queue.pending_event_ids_session,
-        ):
-            kept.pop(tab, None)
-
-
-def yields(handler: Any) -> bool:
-    """Whether a handler answers several times, or not at all."""
-    return inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
 
 
 def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
@@ -270,87 +160,3 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         engine.change(settings.of_engine, engine, [getattr(controls, name) for name in settings.PAPERS], **quiet)
         engine.input(settings.own, engine, [getattr(controls, name) for name in settings.OWN], **quiet)
     return page
-
-
-def serve(page: Page, config: ServerConfig) -> str:
-    """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
-    for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1", "::"]))
-    os.environ |= UNCOUNTED
-    host = config.host.strip("[]")
-    uploads = Path(get_upload_folder())
-    uploads.mkdir(parents=True, exist_ok=True)
-    middleware = [
-        Middleware(Doors),
-        Middleware(page.listeners.around),
-        Middleware(BodyLimit, uploads=config.max_upload + REQUEST_BYTES, folder=uploads),
-    ]
-    page.queue(default_concurrency_limit=None)
-    page._queue.sleep_when_free = LOOK_SECONDS
-    _, address, _ = page.launch(
-        server_name=f"[{host}]" if ":" in host else host,
-        server_port=free_port(host, config.port),
-        share=config.share,
-        auth=list(config.auth) or None,
-        root_path=config.root_path.rstrip("/"),
-        theme=_theme(),
-        css=CSS,
-        footer_links=[],
-        head=_head(),
-        i18n=gr.I18n(zh=CHINESE, **{"zh-CN": CHINESE}),
-        prevent_thread_lock=True,
-        quiet=True,
-        max_threads=TASKS,
-        state_session_capacity=max(TASKS // 2, config.max_users),  # tabs whose picture is kept, the last that were here
-        max_file_size=config.max_upload,
-        app_kwargs={"middleware": middleware},
-        enable_monitoring=False,
-    )
-    return address
-
-
-def _head() -> str:
-    """What is there before the components are: `window.draggan`."""
-    scripts, words = canvas.joined("store.js", "speech.js"), json.dumps(CHINESE, ensure_ascii=False)
-    first = f"(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})();"
-    return f"<script>{first} {canvas.script()}</script>"
-
-
-def _theme() -> themes.Base:
-    """Gradio's soft theme with darker colours: every text has a contrast of at least 4.5 to what is behind it."""
-    theme = themes.Soft(font=FONTS, font_mono=("ui-monospace", "monospace"))
-    return theme.set(
-        background_fill_primary="*neutral_50",  # as it is: `set` forgets it
-        body_text_color_subdued="*neutral_600",
-        block_label_text_color="*primary_700",
-        block_title_text_color="*primary_700",
-        slider_color="*primary_600",
-        checkbox_label_background_fill_selected="*primary_600",
-        checkbox_background_color_selected="*primary_700",
-        checkbox_border_color="*neutral_500",
-        checkbox_border_color_selected="*primary_700",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_700",
-        button_secondary_background_fill_hover_dark="*primary_600",
-    )
-
-
-def free_port(host: str, port: int) -> int:
-    """The first free port from `port` on. Raises OSError where a hundred are taken, or none can be had."""
-    last = min(port + 99, PORTS)
-    for candidate in range(port, last + 1):
-        try:
-            for address in (host, "127.0.0.1"):  # which Gradio wants to be free, too
-                family = socket.AF_INET6 if ":" in address else socket.AF_INET
-                with socket.socket(family, socket.SOCK_STREAM) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, candidate))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                where = f"{host}, port {candidate}"
-                said = f"cannot listen on {where} ({error.strerror}): name others with --host and --port"
-                raise OSError(said) from error
-        else:
-            return candidate
-    raise OSError(f"no free port on {host} from {port} to {last}: name another with --port")
