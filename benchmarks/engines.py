@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 import draggan
-from draggan.engines import engine_of
+from draggan.engine.engines import engine_of
+from draggan.engine.steps import DragState, DragStep
 from draggan.geometry import DragPair
-from draggan.steps import DragState, DragStep
 from draggan.stylegan2.generator import Generator
 
 

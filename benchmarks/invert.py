@@ -25,14 +25,14 @@ from benchmarks.detector import Detector, missed
 from benchmarks.engines import ENGINES
 from benchmarks.make_renders import code, render
 from benchmarks.networks import random_generator
-from draggan.delta import changed
 from draggan.geometry import DragPair
-from draggan.invert import InversionConfig, invert, psnr
-from draggan.perceptual import lpips
-from draggan.picture import read_picture, to_tensor
+from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.perceptual import lpips
+from draggan.inversion.picture import read_picture, to_tensor
+from draggan.inversion.survey import BATCH, Survey, begin
+from draggan.inversion.tuning import tune
+from draggan.stylegan2.delta import changed
 from draggan.stylegan2.generator import Generator
-from draggan.survey import BATCH, Survey, begin
-from draggan.tuning import tune
 
 PARTS = ("jittered", "renders", "drags", "steps")
 RENDERS = Path(__file__).parent / "renders"

@@ -20,10 +20,10 @@ from benchmarks.cases import Case
 from benchmarks.detector import LANDMARKS, Detector, amiss, mismarked, missed
 from benchmarks.engines import Engine
 from benchmarks.truth import surface_of
-from draggan.distribution import Distribution
+from draggan.engine.steps import DragState, DragStep
 from draggan.geometry import DragPair, to_points
-from draggan.perceptual import lpips
-from draggan.steps import DragState, DragStep
+from draggan.inversion.perceptual import lpips
+from draggan.stylegan2.distribution import Distribution
 from draggan.stylegan2.generator import Generator
 
 Row = dict[str, Any]  # figures; of faces also the features that the Frechet distance compares, lists of them

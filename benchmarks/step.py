@@ -27,13 +27,13 @@ from tqdm import tqdm
 import draggan
 from benchmarks.networks import random_generator
 from benchmarks.whole_network import WholeNetworkDrag
-from draggan import course, kinematics, paper
-from draggan.course import Course, together
-from draggan.engines import ENGINES, PAPER, engine_of
-from draggan.fixed import FixedRows
-from draggan.mask import Held
+from draggan.engine import course, kinematics, paper
+from draggan.engine.course import Course, together
+from draggan.engine.engines import ENGINES, PAPER, engine_of
+from draggan.engine.fixed import FixedRows
+from draggan.engine.mask import Held
+from draggan.engine.steps import DragStep
 from draggan.precision import in_precision
-from draggan.steps import DragStep
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.layers import SynthesisLayer
 from draggan.threads import free_cores

@@ -21,13 +21,13 @@ from tqdm import tqdm
 import draggan
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector, ends, marks
-from draggan.features import Features, whole
+from draggan.engine.features import Features, whole
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.matching import describe, lattice, locate
+from draggan.engine.paper import DragConfig, track
+from draggan.engine.views import around
 from draggan.geometry import square, to_points
-from draggan.kinematics import KinematicConfig
-from draggan.matching import describe, lattice, locate
-from draggan.paper import DragConfig, track
 from draggan.stylegan2.generator import Generator, Trunk
-from draggan.views import around
 
 STRIDE = 4  # pixels that the farthest landmark moves between two pictures of the path
 REACH = 20  # pixels around the handles that a tracker may read
@@ -59,7 +59,7 @@ def published(features: Features, handles: Tensor, templates: Tensor | None) -> 
 
 
 def matching(features: Features, handles: Tensor, templates: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Directions of the features on a patch, between pixels, renewed slowly: `draggan.matching`."""
+    """Directions of the features on a patch, between pixels, renewed slowly: `draggan.engine.matching`."""
     config, side = KinematicConfig(), max(features.image_size)
     patch = square(1, handles) * (config.spacing * side)
     if templates is None:

@@ -15,7 +15,7 @@ from statistics import median
 
 import draggan
 from benchmarks.step import Row, baseline, network, spread_pairs
-from draggan.engines import ENGINES, PAPER
+from draggan.engine.engines import ENGINES, PAPER
 from draggan.precision import in_precision, precision_of
 from draggan.render import encode, to_picture
 

@@ -4,21 +4,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from draggan.engines import drag
+    from draggan.engine.engines import drag
+    from draggan.engine.kinematics import KinematicConfig
+    from draggan.engine.paper import DragConfig
+    from draggan.engine.steps import DragState, DragStep
     from draggan.geometry import DragPair, Point
-    from draggan.kinematics import KinematicConfig
-    from draggan.models import available_models, load
-    from draggan.paper import DragConfig
-    from draggan.steps import DragState, DragStep
+    from draggan.registry.models import available_models, load
 
 _HOME = {  # the module of each public name: imported when first used, so that `draggan --help` needs no torch
-    "available_models": "draggan.models",
-    "load": "draggan.models",
-    "drag": "draggan.engines",
-    "KinematicConfig": "draggan.kinematics",
-    "DragConfig": "draggan.paper",
-    "DragState": "draggan.steps",
-    "DragStep": "draggan.steps",
+    "available_models": "draggan.registry.models",
+    "load": "draggan.registry.models",
+    "drag": "draggan.engine.engines",
+    "KinematicConfig": "draggan.engine.kinematics",
+    "DragConfig": "draggan.engine.paper",
+    "DragState": "draggan.engine.steps",
+    "DragStep": "draggan.engine.steps",
     "DragPair": "draggan.geometry",
     "Point": "draggan.geometry",
 }

@@ -7,11 +7,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from draggan.engines import DEFAULT, ENGINES
+from draggan.engine.engines import DEFAULT, ENGINES
 
 if TYPE_CHECKING:
     from draggan.geometry import DragPair
-    from draggan.picture import Crop
+    from draggan.inversion.picture import Crop
 
 PROG = "draggan"
 MODEL, SEED, PSI = "plush-256", 1, 0.7  # which picture `drag` and `image` begin with
@@ -130,7 +130,7 @@ def pair_of(text: str) -> "DragPair":
 
 def crop_of(text: str) -> "Crop":
     """X,Y,SIDE[,DEGREES] -> a crop. Raises ValueError."""
-    from draggan.picture import Crop
+    from draggan.inversion.picture import Crop
 
     try:
         x, y, side, *turn = map(float, text.split(","))

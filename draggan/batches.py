@@ -13,11 +13,11 @@ from draggan.arguments import PROG, crop_of
 from draggan.writable import check_file, check_folder
 
 if TYPE_CHECKING:
-    from draggan.invert import InversionConfig
-    from draggan.picture import Crop
+    from draggan.inversion.invert import InversionConfig
+    from draggan.inversion.picture import Crop
+    from draggan.inversion.survey import Survey
     from draggan.session import Session
     from draggan.stylegan2.generator import Generator
-    from draggan.survey import Survey
 
 Thing = TypeVar("Thing")
 
@@ -26,9 +26,10 @@ def invert(args: argparse.Namespace) -> None:
     """A picture, or those of a folder, as sessions in files."""
     from dataclasses import replace
 
-    from draggan import models, project
-    from draggan.download import hash_file
-    from draggan.invert import InversionConfig
+    from draggan import project
+    from draggan.inversion.invert import InversionConfig
+    from draggan.registry import models
+    from draggan.registry.download import hash_file
 
     config = InversionConfig() if args.steps is None else replace(InversionConfig(), steps=args.steps)
     crop = None if args.crop is None else crop_of(args.crop)
@@ -94,12 +95,12 @@ def _inverted(
     """A picture as a session, what is known of the generator for the next one, and what is said of it."""
     from tqdm import tqdm
 
-    from draggan.faces import find_face
-    from draggan.models import shows_faces
-    from draggan.perceptual import lpips
-    from draggan.photo import Photo
-    from draggan.picture import cut, read_picture, whole_crop
-    from draggan.reconstruct import reconstruct
+    from draggan.inversion.faces import find_face
+    from draggan.inversion.perceptual import lpips
+    from draggan.inversion.photo import Photo
+    from draggan.inversion.picture import cut, read_picture, whole_crop
+    from draggan.inversion.reconstruct import reconstruct
+    from draggan.registry.models import shows_faces
     from draggan.render import to_picture
     from draggan.session import photo_session
 
@@ -126,7 +127,7 @@ def _inverted(
 
 def list_models(args: argparse.Namespace) -> None:
     """The table, and what of it is here."""
-    from draggan import models
+    from draggan.registry import models
 
     for state in models.states(args.checkpoints):
         spec = state.spec
@@ -143,7 +144,7 @@ def list_models(args: argparse.Namespace) -> None:
 
 def fetch(args: argparse.Namespace) -> None:
     """Downloads models, or all."""
-    from draggan import models
+    from draggan.registry import models
 
     names = models.available_models() if args.names == ["all"] else [models.spec_of(name).name for name in args.names]
     _each(names, lambda name: print(models.fetch(name, args.checkpoints)))
@@ -151,7 +152,7 @@ def fetch(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> None:
     """Reads models again and compares their SHA-256."""
-    from draggan import models
+    from draggan.registry import models
 
     def one(name: str) -> None:
         verdict = models.verify(name, args.checkpoints)
@@ -167,7 +168,7 @@ def verify(args: argparse.Namespace) -> None:
 
 def remove(args: argparse.Namespace) -> None:
     """Deletes downloaded models."""
-    from draggan import models
+    from draggan.registry import models
 
     def one(name: str) -> None:
         gone = models.remove(name, args.checkpoints)
@@ -181,7 +182,7 @@ def remove(args: argparse.Namespace) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Writes checkpoints of other projects in our format beside them."""
-    from draggan import models
+    from draggan.registry import models
 
     _each(args.names, lambda name: print(models.convert(Path(name))))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from draggan import batches
 from draggan.arguments import MODEL, PROG, PSI, SEED, pair_of, parser
-from draggan.engines import DEFAULT, ENGINES, PAPER
+from draggan.engine.engines import DEFAULT, ENGINES, PAPER
 from draggan.memory import keep_freed_memory
 from draggan.stylegan2.shortage import out_of_memory
 from draggan.threads import use_free_cores
@@ -23,10 +23,10 @@ from draggan.writable import check_file
 if TYPE_CHECKING:
     import numpy as np
 
+    from draggan.engine.steps import DragStep
     from draggan.geometry import DragPair
-    from draggan.picture import Picture
+    from draggan.inversion.picture import Picture
     from draggan.session import Session
-    from draggan.steps import DragStep
     from draggan.stylegan2.generator import Generator
 
 
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _web(args: argparse.Namespace) -> None:
     import torch
 
-    from draggan import models
-    from draggan.cache import ModelCache
     from draggan.precision import precision_of
+    from draggan.registry import models
+    from draggan.registry.cache import ModelCache
     from draggan.web.app import build
     from draggan.web.limits import accounts, size
     from draggan.web.sent import kept_while_serving
@@ -93,8 +93,8 @@ def _web(args: argparse.Namespace) -> None:
 
 
 def _image(args: argparse.Namespace) -> None:
-    from draggan import models
     from draggan.facts import facts
+    from draggan.registry import models
     from draggan.render import encode, to_picture
     from draggan.session import new_session
 
@@ -107,10 +107,12 @@ def _image(args: argparse.Namespace) -> None:
 def _drag(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from draggan import models, paste, project, render
-    from draggan.download import hash_file
+    from draggan import project, render
     from draggan.facts import facts
     from draggan.film import Frame
+    from draggan.inversion import paste
+    from draggan.registry import models
+    from draggan.registry.download import hash_file
 
     if args.points and not args.video:
         raise ValueError("--points are drawn into the video: say --video as well")
@@ -191,9 +193,11 @@ def _begun(args: argparse.Namespace) -> "tuple[Session, Generator]":
     """What `drag` begins with: a seed's picture, or a file's, and the generator that makes it."""
     from dataclasses import replace
 
-    from draggan import delta, models, project
-    from draggan.download import hash_file
+    from draggan import project
+    from draggan.registry import models
+    from draggan.registry.download import hash_file
     from draggan.session import new_session
+    from draggan.stylegan2 import delta
 
     if args.session is None:
         if args.paste_into:
@@ -236,7 +240,7 @@ def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]"
     goes on."""
     from dataclasses import replace
 
-    from draggan import models
+    from draggan.registry import models
 
     given = {name: getattr(args, name) for name in ("lr", "max_steps", "space", "mask_weight")}
     given = {name: value for name, value in given.items() if value is not None}
@@ -257,7 +261,7 @@ def _whole(path: Path, session: "Session") -> "Picture":
     """The picture that a session was made from."""
     import numpy as np
 
-    from draggan.picture import SAME, cut, read_picture
+    from draggan.inversion.picture import SAME, cut, read_picture
     from draggan.render import to_picture
 
     if session.photo is None:

@@ -18,15 +18,15 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from draggan.delta import Delta, check
+from draggan.engine.steps import DragState
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
-from draggan.photo import Photo
-from draggan.picture import Picture
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Picture
 from draggan.restore import Reader, own_numbers, pixels_of, text_of
 from draggan.session import HISTORY, Session, Shot
-from draggan.steps import DragState
 from draggan.stylegan2.checkpoint import refusing, write_whole
+from draggan.stylegan2.delta import Delta, check
 from draggan.stylegan2.generator import Generator
 
 VERSION = 1

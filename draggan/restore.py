@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from draggan.delta import Delta
-from draggan.engines import Config, engine_of
+from draggan.engine.engines import Config, engine_of
+from draggan.engine.steps import MAX_PAIRS, DragState, Stuck
 from draggan.film import FRAMES, Film, Frame
 from draggan.geometry import DragPair, Point
 from draggan.imagefile import LARGEST
-from draggan.photo import Photo
-from draggan.picture import Crop, Picture
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Crop, Picture
 from draggan.precision import check_drag_precision
 from draggan.require import require_choice
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot, apart
-from draggan.steps import MAX_PAIRS, DragState, Stuck
+from draggan.stylegan2.delta import Delta
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 LATER = {"visible"}  # settings that files of before do not have

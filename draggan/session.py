@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from draggan.course import Course, alone
-from draggan.engines import DEFAULT, Config, engine_of
+from draggan.engine.course import Course, alone
+from draggan.engine.engines import DEFAULT, Config, engine_of
+from draggan.engine.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.film import Film
 from draggan.geometry import DragPair, Point
-from draggan.photo import Photo
+from draggan.inversion.photo import Photo
 from draggan.precision import DragPrecision
 from draggan.require import require_choice
-from draggan.steps import MAX_PAIRS, DragState, DragStep, Stuck
 from draggan.stylegan2.generator import Generator
 
 Phase = Literal["ready", "dragging", "arrived", "limit", "stuck", "stopped"]
@@ -295,7 +295,7 @@ class Session:
         return alone(self.course(generator))
 
     def course(self, generator: Generator) -> Course[DragStep]:
-        """The same drag, for `draggan.course.together`."""
+        """The same drag, for `draggan.engine.course.together`."""
         if not self.pairs:
             raise ValueError("there is nothing to drag yet: click a point of the picture, then where it should go")
         mask = None if self.mask is None else torch.from_numpy(self.mask)

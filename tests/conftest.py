@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwr
 from torch.nn import Sequential
 
 import draggan
-from draggan import perceptual
+from draggan.inversion import perceptual
 from draggan.stylegan2.generator import Generator
 from draggan.threads import free_cores
 from tests.browser import GATE, WINDOW, Tab, chromium, serving

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from draggan.engine.steps import DragStep
 from draggan.session import Session
-from draggan.steps import DragStep
 from draggan.web.network import Network
 
 LOOK_SECONDS = 0.05  # between two looks at the gate

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from draggan.cache import ModelCache
+from draggan.registry.cache import ModelCache
 from draggan.stylegan2.generator import Generator
 from draggan.web import app, server
 from draggan.web.page import Page

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from draggan.adam import adam
+from draggan.engine.adam import adam
 
 
 def test_it_is_the_librarys_adam():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from draggan import project
 from draggan.cli import main
-from draggan.paper import DragConfig
+from draggan.engine.paper import DragConfig
 from draggan.render import to_picture
 from draggan.session import new_session
 from draggan.stylegan2.checkpoint import write

@@ -17,20 +17,21 @@ import skimage.data
 import torch
 from PIL import Image
 
-from draggan import models, project
+from draggan import project
 from draggan.arguments import pair_of
 from draggan.batches import _of_folder
 from draggan.cli import main
-from draggan.download import hash_file
-from draggan.faces import find_face
-from draggan.invert import InversionConfig
-from draggan.paper import DragConfig
-from draggan.picture import Picture
-from draggan.reconstruct import reconstruct
+from draggan.engine.paper import DragConfig
+from draggan.inversion.faces import find_face
+from draggan.inversion.invert import InversionConfig
+from draggan.inversion.picture import Picture
+from draggan.inversion.reconstruct import reconstruct
+from draggan.inversion.tuning import TuningConfig, tune
+from draggan.registry import models
+from draggan.registry.download import hash_file
 from draggan.render import HOLD, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2 import checkpoint
-from draggan.tuning import TuningConfig, tune
 from tests.networks import random_tensors, tiny_config
 
 PAIR = "183,145:178,145"
@@ -109,8 +110,10 @@ def photo(tmp_path, small):
 def short(monkeypatch):
     """A reconstruction of few steps."""
     few = InversionConfig(samples=32, candidates=2, refinements=2, steps=3)
-    monkeypatch.setattr("draggan.invert.InversionConfig", lambda: few)
-    monkeypatch.setattr("draggan.reconstruct.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1)))
+    monkeypatch.setattr("draggan.inversion.invert.InversionConfig", lambda: few)
+    monkeypatch.setattr(
+        "draggan.inversion.reconstruct.tune", functools.partial(tune, config=TuningConfig(steps=2, anchors=1))
+    )
 
 
 def test_invert_then_drag_then_paste(tmp_path, photo, short, capsys, small):
@@ -232,7 +235,9 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
 
 
 def test_invert_says_lpips_where_it_can_be_measured(tmp_path, photo, short, small, capsys, monkeypatch):
-    monkeypatch.setattr("draggan.perceptual.lpips", lambda image, wanted: 0.1 if image.shape == wanted.shape else 9)
+    monkeypatch.setattr(
+        "draggan.inversion.perceptual.lpips", lambda image, wanted: 0.1 if image.shape == wanted.shape else 9
+    )
     out = ["--no-tuning", "--device", "cpu", "--out", str(tmp_path / "a.draggan")]
     assert main(["invert", str(photo), "--model", small, *out]) == 0
     assert re.match(r"photo.png: \d+\.\d dB, LPIPS 0\.100; compared by", capsys.readouterr().out)
@@ -293,7 +298,7 @@ def test_a_picture_that_cannot_be_reconstructed_does_not_end_the_work(
             raise FloatingPointError("the reconstruction diverged at step 3")
         return reconstruct(generator, picture, *rest)
 
-    monkeypatch.setattr("draggan.reconstruct.reconstruct", first_diverges)
+    monkeypatch.setattr("draggan.inversion.reconstruct.reconstruct", first_diverges)
     command = ["invert", str(folder), "--model", small, "--no-tuning", "--steps", "2", "--device", "cpu"]
     assert main([*command, "--out", str(out)]) == 2
     said = capsys.readouterr().err

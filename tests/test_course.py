@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from draggan import course
-from draggan.course import Derivatives, alone, together
-from draggan.engines import ENGINES, engine_of
+from draggan.engine import course
+from draggan.engine.course import Derivatives, alone, together
+from draggan.engine.engines import ENGINES, engine_of
+from draggan.engine.views import View
 from draggan.geometry import DragPair, Point
-from draggan.views import View
 from tests.networks import tiny_generator
 
 LENGTHS = (1, 2, 4, 4)  # steps of each of these drags

@@ -20,9 +20,9 @@ from types import SimpleNamespace
 import filelock
 import pytest
 
-from draggan import transfer
-from draggan.download import DownloadError, download, read_record, received, remove
-from draggan.transfer import Patience, is_loopback
+from draggan.registry import transfer
+from draggan.registry.download import DownloadError, download, read_record, received, remove
+from draggan.registry.transfer import Patience, is_loopback
 from tests.file_server import GOOD, FileServer, Reply
 
 QUICK = Patience(failures=3, backoff=0.001, longest_pause=2, connect_timeout=5, stall_timeout=10)
@@ -623,8 +623,8 @@ def test_loopback():
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from draggan.download import download
-from draggan.transfer import Patience
+from draggan.registry.download import download
+from draggan.registry.transfer import Patience
 url, path, sha256, stall = json.loads(sys.argv[1])
 for step in download([url], Path(path), sha256=sha256, patience=Patience(3, 0.01, stall_timeout=stall)):
     pass

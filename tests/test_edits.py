@@ -17,9 +17,9 @@ from benchmarks.frechet import frechet
 from benchmarks.make_drags import KINDS, make
 from benchmarks.make_drags import main as make_drags
 from benchmarks.truth import landmarks_of, surface_of
-from draggan.distribution import Distribution
 from draggan.geometry import DragPair, Point
 from draggan.render import to_picture
+from draggan.stylegan2.distribution import Distribution
 
 PARTS = {
     "known": ("after", "floor", "exact", "amiss", "MSE after", "Mahalanobis"),

@@ -7,11 +7,11 @@ from itertools import islice, pairwise
 import pytest
 import torch
 
-from draggan import kinematics, paper
-from draggan.engines import DEFAULT, ENGINES, drag, engine_of
+from draggan.engine import kinematics, paper
+from draggan.engine.engines import DEFAULT, ENGINES, drag, engine_of
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import KinematicConfig
-from draggan.paper import DragConfig
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 

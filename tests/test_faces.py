@@ -8,9 +8,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from draggan.faces import find_face
 from draggan.geometry import Point
-from draggan.picture import FACE, Picture, face_crop
+from draggan.inversion.faces import find_face
+from draggan.inversion.picture import FACE, Picture, face_crop
 
 EYES, MOUTH = ((202.8, 101.2), (246.7, 103.3)), (224.7, 140.2)  # of the astronaut, read off by eye
 NEAR = 0.05  # of the side of the crop

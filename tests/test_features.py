@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan.features import whole
+from draggan.engine.features import whole
 from draggan.stylegan2.generator import Trunk
 
 SIZES = [((8, 8), (16, 16)), ((8, 4), (24, 12)), ((16, 16), (8, 8)), ((5, 7), (5, 7)), ((1, 1), (3, 3))]
@@ -13,7 +13,7 @@ SIZES = [((8, 8), (16, 16)), ((8, 4), (24, 12)), ((16, 16), (8, 8)), ((5, 7), (5
 @pytest.fixture(params=[("cpu",), ()], ids=["one pass", "elsewhere"])
 def one_pass(request, monkeypatch):
     """Cells blended as on a CPU, and as on the devices that cannot do so in one pass."""
-    monkeypatch.setattr("draggan.features.IN_ONE_PASS", request.param)
+    monkeypatch.setattr("draggan.engine.features.IN_ONE_PASS", request.param)
 
 
 @pytest.mark.parametrize(("cells", "size"), SIZES)

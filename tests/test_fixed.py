@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from draggan.fixed import FixedRows, fixed_rows
+from draggan.engine.fixed import FixedRows, fixed_rows
 from tests.networks import tiny_generator
 
 

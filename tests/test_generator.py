@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 
 import draggan
-from draggan.metric import metric_of
+from draggan.engine.metric import metric_of
+from draggan.inversion.tuning import tune
 from draggan.precision import in_precision
 from draggan.stylegan2 import convolution, ops
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator
-from draggan.tuning import tune
 from tests.networks import random_tensors, tiny_config, tiny_generator
 from tests.test_ops import fir_by_loops, modulated_by_weights, with_zeros_between
 

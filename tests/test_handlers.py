@@ -19,16 +19,18 @@ from gradio.context import LocalContext
 from PIL import Image
 from safetensors import safe_open
 
-from draggan import metric, models, project
-from draggan.download import DownloadError
-from draggan.engines import ENGINES
+from draggan import project
+from draggan.engine import metric
+from draggan.engine.engines import ENGINES
 from draggan.facts import facts
 from draggan.geometry import DragPair, Point
 from draggan.precision import in_precision
 from draggan.project import Project
+from draggan.registry import models
+from draggan.registry.download import DownloadError
+from draggan.registry.transfer import Progress
 from draggan.render import side_by_side, to_picture, with_points
 from draggan.session import Session, new_session
-from draggan.transfer import Progress
 from draggan.web import dragging, turns
 from draggan.web.canvas import read_mask
 from draggan.web.chinese import CHINESE
@@ -148,7 +150,7 @@ def test_a_rehearsal_that_fails_does_not_hold_its_model(monkeypatch):
     def failing(generator, layers):
         raise ValueError("this model draws latents beyond all numbers")
 
-    monkeypatch.setattr("draggan.kinematics.metric_of", failing)
+    monkeypatch.setattr("draggan.engine.kinematics.metric_of", failing)
     shop = Shop(tiny_generator(32))
     network, model = Network(shop, "cpu"), weakref.ref(shop.generator)
     with pytest.raises(ValueError, match="beyond all numbers"):

@@ -7,7 +7,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from draggan.imagefile import FORMATS, SCANS, PictureError, endings, opened
-from draggan.picture import read_picture
+from draggan.inversion.picture import read_picture
 from draggan.render import read_mask
 
 SIZE = (70, 90)  # height, width

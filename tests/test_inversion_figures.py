@@ -12,9 +12,9 @@ from benchmarks import invert as figures
 from benchmarks import make_renders
 from benchmarks.cases import read_cases
 from benchmarks.detector import Detector
-from draggan.invert import InversionConfig, invert, psnr
-from draggan.survey import begin
-from draggan.tuning import TuningConfig, tune
+from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.survey import begin
+from draggan.inversion.tuning import TuningConfig, tune
 
 FEW = InversionConfig(samples=32, candidates=1, refinements=1, steps=2)
 

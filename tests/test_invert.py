@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from draggan import invert as module
-from draggan.distribution import Distribution, draw
-from draggan.invert import InversionConfig, comparisons, invert, psnr, pyramid, squares
-from draggan.survey import begin
+from draggan.inversion import invert as module
+from draggan.inversion.invert import InversionConfig, comparisons, invert, psnr, pyramid, squares
+from draggan.inversion.survey import begin
+from draggan.stylegan2.distribution import Distribution, draw
 from tests.networks import tiny_generator
 
 SHORT = InversionConfig(samples=64, candidates=3, refinements=5, steps=20)

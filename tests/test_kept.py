@@ -10,11 +10,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import draggan
-from draggan import cli, models
+from draggan import cli
+from draggan.engine.kept import fingerprint, metric_in_pieces
+from draggan.engine.kinematics import prepare
+from draggan.engine.metric import PIECES, metric_of, seen_of
 from draggan.geometry import DragPair, Point
-from draggan.kept import fingerprint, metric_in_pieces
-from draggan.kinematics import prepare
-from draggan.metric import PIECES, metric_of, seen_of
+from draggan.registry import models
 from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
@@ -183,7 +184,7 @@ def test_a_drag_from_python_keeps_it(tmp_path, monkeypatch):
     first = dragged()
     assert len(files(models.metrics_folder(tmp_path))) == 1
     monkeypatch.setattr(Generator, "preview", lambda *_: pytest.fail("it is looked at again"))
-    monkeypatch.setattr("draggan.kept.fingerprint", counted := Mock(wraps=fingerprint))
+    monkeypatch.setattr("draggan.engine.kept.fingerprint", counted := Mock(wraps=fingerprint))
     with torch.inference_mode():  # what is read there serves later drags too
         assert torch.equal(dragged(), first)
     assert counted.call_count == 1, "once a model, not once a drag"

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from benchmarks.cases import read_cases
-from draggan import fixed, kinematics
-from draggan.engines import drag
+from draggan.engine import fixed, kinematics
+from draggan.engine.engines import drag
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.invert import psnr
-from draggan.kinematics import KinematicConfig
-from draggan.paper import DragConfig
+from draggan.inversion.invert import psnr
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 

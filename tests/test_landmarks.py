@@ -11,7 +11,7 @@ import torch
 from benchmarks.detector import LANDMARKS, Detector
 from benchmarks.landmarks import read_cases, run, table
 from benchmarks.scene import landmarks
-from draggan.paper import DragConfig
+from draggan.engine.paper import DragConfig
 
 
 def test_the_detector_finds_what_the_scene_says(plush):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from draggan.leastsquares import solve
-from draggan.metric import Metric
+from draggan.engine.leastsquares import solve
+from draggan.engine.metric import Metric
 
 LAYERS, WIDTH = 3, 20
 

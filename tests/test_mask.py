@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from draggan import mask as m
-from draggan.features import whole
+from draggan.engine import mask as m
+from draggan.engine.features import whole
+from draggan.engine.mask import hold
+from draggan.engine.views import around
 from draggan.geometry import Point
-from draggan.mask import hold
-from draggan.views import around
 from tests.networks import tiny_generator
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from draggan.features import whole
+from draggan.engine.features import whole
+from draggan.engine.matching import describe, lattice, locate, motion, slopes
+from draggan.engine.views import around
 from draggan.geometry import Point, square, to_tensor
-from draggan.matching import describe, lattice, locate, motion, slopes
 from draggan.stylegan2.generator import Trunk
-from draggan.views import around
 from tests.networks import tiny_generator
 
 

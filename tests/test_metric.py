@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from draggan.distribution import Distribution
-from draggan.engines import drag
+from draggan.engine.engines import drag
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.metric import EVEN, PIECES, Metric, metric_of, seen_of
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import KinematicConfig
-from draggan.metric import EVEN, PIECES, Metric, metric_of, seen_of
 from draggan.precision import in_precision
+from draggan.stylegan2.distribution import Distribution
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from draggan import download as downloads
-from draggan import models
-from draggan.cache import ModelCache
-from draggan.download import DownloadError, read_record
-from draggan.models import MODELS, available_models, find, load, step_size
+from draggan.registry import download as downloads
+from draggan.registry import models
+from draggan.registry.cache import ModelCache
+from draggan.registry.download import DownloadError, read_record
+from draggan.registry.models import MODELS, available_models, find, load, step_size
+from draggan.registry.table import Source
+from draggan.registry.transfer import Patience
 from draggan.stylegan2 import checkpoint
 from draggan.stylegan2.checkpoint import CheckpointError
-from draggan.table import Source
-from draggan.transfer import Patience
 from tests.file_server import FileServer, Reply
 from tests.foreign_files import write_nvidia_pytorch, write_nvidia_tensorflow, write_rosinality
 from tests.networks import random_tensors, tiny_config

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from draggan import render
-from draggan.delta import Delta
 from draggan.geometry import DragPair, Point
-from draggan.photo import Photo
+from draggan.inversion.photo import Photo
 from draggan.session import photo_session
+from draggan.stylegan2.delta import Delta
 from draggan.web import dragging, network, starts, words
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep

@@ -19,15 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from draggan.delta import Delta
-from draggan.faces import find_face
 from draggan.geometry import Point
-from draggan.invert import psnr
-from draggan.paste import paste
-from draggan.photo import Photo
-from draggan.picture import FACE, Crop, Picture, cut, whole_crop
+from draggan.inversion.faces import find_face
+from draggan.inversion.invert import psnr
+from draggan.inversion.paste import paste
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import FACE, Crop, Picture, cut, whole_crop
 from draggan.project import load, load_details
 from draggan.render import to_picture
+from draggan.stylegan2.delta import Delta
 from draggan.web import aims
 from draggan.web import own as module
 from draggan.web.aims import Aim, Aims

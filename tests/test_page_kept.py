@@ -11,13 +11,13 @@ import safetensors.torch
 import torch
 from playwright.sync_api import expect
 
-from draggan.delta import Delta
 from draggan.geometry import DragPair, Point
-from draggan.photo import Photo
-from draggan.picture import Crop, Picture
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Crop, Picture
 from draggan.project import DOCUMENT, Project, save
 from draggan.session import new_session, photo_session
 from draggan.stylegan2 import checkpoint
+from draggan.stylegan2.delta import Delta
 from tests.browser import WINDOW, Tab, serving
 from tests.networks import random_tensors, tiny_config
 from tests.test_page_canvas import until

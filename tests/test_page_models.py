@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, expect
 
-from draggan.models import spec_of
+from draggan.registry.models import spec_of
 from draggan.stylegan2 import checkpoint
 from tests.browser import Tab, serving
 from tests.closed_proxy import ClosedProxy

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from draggan.picture import read_picture, whole_crop
+from draggan.inversion.picture import read_picture, whole_crop
 from draggan.stylegan2 import checkpoint
 from draggan.web.own import Framing
 from tests.browser import WINDOW, Tab, serving

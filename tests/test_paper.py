@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan import course, paper
-from draggan.engines import drag, engine_of
-from draggan.features import whole
+from draggan.engine import course, paper
+from draggan.engine.engines import drag, engine_of
+from draggan.engine.features import whole
+from draggan.engine.paper import DragConfig, motion_supervision, track
+from draggan.engine.steps import MAX_PAIRS
 from draggan.geometry import DragPair, Point, disc, square, to_tensor
-from draggan.paper import DragConfig, motion_supervision, track
-from draggan.steps import MAX_PAIRS
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import Generator, Trunk
 from tests.networks import random_tensors, tiny_generator

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from draggan import paste as module
-from draggan.paste import _border, changed, paste
-from draggan.picture import Crop, Picture, cut, to_tensor, whole_crop
+from draggan.inversion import paste as module
+from draggan.inversion.paste import _border, changed, paste
+from draggan.inversion.picture import Crop, Picture, cut, to_tensor, whole_crop
 from draggan.render import to_picture
 
 SIZE = (64, 48)

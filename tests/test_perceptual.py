@@ -9,7 +9,7 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from draggan.perceptual import FILE, Perceptual, find_weights, lpips
+from draggan.inversion.perceptual import FILE, Perceptual, find_weights, lpips
 
 CPU = torch.device("cpu")
 SLICES = ((0, 4), (4, 9), (9, 16), (16, 23), (23, 30))  # each ends with a map that is compared

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.GifImagePlugin import GifImageFile
 
 from draggan.geometry import Point
-from draggan.picture import FACE, Crop, Picture, cut, face_crop, read_picture, to_tensor, whole_crop
+from draggan.inversion.picture import FACE, Crop, Picture, cut, face_crop, read_picture, to_tensor, whole_crop
 from draggan.render import to_picture
 
 SIZE = (70, 90)  # height, width

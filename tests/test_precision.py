@@ -10,7 +10,7 @@ import torch
 
 import draggan
 from draggan import precision
-from draggan.engines import ENGINES, drag
+from draggan.engine.engines import ENGINES, drag
 from draggan.precision import for_drag, in_precision, precision_of
 from tests.networks import tiny_generator
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from draggan.progress import Patience
+from draggan.engine.progress import Patience
 
 
 @dataclass(frozen=True)

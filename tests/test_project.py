@@ -10,17 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from draggan import delta, project
-from draggan.delta import Delta
-from draggan.engines import ENGINES
+from draggan import project
+from draggan.engine.engines import ENGINES
+from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.paper import DragConfig
-from draggan.photo import Photo
-from draggan.picture import Crop, Picture
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Crop, Picture
 from draggan.project import Project
 from draggan.restore import Reader
 from draggan.session import HISTORY, SHOTS, new_session
-from draggan.stylegan2 import checkpoint
+from draggan.stylegan2 import checkpoint, delta
+from draggan.stylegan2.delta import Delta
 from draggan.stylegan2.generator import Generator
 from tests.networks import tiny_generator
 

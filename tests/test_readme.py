@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from draggan.table import MODELS
+from draggan.registry.table import MODELS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

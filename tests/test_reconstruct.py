@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan.delta import changed
-from draggan.invert import InversionConfig, invert, psnr
-from draggan.reconstruct import reconstruct
+from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.reconstruct import reconstruct
 from draggan.stylegan2 import convolution
+from draggan.stylegan2.delta import changed
 from tests.networks import tiny_generator
 
 SHORT = InversionConfig(samples=64, candidates=3, refinements=2, steps=3)

@@ -9,11 +9,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from draggan.course import together
-from draggan.engines import ENGINES, drag, engine_of
+from draggan.engine.course import together
+from draggan.engine.engines import ENGINES, drag, engine_of
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import KinematicConfig
-from draggan.paper import DragConfig
 from draggan.stylegan2 import recordings
 from draggan.stylegan2.lowpass import blur
 from draggan.stylegan2.recordings import Recordings
@@ -130,7 +130,7 @@ def unrecorded():
 def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
-    monkeypatch.setattr("draggan.features.IN_ONE_PASS", ())
+    monkeypatch.setattr("draggan.engine.features.IN_ONE_PASS", ())
     monkeypatch.setattr("draggan.stylegan2.alone.ALONE_ON", ())
     monkeypatch.setattr("draggan.stylegan2.convolution.IN_PART", ())
     monkeypatch.setattr("draggan.stylegan2.lowpass.FIR_IN_PAIRS", ("cpu",))

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from draggan import session as module
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.paper import DragConfig
+from draggan.engine.steps import MAX_PAIRS
 from draggan.geometry import DragPair, Point
-from draggan.kinematics import KinematicConfig
-from draggan.paper import DragConfig
-from draggan.photo import Photo
-from draggan.picture import Crop, Picture
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Crop, Picture
 from draggan.session import HISTORY, SHOTS, new_session, photo_session
-from draggan.steps import MAX_PAIRS
 from tests.networks import tiny_generator
 
 CONFIG = DragConfig(lr=0.02, max_steps=3)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from draggan.kinematics import KinematicConfig
-from draggan.paper import DragConfig
+from draggan.engine.kinematics import KinematicConfig
+from draggan.engine.paper import DragConfig
 from draggan.web import settings
 from draggan.web.settings import LABELS, PAPERS, RANGES, Shown
 

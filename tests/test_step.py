@@ -6,7 +6,7 @@ import torch
 from benchmarks import step
 from benchmarks.step import Row, measure, spread_pairs, table, table_of_sessions
 from benchmarks.whole_network import WholeNetworkDrag
-from draggan.engines import ENGINES
+from draggan.engine.engines import ENGINES
 from tests.networks import tiny_generator
 
 

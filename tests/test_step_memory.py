@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from draggan.engines import drag, engine_of
+from draggan.engine.engines import drag, engine_of
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from draggan.delta import Delta, changed
-from draggan.invert import comparisons, psnr
-from draggan.tuning import TuningConfig, tune
+from draggan.inversion.invert import comparisons, psnr
+from draggan.inversion.tuning import TuningConfig, tune
+from draggan.stylegan2.delta import Delta, changed
 from tests.networks import tiny_generator
 
 SHORT = TuningConfig(steps=60, lr=0.02, first_block=32, anchors=3, locality=0.5)  # a large step wants a firm hold

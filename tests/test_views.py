@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from draggan.features import whole
+from draggan.engine.features import whole
+from draggan.engine.views import View, around, seen
 from draggan.geometry import Point, to_tensor
-from draggan.views import View, around, seen
 from tests.networks import tiny_generator
 
 

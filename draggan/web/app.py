@@ -4,8 +4,8 @@ from typing import Any
 
 import gradio as gr
 
-from draggan.cache import ModelCache
-from draggan.models import step_size
+from draggan.registry.cache import ModelCache
+from draggan.registry.models import step_size
 from draggan.web import canvas, settings, starts
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep

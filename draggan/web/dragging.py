@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from draggan.engines import engine_of
+from draggan.engine.engines import engine_of
+from draggan.engine.progress import Patience
+from draggan.engine.steps import DragStep
 from draggan.geometry import Point
-from draggan.progress import Patience
 from draggan.render import encode, leaving, thumbnail
 from draggan.session import Session
-from draggan.steps import DragStep
 from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
 from draggan.web.answers import free, kept, shown

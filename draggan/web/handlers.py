@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from draggan.models import available_models, step_size
 from draggan.project import Project, check_fits, load, load_details
+from draggan.registry.models import available_models, step_size
+from draggan.registry.table import MODELS
 from draggan.render import encode, thumbnail
 from draggan.session import Session
-from draggan.table import MODELS
 from draggan.web import canvas, settings, words
 from draggan.web.answers import free, kept, must_be_free, shortly, shown
 from draggan.web.dragging import Dragging

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from draggan.facts import facts
 from draggan.film import Film, Frame
-from draggan.paste import paste
+from draggan.inversion.paste import paste
 from draggan.project import Project, pack, pack_details
 from draggan.render import encode, side_by_side, with_points, write_video
 from draggan.session import Session

@@ -14,20 +14,20 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from torch import Tensor
 
-from draggan.cache import ModelCache
-from draggan.delta import Delta, changed
-from draggan.engines import ENGINES, engine_of
+from draggan.engine.engines import ENGINES, engine_of
+from draggan.engine.steps import DragStep
 from draggan.geometry import DragPair, Point
-from draggan.models import pick_device
+from draggan.inversion.survey import Survey
 from draggan.precision import for_drag
+from draggan.registry.cache import ModelCache
+from draggan.registry.models import pick_device
+from draggan.registry.transfer import Progress
 from draggan.render import encode, to_picture
 from draggan.session import Session, new_session
-from draggan.steps import DragStep
 from draggan.stylegan2.config import GeneratorConfig
+from draggan.stylegan2.delta import Delta, changed
 from draggan.stylegan2.device import ONE_THREAD
 from draggan.stylegan2.generator import Generator
-from draggan.survey import Survey
-from draggan.transfer import Progress
 from draggan.web.sent import use, was_sent
 from draggan.web.turns import Turns
 from draggan.web.words import Said

@@ -10,14 +10,14 @@ from weakref import WeakValueDictionary
 import gradio as gr
 import numpy as np
 
-from draggan.faces import find_face
 from draggan.geometry import Point
-from draggan.invert import InversionConfig, psnr
-from draggan.models import shows_faces
-from draggan.perceptual import lpips
-from draggan.photo import Photo
-from draggan.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
-from draggan.reconstruct import reconstruct
+from draggan.inversion.faces import find_face
+from draggan.inversion.invert import InversionConfig, psnr
+from draggan.inversion.perceptual import lpips
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
+from draggan.inversion.reconstruct import reconstruct
+from draggan.registry.models import shows_faces
 from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.web import canvas, words

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple, get_args
 
 import gradio as gr
 
-from draggan.engines import DEFAULT, ENGINES, PAPER, Config, engine_of
-from draggan.models import step_size
-from draggan.paper import DragConfig
+from draggan.engine.engines import DEFAULT, ENGINES, PAPER, Config, engine_of
+from draggan.engine.paper import DragConfig
 from draggan.precision import DragPrecision, check_drag_precision
+from draggan.registry.models import step_size
 from draggan.web.telling import within
 from draggan.web.words import Said, say
 

@@ -12,8 +12,8 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from draggan.course import Course, together
-from draggan.steps import DragStep
+from draggan.engine.course import Course, together
+from draggan.engine.steps import DragStep
 
 HANDLES = 8  # of the drags that take a step together, or one drag's: with more, a step of each costs no less
 

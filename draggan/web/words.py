@@ -7,15 +7,15 @@ from typing import Any
 
 from gradio.i18n import I18nData
 
-from draggan.cache import ModelGoneError
-from draggan.download import DownloadError
-from draggan.invert import InversionStep
+from draggan.engine.steps import Stuck
+from draggan.inversion.invert import InversionStep
+from draggan.inversion.tuning import TuningStep
+from draggan.registry.cache import ModelGoneError
+from draggan.registry.download import DownloadError
+from draggan.registry.table import ModelSpec
+from draggan.registry.transfer import Progress
 from draggan.session import Session
-from draggan.steps import Stuck
 from draggan.stylegan2.shortage import out_of_memory
-from draggan.table import ModelSpec
-from draggan.transfer import Progress
-from draggan.tuning import TuningStep
 
 CLOSE, VERY_CLOSE = 28, 34  # dB
 ADVICE: dict[Stuck, str] = {

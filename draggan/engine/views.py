@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from draggan.features import Features, whole
+from draggan.engine.features import Features, whole
 from draggan.geometry import Point, to_cells
 from draggan.stylegan2.device import sent
 from draggan.stylegan2.generator import Generator, Latents

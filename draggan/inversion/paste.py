@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.picture import Crop, Picture, sample, to_tensor
+from draggan.inversion.picture import Crop, Picture, sample, to_tensor
 
 LEAST = 4 / 127.5  # change of a pixel, of 2, that counts at all: as much as JPEG adds
 BLUR = 4 / 256  # of the crop's longer side: over so much, changes and errors are averaged

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from draggan.delta import Delta
-from draggan.picture import Crop, Picture
+from draggan.inversion.picture import Crop, Picture
+from draggan.stylegan2.delta import Delta
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Whether a drag still gets anywhere. Works with the steps of any engine."""
 
-from draggan.steps import DragStep
+from draggan.engine.steps import DragStep
 
 PATIENCE = 60  # steps in which no handle comes nearer, after which a drag is given up
 PROGRESS = 0.5  # pixels by which a handle must come nearer

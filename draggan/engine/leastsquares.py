@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from draggan.metric import Metric
+from draggan.engine.metric import Metric
 
 EPSILON = 1e-3  # of the system's diagonal, so that rows which say the same can be solved
 

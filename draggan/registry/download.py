@@ -15,8 +15,8 @@ from pathlib import Path
 import filelock
 import requests
 
-from draggan import transfer
-from draggan.transfer import Patience, Progress, Refused, beside, without_password
+from draggan.registry import transfer
+from draggan.registry.transfer import Patience, Progress, Refused, beside, without_password
 
 UNLOCKABLE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what folders say that know no locks
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from draggan.delta import Delta
-from draggan.distribution import draw
 from draggan.gradients import gradients
-from draggan.invert import comparisons, psnr, pyramid
+from draggan.inversion.invert import comparisons, psnr, pyramid
 from draggan.require import require
 from draggan.stylegan2 import ops
+from draggan.stylegan2.delta import Delta
+from draggan.stylegan2.distribution import draw
 from draggan.stylegan2.generator import Generator
 
 SEED = 2  # of the latents whose pictures shall stay
@@ -62,7 +62,7 @@ class TuningStep:
         return self._image
 
     def delta(self) -> Delta:
-        """What `draggan.delta.changed` makes a generator of."""
+        """What `draggan.stylegan2.delta.changed` makes a generator of."""
         return Delta({name: change.half().cpu() for name, change in self._changes.items()})
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from draggan.mask import hold
+from draggan.engine.mask import hold
 from draggan.stylegan2.generator import Generator
 
 COARSEST = 32  # the features of the block of this resolution say enough

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from draggan.delta import Delta
-from draggan.invert import InversionConfig, InversionStep, invert
+from draggan.inversion.invert import InversionConfig, InversionStep, invert
+from draggan.inversion.survey import Survey
+from draggan.inversion.tuning import TuningStep, tune
+from draggan.stylegan2.delta import Delta
 from draggan.stylegan2.generator import Generator
-from draggan.survey import Survey
-from draggan.tuning import TuningStep, tune
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from draggan.adam import Means
+from draggan.engine.adam import Means
 from draggan.geometry import DragPair, Point
 from draggan.stylegan2.generator import Generator, Trunk
 
 if TYPE_CHECKING:
-    from draggan.engines import Config
+    from draggan.engine.engines import Config
 
 Space = Literal["w_plus", "w"]
-Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.kinematics.course`
+Stuck = Literal["lost", "mask", "other handles", "limit"]  # see `draggan.engine.kinematics.course`
 MAX_PAIRS = 68  # the landmarks of a face
 PER_HANDLE = ("starts", "looked", "handles", "templates")  # what a state has as many of as handles
 FEW = 5  # pairs: with more, some settings have other defaults

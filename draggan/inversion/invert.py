@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.gradients import gradients
-from draggan.perceptual import Perceptual, find_weights
+from draggan.inversion.perceptual import Perceptual, find_weights
+from draggan.inversion.survey import BATCH, Survey, begin
 from draggan.require import require
 from draggan.stylegan2.generator import Generator
-from draggan.survey import BATCH, Survey, begin
 
 Stage = Literal["search", "refine", "fit"]
 SQUARES = 30.0  # weight of the mean squared difference

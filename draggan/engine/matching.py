@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.features import Features
+from draggan.engine.features import Features
 from draggan.geometry import inside, pushed_inside, square
 
 REFINEMENTS = 2  # Gauss-Newton steps from the nearest place of the lattice

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.features import Features
+from draggan.engine.features import Features
 from draggan.stylegan2.generator import Generator, Latents
 from draggan.stylegan2.squares import Squares, cut
 from draggan.stylegan2.windows import Windows, evaluate, total_cost

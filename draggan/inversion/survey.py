@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.distribution import Distribution, draw
+from draggan.stylegan2.distribution import Distribution, draw
 from draggan.stylegan2.generator import Generator
 
 SEARCHED, REFINED = 32, 64  # resolutions of the small pictures that are compared, and that are fitted

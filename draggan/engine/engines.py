@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from draggan.course import Course
+    from draggan.engine.course import Course
+    from draggan.engine.kinematics import KinematicConfig
+    from draggan.engine.paper import DragConfig
+    from draggan.engine.steps import DragState, DragStep
     from draggan.geometry import DragPair
-    from draggan.kinematics import KinematicConfig
-    from draggan.paper import DragConfig
-    from draggan.steps import DragState, DragStep
     from draggan.stylegan2.generator import Generator
 
 PAPER, DEFAULT = "draggan", "kinematics"
@@ -74,13 +74,13 @@ class Engine:
 
 
 def _kinematics() -> Module:
-    from draggan import kinematics
+    from draggan.engine import kinematics
 
     return kinematics
 
 
 def _paper() -> Module:
-    from draggan import paper
+    from draggan.engine import paper
 
     return paper
 
@@ -121,7 +121,7 @@ def drag(
     Raises ValueError for points outside the picture, a mask or latent of another shape, or settings that this
     generator does not have; FloatingPointError when the drag diverges.
     """
-    from draggan.course import alone
+    from draggan.engine.course import alone
 
     modules = [engine.module() for engine in ENGINES.values()]
     if config is None:

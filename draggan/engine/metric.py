@@ -11,8 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from draggan.distribution import draw, principal
 from draggan.gradients import gradients
+from draggan.stylegan2.distribution import draw, principal
 from draggan.stylegan2.generator import Generator
 
 SAMPLES = 2048  # codes whose w are looked at

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from draggan.metric import COARSEST, PIECES, SAMPLES, SEED, TOGETHER, VIEWS, seen_of
+from draggan.engine.metric import COARSEST, PIECES, SAMPLES, SEED, TOGETHER, VIEWS, seen_of
 from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.generator import Generator
 

@@ -11,14 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.adam import Means, adam
-from draggan.course import Course, Derivatives
-from draggan.features import Features, recorded
-from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
-from draggan.gradients import gradients
-from draggan.mask import hold
-from draggan.require import require, require_choice, require_whole
-from draggan.steps import (
+from draggan.engine.adam import Means, adam
+from draggan.engine.course import Course, Derivatives
+from draggan.engine.features import Features, recorded
+from draggan.engine.mask import hold
+from draggan.engine.steps import (
     DragState,
     DragStep,
     ForwardPass,
@@ -28,9 +25,12 @@ from draggan.steps import (
     references,
     tolerance_of,
 )
+from draggan.engine.views import View
+from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
+from draggan.gradients import gradients
+from draggan.require import require, require_choice, require_whole
 from draggan.stylegan2.device import received
 from draggan.stylegan2.generator import Generator
-from draggan.views import View
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class DragConfig:
         require(self, "a positive number of pixels, or None", lambda v: v is None or 0 < v < math.inf, "tolerance")
 
 
-Settings, State = DragConfig, DragState  # by the names that every engine has, see `draggan.engines`
+Settings, State = DragConfig, DragState  # by the names that every engine has, see `draggan.engine.engines`
 
 
 def course(

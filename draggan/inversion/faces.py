@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from draggan.geometry import Point
-from draggan.picture import Crop, Picture, face_crop
+from draggan.inversion.picture import Crop, Picture, face_crop
 
 SEEN = 400  # pixels of the longer side of the copy that is searched: of faces, a sixteenth of it is enough
 WINDOW = 24  # pixels of a side of the faces that the cascade was trained on

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from draggan.features import Features
+from draggan.engine.features import Features
+from draggan.engine.views import View, seen
 from draggan.gradients import gradients
-from draggan.views import View, seen
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")

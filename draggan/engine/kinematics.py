@@ -13,17 +13,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from draggan.course import Course, Derivatives, Part
-from draggan.features import Features, recorded
-from draggan.fixed import Change, FixedRows, fixed_rows
-from draggan.geometry import DragPair, Point, pushed_inside, square, to_points, to_tensor
-from draggan.gradients import gradients
-from draggan.kept import metric_in_pieces
-from draggan.leastsquares import normal, solve
-from draggan.matching import Lattice, describe, lattice, locate, motion
-from draggan.metric import Metric, metric_of
-from draggan.require import require, require_choice, require_whole
-from draggan.steps import (
+from draggan.engine.course import Course, Derivatives, Part
+from draggan.engine.features import Features, recorded
+from draggan.engine.fixed import Change, FixedRows, fixed_rows
+from draggan.engine.kept import metric_in_pieces
+from draggan.engine.leastsquares import normal, solve
+from draggan.engine.matching import Lattice, describe, lattice, locate, motion
+from draggan.engine.metric import Metric, metric_of
+from draggan.engine.steps import (
     FEW,
     DragState,
     DragStep,
@@ -35,9 +32,12 @@ from draggan.steps import (
     references,
     tolerance_of,
 )
+from draggan.engine.views import View
+from draggan.geometry import DragPair, Point, pushed_inside, square, to_points, to_tensor
+from draggan.gradients import gradients
+from draggan.require import require, require_choice, require_whole
 from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
-from draggan.views import View
 
 PATCH = 3  # places along each side of what describes a handle
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
@@ -103,7 +103,7 @@ class KinematicStep(DragStep):
     counted as d^2 and beyond the stride s as s (2 d - s), and the square of what has changed outside a mask."""
 
 
-Settings, State = KinematicConfig, KinematicState  # by the names that every engine has, see `draggan.engines`
+Settings, State = KinematicConfig, KinematicState  # by the names that every engine has, see `draggan.engine.engines`
 
 
 def course(

@@ -13,17 +13,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from draggan import download as downloads
-from draggan.download import DownloadError, Record
 from draggan.precision import Precision, in_precision
+from draggan.registry import download as downloads
+from draggan.registry.download import DownloadError, Record
+from draggan.registry.table import MODELS, ModelSpec, Source
+from draggan.registry.transfer import Patience, Progress
 from draggan.require import require_choice
 from draggan.stylegan2 import checkpoint, converted
 from draggan.stylegan2.generator import Generator
-from draggan.table import MODELS, ModelSpec, Source
-from draggan.transfer import Patience, Progress
 
-EMBEDDED = Path(__file__).parent / "embedded"  # in an installed wheel
-CHECKOUT = Path(__file__).parents[1] / "checkpoints"  # in a checkout of the repository
+EMBEDDED = Path(__file__).parents[1] / "embedded"  # in an installed wheel
+CHECKOUT = Path(__file__).parents[2] / "checkpoints"  # in a checkout of the repository
 METRICS = "metrics"  # the folder of what is worked out of models, beside them; the embedded one's comes with it
 LR = 1e-3  # step size of a drag for a file that the table does not have
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from draggan import models
-from draggan.download import hash_file
 from draggan.precision import Precision
+from draggan.registry import models
+from draggan.registry.download import hash_file
+from draggan.registry.transfer import Progress
 from draggan.stylegan2.generator import Generator
-from draggan.transfer import Progress
 
 
 class ModelGoneError(FileNotFoundError):

@@ -1,0 +1,1 @@
+"""The models: their table, their files, and the generators in memory."""
