@@ -29,9 +29,10 @@ from draggan.geometry import DragPair
 from draggan.inversion.invert import InversionConfig, invert, psnr
 from draggan.inversion.perceptual import lpips
 from draggan.inversion.picture import read_picture, to_tensor
-from draggan.inversion.survey import BATCH, Survey, begin
+from draggan.inversion.survey import BATCH, piece_of
 from draggan.inversion.tuning import tune
 from draggan.stylegan2.delta import changed
+from draggan.stylegan2.distribution import Distribution
 from draggan.stylegan2.generator import Generator
 
 PARTS = ("jittered", "renders", "drags", "steps")
@@ -46,15 +47,14 @@ Task = tuple[str, Callable[[], Row]]  # the name of what is measured, and how
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What every part needs: the generator, and what is known of it before the first picture."""
+    """What every part needs."""
 
     generator: Generator
-    survey: Survey
     detect: Detector
 
     def inverted(self, picture: Tensor) -> tuple[Tensor, Row]:
         begun, busy = time.perf_counter(), time.process_time()
-        *_, last = invert(self.generator, picture, survey=self.survey)
+        *_, last = invert(self.generator, picture)
         row = {"seconds": time.perf_counter() - begun, "CPU seconds": time.process_time() - busy, "PSNR": last.psnr()}
         return last.latent, row | _perceived("LPIPS", last.image(), picture)
 
@@ -82,7 +82,7 @@ def _perceived(name: str, image: Tensor, picture: Tensor) -> Row:
 
 def jittered(bench: Bench, seed: int) -> Row:
     """A picture of the model's own, whose layers differ by a random part of the deviation of w."""
-    spread = bench.survey.distribution.deviation
+    spread = bench.generator.known(Distribution).deviation
     noise = torch.randn(bench.generator.num_ws, len(spread), generator=torch.Generator().manual_seed(seed))
     latent = bench.generator.latent(seed) + JITTER * spread.float() * noise
     _, row = bench.inverted(bench.generator.render(latent))
@@ -184,12 +184,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
     generator = draggan.load("plush-256", args.device)
-    begun, survey = time.process_time(), begin(generator)
+    begun = time.process_time()
     if set(args.parts) != {"steps"}:
-        while len(survey.latents) < InversionConfig().samples:
-            survey = survey.extended(generator, BATCH)
+        for piece in range(InversionConfig().samples // BATCH):
+            generator.known(piece_of, piece)
         print(f"survey of the model, once: {time.process_time() - begun:.1f} CPU seconds")
-    bench = Bench(generator, survey, Detector())
+    bench = Bench(generator, Detector())
     kept = edits.read(args.json)
     for part in args.parts:
         todo = tasks(part, bench, args.n)

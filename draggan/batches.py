@@ -15,7 +15,6 @@ from draggan.writable import check_file, check_folder
 if TYPE_CHECKING:
     from draggan.inversion.invert import InversionConfig
     from draggan.inversion.picture import Crop
-    from draggan.inversion.survey import Survey
     from draggan.session import Session
     from draggan.stylegan2.generator import Generator
 
@@ -44,11 +43,9 @@ def invert(args: argparse.Namespace) -> None:
     if not files:
         return
     generator = models.load(args.model, args.device, args.checkpoints)
-    survey = None
 
     def one(path: Path) -> None:
-        nonlocal survey
-        session, survey, said = _inverted(path, crop, args.model, generator, config, survey, not args.no_tuning)
+        session, said = _inverted(path, crop, args.model, generator, config, not args.no_tuning)
         project.save(files[path], project.Project(session, digest))
         print(said)
 
@@ -89,10 +86,9 @@ def _inverted(
     model: str,
     generator: "Generator",
     config: "InversionConfig",
-    survey: "Survey | None",
     tuning: bool,
-) -> "tuple[Session, Survey, str]":
-    """A picture as a session, what is known of the generator for the next one, and what is said of it."""
+) -> "tuple[Session, str]":
+    """A picture as a session, and what is said of it."""
     from tqdm import tqdm
 
     from draggan.inversion.faces import find_face
@@ -112,7 +108,7 @@ def _inverted(
         notes = (f"--crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its {'face' if face else 'middle'}", *notes)
     wanted = cut(picture, crop, generator.image_size)
     best = None
-    with tqdm(reconstruct(generator, wanted, config, survey, tuning), desc=path.name, unit="step", disable=None) as bar:
+    with tqdm(reconstruct(generator, wanted, config, tuning), desc=path.name, unit="step", disable=None) as bar:
         for best in bar:
             bar.total = best.found.total + (best.tuned.total + 1 if best.tuned else 0)
             bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
@@ -122,7 +118,7 @@ def _inverted(
     near += "" if perceived is None else f", LPIPS {perceived:.3f}"
     said = "; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes])
     photo = Photo(crop, to_picture(wanted), best.delta())
-    return photo_session(generator, model, best.latent, photo), best.found.survey, said
+    return photo_session(generator, model, best.latent, photo), said
 
 
 def list_models(args: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ from benchmarks import make_renders
 from benchmarks.cases import read_cases
 from benchmarks.detector import Detector
 from draggan.inversion.invert import InversionConfig, invert, psnr
-from draggan.inversion.survey import begin
 from draggan.inversion.tuning import TuningConfig, tune
 
 FEW = InversionConfig(samples=32, candidates=1, refinements=1, steps=2)
@@ -26,14 +25,14 @@ def quick(plush):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(draggan, "load", lambda *_: plush)
         patched.setattr(figures, "InversionConfig", lambda **_: FEW)
-        patched.setattr(figures, "invert", lambda g, picture, config=FEW, survey=None: invert(g, picture, FEW, survey))
+        patched.setattr(figures, "invert", lambda g, picture, config=FEW: invert(g, picture, FEW))
         patched.setattr(figures, "tune", lambda g, latent, picture: tune(g, latent, picture, short))
         yield
 
 
 @pytest.fixture(scope="module")
 def bench(plush):
-    return figures.Bench(plush, begin(plush), Detector())
+    return figures.Bench(plush, Detector())
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,6 @@ def test_a_drag_is_compared_with_the_same_on_the_models_own_picture(bench, monke
 def test_a_run_goes_on_where_it_was_cut_off(bench, tmp_path, capsys, monkeypatch):
     kept = tmp_path / "figures.jsonl"
     command = ["--parts", "jittered", "--n", "2", "--device", "cpu", "--json", str(kept)]
-    monkeypatch.setattr(figures, "begin", lambda generator: bench.survey)
     monkeypatch.setattr(figures, "jittered", lambda bench, seed: {"PSNR": float(seed)})
     figures.main(command)
     first = capsys.readouterr().out.partition("##")[2]

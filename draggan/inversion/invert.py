@@ -17,8 +17,9 @@ from torch import Tensor
 
 from draggan.gradients import gradients
 from draggan.inversion.perceptual import Perceptual, find_weights
-from draggan.inversion.survey import BATCH, Survey, begin
+from draggan.inversion.survey import BATCH, nearest, piece_of, previews
 from draggan.require import require
+from draggan.stylegan2.distribution import Distribution
 from draggan.stylegan2.generator import Generator
 
 Stage = Literal["search", "refine", "fit"]
@@ -53,7 +54,6 @@ class InversionStep:
     total: int  # steps that there will be
     latent: Tensor  # (1, num_ws, w_dim), on the CPU
     losses: tuple[str, ...]  # what is compared: "pyramid", "squares", and "VGG16" where its weights are here
-    survey: Survey = field(repr=False)  # hand it to `invert` for the next picture of the same generator
     _generator: Generator = field(repr=False)
     _wanted: Tensor = field(repr=False)  # (1, 3, H, W)
     _fitted: Tensor | None = field(repr=False)  # its picture, where a fit has made it already
@@ -79,54 +79,46 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # pictures (N, 3, H, W), the one want
 
 
 def invert(
-    generator: Generator,
-    picture: Tensor,
-    config: InversionConfig = InversionConfig(),
-    survey: Survey | None = None,
+    generator: Generator, picture: Tensor, config: InversionConfig = InversionConfig()
 ) -> Iterator[InversionStep]:
     """Looks for the latent of a picture, yielding the best so far after each step; stop asking and it stops.
 
-    picture: (1, 3, H, W) in [-1, 1], of the generator's size. survey: that of a step of another picture's run with
-    this generator, so that the latents need not be drawn again.
+    picture: (1, 3, H, W) in [-1, 1], of the generator's size. The first picture of a generator takes longer: the
+    latents that are searched are drawn once.
 
-    Raises ValueError for a picture of another shape or a survey of another generator.
+    Raises ValueError for a picture of another shape.
     """
     wanted = (1, generator.config.img_channels, *generator.image_size)
     if tuple(picture.shape) != wanted:
         raise ValueError(f"picture of shape {tuple(picture.shape)}: this generator needs {wanted}, so cut it first")
-    if survey is not None and survey.latents.shape[1] != generator.config.w_dim:
-        raise ValueError("the survey belongs to another generator: leave it out")
-    return _invert(generator, picture.detach().to(generator.device, generator.dtype), config, survey)
+    return _invert(generator, picture.detach().to(generator.device, generator.dtype), config)
 
 
-def _invert(
-    generator: Generator, picture: Tensor, config: InversionConfig, survey: Survey | None
-) -> Iterator[InversionStep]:
-    losses = comparisons(config.perceptual, generator.device)
-    seen = survey or begin(generator)
-    missing = max(0, math.ceil((config.samples - len(seen.latents)) / BATCH))
-    index, total = 0, missing + config.refinements + config.steps
+def _invert(generator: Generator, picture: Tensor, config: InversionConfig) -> Iterator[InversionStep]:
+    losses, pieces = comparisons(config.perceptual, generator.device), math.ceil(config.samples / BATCH)
+    missing = [piece for piece in range(pieces) if not generator.knows(piece_of, piece)]
+    index, total = 0, len(missing) + config.refinements + config.steps
+    distribution, (_, fine) = generator.known(Distribution), generator.known(previews)
 
     def step(stage: Stage, latent: Tensor, image: Tensor | None = None) -> InversionStep:
-        return InversionStep(stage, index, total, latent.cpu(), tuple(losses), seen, generator, picture, image)
+        return InversionStep(stage, index, total, latent.cpu(), tuple(losses), generator, picture, image)
 
-    for _ in range(missing):
-        seen = seen.extended(generator, BATCH)
-        index += 1
-        yield step("search", seen.nearest(picture, 1)[:, None].repeat(1, generator.num_ws, 1))
+    for piece in missing:
+        index, near = index + 1, nearest(generator, picture, piece + 1, 1)
+        yield step("search", near[:, None].repeat(1, generator.num_ws, 1))
 
     def latents(codes: Tensor) -> Tensor:
-        return seen.distribution.coloured(codes).expand(-1, generator.num_ws, -1)  # (K, num_ws, w_dim)
+        return distribution.coloured(codes).expand(-1, generator.num_ws, -1)  # (K, num_ws, w_dim)
 
     def prior(codes: Tensor) -> Tensor:
         return config.prior * codes.square().mean(dim=(1, 2))  # (K,)
 
-    small = seen.fine.shrunk(picture)
-    nearest = seen.nearest(picture, config.candidates).to(picture)
-    codes = seen.distribution.whitened(nearest)[:, None]  # (K, 1, w_dim)
+    small = fine.shrunk(picture)
+    candidates = nearest(generator, picture, pieces, config.candidates).to(picture)
+    codes = distribution.whitened(candidates)[:, None]  # (K, 1, w_dim)
     for fit in _descend(
         codes,
-        lambda codes: seen.fine(generator, latents(codes)),
+        lambda codes: fine(generator, latents(codes)),
         lambda images, codes: pyramid(images, small) + prior(codes),
         config.lr,
         config.refinements,

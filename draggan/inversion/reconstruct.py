@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from draggan.inversion.invert import InversionConfig, InversionStep, invert
-from draggan.inversion.survey import Survey
 from draggan.inversion.tuning import TuningStep, tune
 from draggan.stylegan2.delta import Delta
 from draggan.stylegan2.generator import Generator
@@ -43,18 +42,14 @@ class Reconstruction:
 
 
 def reconstruct(
-    generator: Generator,
-    picture: Tensor,
-    config: InversionConfig,
-    survey: Survey | None = None,
-    tuning: bool = True,
+    generator: Generator, picture: Tensor, config: InversionConfig, tuning: bool = True
 ) -> Iterator[Reconstruction]:
     """Yields the best so far after each step; stop asking and it stops. Arguments and errors as of `invert`.
 
     tuning: whether the weights may move once the latent is found.
     """
     found = None
-    for found in invert(generator, picture, config, survey):
+    for found in invert(generator, picture, config):
         yield Reconstruction(found)
     assert found is not None, "an inversion yields at least one step"
     if tuning:

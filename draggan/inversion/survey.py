@@ -1,4 +1,7 @@
-"""Random latents of a generator with their small pictures: where to look first for one that looks like a picture."""
+"""Random latents of a generator with their small pictures: where to look first for one that looks like a picture.
+
+All of it says something of the model, and of no picture: it is asked for by `Generator.known`.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from draggan.stylegan2.distribution import Distribution, draw
+from draggan.stylegan2.distribution import draw
 from draggan.stylegan2.generator import Generator
 
 SEARCHED, REFINED = 32, 64  # resolutions of the small pictures that are compared, and that are fitted
 CORRECTED = 8  # whole pictures from which the colours of the small ones are corrected
-BATCH = 32  # latents drawn at once by those who draw little by little
+BATCH = 32  # latents of a piece
 SEED = 1  # of the latents
 
 
@@ -31,32 +34,9 @@ class Preview:
         return F.avg_pool2d(picture, max(1, max(picture.shape[2:]) // self.resolution))
 
 
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """What is known of a generator. Belongs to no picture: keep it for the next one."""
-
-    distribution: Distribution
-    coarse: Preview  # of the pictures that are searched
-    fine: Preview  # of those that are fitted
-    latents: Tensor  # (N, w_dim)
-    pictures: Tensor  # (N, 3, h, w) in about [-1, 1]
-
-    @torch.no_grad()
-    def extended(self, generator: Generator, count: int) -> "Survey":
-        """With so many latents more."""
-        latents = draw(generator, count, SEED + len(self.latents))
-        pictures = self.coarse(generator, _layers(generator, latents)).cpu()
-        return replace(self, latents=torch.cat([self.latents, latents]), pictures=torch.cat([self.pictures, pictures]))
-
-    def nearest(self, picture: Tensor, count: int) -> Tensor:
-        """The latents whose pictures are nearest by squares to one (1, 3, H, W), the nearest first. -> (n, w_dim)"""
-        far = (self.pictures - self.coarse.shrunk(picture.cpu())).square().mean(dim=(1, 2, 3))
-        return self.latents[far.argsort(stable=True)[:count]]
-
-
 @torch.no_grad()
-def begin(generator: Generator) -> Survey:
-    """A survey without latents yet."""
+def previews(generator: Generator) -> tuple[Preview, Preview]:
+    """Of the pictures that are searched, and of those that are fitted."""
     ws = _layers(generator, draw(generator, CORRECTED))
     whole = torch.cat([generator.render(w[None]) for w in ws])  # one by one, because the maps of all are large
 
@@ -64,10 +44,25 @@ def begin(generator: Generator) -> Survey:
         raw = Preview(min(resolution, generator.config.resolutions[-1]), torch.zeros(3, 1, 1))
         return replace(raw, offset=(raw.shrunk(whole) - raw(generator, ws)).mean(dim=(0, 2, 3))[:, None, None].cpu())
 
-    coarse, fine = preview(SEARCHED), preview(REFINED)
-    size = generator.config.map_size(coarse.resolution)
-    nothing = torch.empty(0, generator.config.w_dim), torch.empty(0, 3, *size)
-    return Survey(Distribution(generator), coarse, fine, *nothing)
+    return preview(SEARCHED), preview(REFINED)
+
+
+@torch.no_grad()
+def piece_of(generator: Generator, piece: int) -> tuple[Tensor, Tensor]:
+    """Some of the latents, (BATCH, w_dim), and their small pictures, (BATCH, 3, h, w); both on the CPU."""
+    latents, (coarse, _) = draw(generator, BATCH, SEED + BATCH * piece), generator.known(previews)
+    return latents, coarse(generator, _layers(generator, latents)).cpu()
+
+
+def nearest(generator: Generator, picture: Tensor, pieces: int, count: int) -> Tensor:
+    """Of the first pieces the latents whose pictures are nearest by squares to one (1, 3, H, W), the nearest first.
+
+    -> (n, w_dim), n at most `count`
+    """
+    latents, pictures = map(torch.cat, zip(*(generator.known(piece_of, i) for i in range(pieces)), strict=True))
+    coarse, _ = generator.known(previews)
+    far = (pictures - coarse.shrunk(picture.cpu())).square().mean(dim=(1, 2, 3))
+    return latents[far.argsort(stable=True)[:count]]
 
 
 def _layers(generator: Generator, w: Tensor) -> Tensor:

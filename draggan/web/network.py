@@ -17,7 +17,6 @@ from torch import Tensor
 from draggan.engine.engines import ENGINES, engine_of
 from draggan.engine.steps import DragStep
 from draggan.geometry import DragPair, Point
-from draggan.inversion.survey import Survey
 from draggan.precision import for_drag
 from draggan.registry.cache import ModelCache
 from draggan.registry.models import pick_device
@@ -46,7 +45,6 @@ class Network:
         self._alone = pick_device(device).type in ONE_THREAD
         self._turns = Turns()
         self._rehearsals: WeakKeyDictionary[Generator, Future[None]] = WeakKeyDictionary()  # each goes with its model
-        self.surveys: WeakKeyDictionary[Generator, Survey] = WeakKeyDictionary()  # likewise
 
     def run(self, work: Callable, *args: Any) -> Any:
         """`work(*args)` on the worker, when it is its turn."""

@@ -113,7 +113,7 @@ class Own:
         generator = self._network.generator(session.model)
         self._enough[str(request.session_hash)] = enough = Event()
         best, config = None, InversionConfig(steps=int(steps))
-        run = reconstruct(generator, wanted, config, self._network.surveys.get(generator), tuning)
+        run = reconstruct(generator, wanted, config, tuning)
         for coming in self._network.each(run):
             if coming is None:
                 yield 9 * (gr.skip(),)
@@ -126,7 +126,6 @@ class Own:
                 both, said = side_by_side(original, image), words.reconstructing(best.step, near)
                 yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
         assert best is not None, "a reconstruction yields at least one step"
-        self._network.surveys[generator] = best.found.survey
         photo = Photo(framing.crop, original, self._network.beside(best.delta), framing.picture)
         session = replace(session, framing=False).redrawn(photo_session(generator, session.model, best.latent, photo))
         picture = self._network.picture(session)
