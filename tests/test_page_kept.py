@@ -138,7 +138,7 @@ def test_comparing_shows_how_a_session_that_is_opened_meanwhile_was_drawn(browse
 
 def test_a_page_that_is_loaded_again_goes_on(tab, hold):
     points, frame, painted, _ = edited(tab, hold)
-    until_kept(tab, lambda session: session["pending"])
+    until_kept(tab, lambda session: session["pairs"] and session["pending"])
     tab.page.reload()
     until_shown(tab, points, frame, painted)
     other = tab.page.context.new_page()
@@ -373,7 +373,7 @@ def test_a_server_that_is_killed_and_started_again_loses_nothing(browser, tmp_pa
         mine = with_a_file(browser, address, file)
         tab = Tab(browser, address)
         points, frame, painted, reached = edited(tab, hold)
-        until_kept(tab, lambda session: session["pending"])
+        until_kept(tab, lambda session: session["pairs"] and session["pending"])
         own, before = (mine.frame(), mine.points()), kept(mine)
         for each in (tab, mine):
             each.page.evaluate("window.old = true")
