@@ -26,7 +26,8 @@ from benchmarks.engines import ENGINES
 from benchmarks.make_renders import code, render
 from benchmarks.networks import random_generator
 from draggan.geometry import DragPair
-from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.invert import InversionConfig, invert
+from draggan.inversion.likeness import psnr
 from draggan.inversion.perceptual import lpips
 from draggan.inversion.picture import read_picture, to_tensor
 from draggan.inversion.survey import BATCH, piece_of

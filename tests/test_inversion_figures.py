@@ -12,7 +12,8 @@ from benchmarks import invert as figures
 from benchmarks import make_renders
 from benchmarks.cases import read_cases
 from benchmarks.detector import Detector
-from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.invert import InversionConfig, invert
+from draggan.inversion.likeness import psnr
 from draggan.inversion.tuning import TuningConfig, tune
 
 FEW = InversionConfig(samples=32, candidates=1, refinements=1, steps=2)

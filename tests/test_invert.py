@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from draggan.inversion import invert as module
-from draggan.inversion.invert import InversionConfig, comparisons, invert, psnr, pyramid, squares
+from draggan.inversion.invert import InversionConfig, invert
+from draggan.inversion.likeness import comparisons, psnr, pyramid, squares
 from draggan.inversion.survey import nearest, piece_of, previews
 from draggan.stylegan2.distribution import Distribution, draw
 from tests.networks import tiny_generator

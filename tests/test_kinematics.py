@@ -11,7 +11,7 @@ from draggan.engine.engines import drag
 from draggan.engine.kinematics import KinematicConfig
 from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
-from draggan.inversion.invert import psnr
+from draggan.inversion.likeness import psnr
 from draggan.stylegan2.generator import Generator
 from tests.networks import random_tensors, tiny_config, tiny_generator
 

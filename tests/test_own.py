@@ -21,7 +21,7 @@ from PIL import Image
 
 from draggan.geometry import Point
 from draggan.inversion.faces import find_face
-from draggan.inversion.invert import psnr
+from draggan.inversion.likeness import psnr
 from draggan.inversion.paste import paste
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import FACE, Crop, Picture, cut, whole_crop

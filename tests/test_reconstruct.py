@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from draggan.inversion.invert import InversionConfig, invert, psnr
+from draggan.inversion.invert import InversionConfig, invert
+from draggan.inversion.likeness import psnr
 from draggan.inversion.reconstruct import reconstruct
 from draggan.stylegan2 import convolution
 from draggan.stylegan2.delta import changed

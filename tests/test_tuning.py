@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from draggan.inversion.invert import comparisons, psnr
+from draggan.inversion.likeness import comparisons, psnr
 from draggan.inversion.tuning import TuningConfig, tune
 from draggan.stylegan2.delta import Delta, changed
 from tests.networks import tiny_generator

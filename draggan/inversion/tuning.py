@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from draggan.gradients import gradients
-from draggan.inversion.invert import comparisons, psnr, pyramid
+from draggan.inversion.likeness import comparisons, psnr, pyramid
 from draggan.require import require
 from draggan.stylegan2 import ops
 from draggan.stylegan2.delta import Delta

@@ -12,7 +12,8 @@ import numpy as np
 
 from draggan.geometry import Point
 from draggan.inversion.faces import find_face
-from draggan.inversion.invert import InversionConfig, psnr
+from draggan.inversion.invert import InversionConfig
+from draggan.inversion.likeness import psnr
 from draggan.inversion.perceptual import lpips
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import FACE, Crop, Picture, cut, read_picture, to_tensor, whole_crop
