@@ -13,7 +13,7 @@ from statistics import median
 from urllib.request import urlopen
 
 IMPORTS = "import torch, gradio"
-LOADING = "; from draggan import models; models.load('plush-256', 'cpu')"
+LOADING = "; import draggan; draggan.load('plush-256', 'cpu')"
 
 
 def run(*arguments: str) -> float:
