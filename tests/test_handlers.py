@@ -708,6 +708,8 @@ def test_the_status_of_a_drag_counts_the_others(do):
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkeypatch):
     monkeypatch.setattr(turns, "HANDLES", handles)
     first = clicked(do, drawn(do), (5, 6), (40, 30))
+    pull, tab = event("live", **{"from": [5, 6]}, at=[40, 30], gesture=1), SimpleNamespace(session_hash="a")
+    assert "1 other drag too" in spoken(next(do.dragging.live(drawn(do), pull, tab, *SETTINGS))[1])
     second = clicked(do, do.start("tiny", 9, 1.0, 0)[SESSION], (50, 20), (10, 40))
     alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:

@@ -108,7 +108,7 @@ class Dragging:
                             frame, last = encode(frames.preview(step), lossless=False), session
                     if frame or frames.silent():
                         frames.shown()
-                        yield shown(session, frame)
+                        yield shown(session, frame, words.status(session, self._drags.others))
             yield kept(self._network, session.aimed(index, aim.at).stop())
         except Exception as error:
             yield shown(last.stop())
