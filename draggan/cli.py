@@ -141,7 +141,7 @@ def _drag(args: argparse.Namespace) -> None:
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
         dotted = (render.with_points(p, f.handles, f.targets) for p, f in zip(shown, frames, strict=True))
-        render.write_video(args.video, dotted if args.points else shown)
+        render.write_video(args.video, dotted if args.points else shown, facts(session)["Comment"])
     how = "stopped" if stopped else "arrived" if step.arrived else "not there yet"
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
     farthest = f"farthest handle {max(step.distances):.1f} px from its target"

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -140,22 +140,26 @@ def _arrow(draw: ImageDraw.ImageDraw, hx: float, hy: float, tx: float, ty: float
     draw.polygon([tip, *wings], fill=WHITE)
 
 
-def write_video(path: Path, pictures: Iterable[np.ndarray]) -> None:
+def write_video(path: Path, pictures: Iterable[np.ndarray], comment: str = "") -> None:
     """A video of pictures (H, W, 3) uint8 of one even size, that stands still at its end for a moment: .mp4 (H.264),
-    .gif or .webp by the path's ending."""
+    .gif or .webp by the path's ending. comment: for its metadata."""
     pictures = [*pictures]
     pictures += pictures[-1:] * HOLD
     if path.suffix.lower() == ".mp4":
-        _write_mp4(path, pictures)
+        _write_mp4(path, pictures, comment)
     elif path.suffix.lower() in VIDEOS:
         first, *rest = (Image.fromarray(picture) for picture in pictures)
-        first.save(path, save_all=True, append_images=rest, duration=1000 // FPS, loop=0)
+        exif = Image.Exif()
+        exif[ExifTags.Base.ImageDescription] = comment  # as WebP has it
+        how = {"append_images": rest, "duration": 1000 // FPS, "loop": 0, "comment": comment, "exif": exif}
+        first.save(path, save_all=True, **how)
     else:
         raise ValueError(f"{path.name}: a video's name must end in one of {', '.join(VIDEOS)}")
 
 
-def _write_mp4(path: Path, pictures: Sequence[np.ndarray]) -> None:
+def _write_mp4(path: Path, pictures: Sequence[np.ndarray], comment: str) -> None:
     with path.open("wb") as raw, av.open(raw, "w", format="mp4") as file:  # by its name it would be an address
+        file.metadata["comment"] = comment
         stream = file.add_stream("libx264", rate=Fraction(FPS), options={"crf": "16", "preset": "medium"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"

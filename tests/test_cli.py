@@ -64,6 +64,7 @@ def test_drag_writes_picture_and_video(tmp_path, small, capsys):
         assert picture.size == (64, 64)
         assert picture.text["Comment"].endswith("edited by dragging points")
     with av.open(str(video)) as file:
+        assert file.metadata["comment"].endswith("edited by dragging points")
         assert sum(1 for _ in file.decode(video=0)) == 3 * 15 + 1 + HOLD, "three steps, smoothly"
 
 

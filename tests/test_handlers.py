@@ -636,7 +636,13 @@ def test_what_one_takes_away_is_what_the_session_has(do, network, generator, mon
     before, after = (to_picture(generator.render(latent)) for latent in (session.start, session.latent))
     dotted = with_points(before, session.set_at, session.targets), with_points(after, session.handles, session.targets)
     videos = []
-    monkeypatch.setattr("draggan.web.keep.write_video", lambda path, pictures: videos.append(pictures) or path.touch())
+
+    def write_video(path, pictures, comment):
+        assert comment == facts(session)["Comment"]
+        videos.append(pictures)
+        path.touch()
+
+    monkeypatch.setattr("draggan.web.keep.write_video", write_video)
     monkeypatch.setattr("draggan.web.keep.GIF_SIDE", 32)
     for points, (first, last) in ((False, (before, after)), (True, dotted)):
         pair = side_by_side(first, last)
@@ -702,14 +708,14 @@ def test_the_status_of_a_drag_counts_the_others(do):
     second.close()
     third.close()
     assert "too" not in spoken(next(first)[1])
+    pull, tab = event("live", **{"from": [5, 6]}, at=[40, 30], gesture=1), SimpleNamespace(session_hash="a")
+    assert "1 other drag too" in spoken(next(do.dragging.live(drawn(do), pull, tab, *SETTINGS))[1])
 
 
 @pytest.mark.parametrize("handles", [1, turns.HANDLES])
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkeypatch):
     monkeypatch.setattr(turns, "HANDLES", handles)
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    pull, tab = event("live", **{"from": [5, 6]}, at=[40, 30], gesture=1), SimpleNamespace(session_hash="a")
-    assert "1 other drag too" in spoken(next(do.dragging.live(drawn(do), pull, tab, *SETTINGS))[1])
     second = clicked(do, do.start("tiny", 9, 1.0, 0)[SESSION], (50, 20), (10, 40))
     alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:

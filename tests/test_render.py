@@ -71,12 +71,14 @@ def test_points_are_drawn_on_a_copy():
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.webp"])
 def test_videos_have_every_frame_and_stand_still_at_their_end(tmp_path, name):
     frames = [np.full((32, 48, 3), value, dtype=np.uint8) for value in (20, 120, 220)]
-    write_video(tmp_path / name, frames)
+    write_video(tmp_path / name, frames, "AI-edited: on purpose")
     if name.endswith("mp4"):
         with av.open(str(tmp_path / name)) as file:
+            assert file.metadata["comment"] == "AI-edited: on purpose"
             shown = [frame.to_ndarray(format="rgb24").mean() for frame in file.decode(video=0)]
     else:
         with Image.open(tmp_path / name) as file:
+            assert (file.info.get("comment", b"").decode() or file.getexif()[0x010E]) == "AI-edited: on purpose"
             shown, seconds = [], 0.0
             for i in range(file.n_frames):
                 file.seek(i)

@@ -144,7 +144,7 @@ class Keep:
             yield canvas.task(said, (index + 1) / len(frames))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"edit.{kind}"
-            write_video(path, pictures)
+            write_video(path, pictures, facts(session)["Comment"])
             raw = path.read_bytes()
         yield canvas.task(None) | canvas.file(_name(session, kind), KINDS[kind], raw)
 
