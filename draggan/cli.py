@@ -142,7 +142,7 @@ def _drag(args: argparse.Namespace) -> None:
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
         dotted = (render.with_points(p, f.handles, f.targets) for p, f in zip(shown, frames, strict=True))
         render.write_video(args.video, dotted if args.points else shown, facts(session)["Comment"])
-    how = "stopped" if stopped else "arrived" if step.arrived else "not there yet"
+    how = "stopped" if stopped else {"arrived": "arrived", "stuck": "given up"}.get(session.phase, "not there yet")
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
     farthest = f"farthest handle {max(step.distances):.1f} px from its target"
     print(f"{how} after {step.index} steps, {farthest}{held}: {args.out}", flush=True)
@@ -154,13 +154,17 @@ def _dragged(session: "Session", generator: "Generator") -> "tuple[Session, Drag
     """The session after its drag, the last step, and whether Ctrl+C stopped it there."""
     from tqdm import tqdm
 
-    step = None
+    from draggan.engine.progress import Patience
+
+    step, patience = None, Patience()
     with tqdm(total=session.config.max_steps, unit="step", disable=None) as progress:
         try:
             for done, step in enumerate(session.run(generator)):
                 progress.update(done - progress.n)
                 progress.set_postfix_str(f"{max(step.distances):.1f} px to go")
-                session = session.advance(step)
+                session = session.advance(step, stuck=patience.lost(step))
+                if session.phase == "stuck":
+                    break
         except KeyboardInterrupt:
             if step is None:
                 raise

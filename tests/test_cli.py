@@ -79,6 +79,13 @@ def test_drag_takes_an_engine(tmp_path, capsys):
     assert "not there yet after 2 steps" in capsys.readouterr().out
 
 
+def test_a_drag_that_gets_nowhere_is_given_up(tmp_path, small, capsys):
+    command = ["drag", "--pair", NEAR, "--engine", "draggan", "--lr", "1e-9", "--device", "cpu", "--model", small]
+    assert main([*command, "--out", str(tmp_path / "a.png"), "--save-session", str(tmp_path / "a.draggan")]) == 0
+    assert "given up after 60 steps, farthest handle 5.0 px" in capsys.readouterr().out
+    assert project.load(tmp_path / "a.draggan").session.phase == "stuck"
+
+
 def test_a_terminal_shows_how_far_the_drag_is(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := io.StringIO())
     terminal.isatty = lambda: True
