@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from draggan import batches
 from draggan.arguments import MODEL, PROG, PSI, SEED, pair_of, parser
-from draggan.engine.engines import DEFAULT, ENGINES, PAPER
+from draggan.engine.engines import ENGINES, PAPER
 from draggan.memory import keep_freed_memory
 from draggan.stylegan2.shortage import out_of_memory
 from draggan.threads import use_free_cores
@@ -240,23 +240,22 @@ def _class_of(args: argparse.Namespace, generator: "Generator") -> int | None:
 
 
 def _ready(args: argparse.Namespace, session: "Session", pairs: "list[DragPair]") -> "Session":
-    """Its drag begun, of the points and by the settings of the command line; without points there, a file's own drag
-    goes on."""
+    """Its drag begun, of the points and by the settings of the command line, as far as they are given there; without
+    points, a file's own drag goes on."""
     from dataclasses import replace
 
     from draggan.registry import models
 
     given = {name: getattr(args, name) for name in ("lr", "max_steps", "space", "mask_weight")}
     given = {name: value for name, value in given.items() if value is not None}
-    name = args.engine or (DEFAULT if pairs else session.engine)
+    name = args.engine or session.engine
     usual = {"lr": models.step_size(session.model)} if name == PAPER else {}
     config = ENGINES[name].settings(**usual | given)  # refuses what this engine does not have
+    if name == session.engine:
+        config = replace(session.config, **given)
     if pairs:
         session = replace(session.clear_points(), pairs=tuple(pairs))
-    elif session.pairs:
-        if name == session.engine:
-            config = replace(session.config, **given)
-    else:
+    elif not session.pairs:
         raise ValueError("there is nothing to drag: say --pair X,Y:X,Y, the handle and its target")
     return session.begin().dragged_by(name, config, session.precision)
 

@@ -237,6 +237,9 @@ def test_a_session_goes_on_as_it_was_saved(tmp_path, plush, capsys):
     assert (undone.engine, undone.steps, undone.handles) == ("draggan", 3, session.handles)
     assert main([*drag, "--engine", "kinematics", "--lr", "1"]) == 2
     assert "lr is not a setting of this engine" in capsys.readouterr().err
+    assert main([*drag, "--pair", PAIR, "--max-steps", "1", "--save-session", str(after)]) == 0
+    anew = project.load(after).session
+    assert (anew.engine, anew.config, anew.steps) == ("draggan", replace(session.config, max_steps=1), 1)
     project.save(file, project.Project(session.clear_points(), ""))
     assert main(drag) == 2
     assert "there is nothing to drag: say --pair" in capsys.readouterr().err
