@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed of the pictures of faces and pairs")
     parser.add_argument("--max-steps", type=int, help="of a drag (default: the part's)")
     parser.add_argument("--model", default=EMBEDDED)
-    parser.add_argument("--detector", help="module:function, picture in [-1, 1] -> (N, 8, 2) pixels")
+    parser.add_argument("--detector", help="module:function, picture in [-1, 1] -> (N, K, 2) pixels")
     parser.add_argument("--flows", type=Path, metavar="FOLDER", help="optical flows for the part pairs: see README.md")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16, tf32")

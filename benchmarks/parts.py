@@ -170,14 +170,17 @@ def _mask(bench: Bench, case: Case, max_steps: int, margin: int, engine: Engine)
 
 def faces(bench: Bench, count: int, seed: int, max_steps: int = 300) -> Iterator[Task]:
     """The paper's table 1: landmarks of one random picture dragged to those of another (section 4.2)."""
+    every = range(bench.detect(bench.picture(bench.generator.latent(seed))).shape[1])
+    five = [round(i * (len(every) - 1) / 4) for i in range(5)]
+    if len(every) == len(LANDMARKS):
+        five = [LANDMARKS.index(name) for name in FIVE]
     for i in range(count):
-        for points, names in ((1, FIVE[:1]), (5, FIVE), (len(LANDMARKS), LANDMARKS)):
+        for points, rows in {1: five[:1], 5: five, len(every): every}.items():
             kind, a, b = f"{points} points", seed + 2 * i, seed + 2 * i + 1
-            yield Task("faces", kind, f"{kind} {a}", partial(_faces, bench, a, b, names, max_steps))
+            yield Task("faces", kind, f"{kind} {a}", partial(_faces, bench, a, b, list(rows), max_steps))
 
 
-def _faces(bench: Bench, a: int, b: int, names: Sequence[str], max_steps: int, engine: Engine) -> Row:
-    rows = [LANDMARKS.index(name) for name in names]
+def _faces(bench: Bench, a: int, b: int, rows: list[int], max_steps: int, engine: Engine) -> Row:
     latent = bench.generator.latent(a)
     start, other = (bench.picture(bench.generator.latent(s)) for s in (a, b))
     places, goals = bench.detect(start)[0, rows], bench.detect(other)[0, rows]

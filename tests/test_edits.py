@@ -190,3 +190,20 @@ def test_a_detector_may_be_given(plush, monkeypatch):
     bench = edits.parts.Bench(plush, edits._detector("given_detector:find"))
     (task, *_) = edits.tasks("faces", bench, (), 1, 0, 1)
     assert task.run(ENGINES["kinematics"]) == {"not detected": 1.0}
+
+
+def test_of_any_number_of_landmarks_one_five_and_all_are_dragged(plush):
+    places = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0)) * 255
+    bench = edits.parts.Bench(plush, lambda image: places)
+    dragged = {}
+
+    def engine(generator, latent, pairs, mask, max_steps, resume=None):
+        dragged[len(pairs)] = [(pair.handle.x, pair.handle.y) for pair in pairs]
+        return draggan.drag(generator, latent, pairs, config=draggan.DragConfig(max_steps=0))
+
+    tasks = edits.tasks("faces", bench, (), 1, 0, 1)
+    assert [task.kind for task in tasks] == ["1 points", "5 points", "68 points"]
+    for task in tasks:
+        task.run(engine)
+    for rows in ([0], [0, 17, 34, 50, 67], range(68)):
+        assert dragged[len(rows)] == [tuple(place) for place in places[0, list(rows)].tolist()]
