@@ -18,7 +18,7 @@ import draggan
 from benchmarks import parts
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector
-from benchmarks.engines import ENGINES
+from benchmarks.engines import ENGINES, named
 from benchmarks.frechet import frechet
 from benchmarks.parts import Bench, Row, Task
 
@@ -52,7 +52,7 @@ def run(todo: Sequence[Task], engines: Sequence[str], kept: Kept, file: Path | N
         for engine in engines:
             key = (task.part, engine, task.name)
             if key not in kept:
-                kept[key] = task.run(ENGINES[engine])
+                kept[key] = task.run(named(engine))
                 if file:
                     line = {"part": task.part, "engine": engine, "name": task.name, "figures": kept[key]}
                     with file.open("a") as out:
@@ -113,7 +113,9 @@ def _detector(name: str | None) -> parts.Detect:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["known"])
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument(
+        "--engines", nargs="+", default=list(ENGINES), help=f"of {', '.join(ENGINES)}; or NAME:SETTING=VALUE,.."
+    )
     parser.add_argument(
         "--drags", type=Path, default=DRAGS, help="file of drags with known answers, or of FreeDragBench (.jsonl)"
     )
@@ -127,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16, tf32")
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
+    for engine in args.engines:
+        named(engine)
     if "pairs" in args.parts and args.flows is None and args.model != EMBEDDED:
         parser.error(f"of {args.model} no correspondence is known: give --flows FOLDER")
     generator = draggan.load(args.model, args.device, precision=args.precision)

@@ -1,5 +1,6 @@
 """The engines that `python -m benchmarks.edits` compares, by name, each as it is measured."""
 
+import ast
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -43,7 +44,25 @@ def _measured(name: str, most: int | None = None, **settings: Any) -> Engine:
     return drag
 
 
-ENGINES: dict[str, Engine] = {
-    "draggan": _measured("draggan", lr=2e-3, tolerance=1.0),  # Pan et al. 2023 as published: W+, 6 layers
-    "kinematics": _measured("kinematics", most=40),
-}
+PUBLISHED = {"lr": 2e-3, "tolerance": 1.0}  # Pan et al. 2023: W+, 6 layers
+MEASURED: dict[str, dict[str, Any]] = {"draggan": PUBLISHED, "kinematics": {"most": 40}}
+ENGINES = {name: _measured(name, **settings) for name, settings in MEASURED.items()}
+
+
+def named(text: str) -> Engine:
+    """An engine of `ENGINES`, or with other settings: NAME:SETTING=VALUE,SETTING=VALUE. Raises ValueError."""
+    name, _, given = text.partition(":")
+    if name not in ENGINES:
+        raise ValueError(f"engine {name!r} is not one of {', '.join(ENGINES)}")
+    if not given:
+        return ENGINES[name]
+    settings = {}
+    for each in given.split(","):
+        setting, _, value = each.partition("=")
+        try:
+            settings[setting] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[setting] = value  # a word: space=w
+    engine_of(name).settings(**settings)  # refuses what it does not have
+    settings["most"] = settings.pop("max_steps", MEASURED[name].get("most"))
+    return _measured(name, **MEASURED[name] | settings)

@@ -58,6 +58,21 @@ def test_each_part_compares_engines(part, tmp_path, capsys):
         assert all(column in row["figures"] for row in rows)
 
 
+def test_an_engine_may_have_other_settings(tmp_path, capsys):
+    kept, other = tmp_path / "figures.jsonl", "kinematics:stride=0.001,space=w,max_steps=1"
+    command = ["--drags", str(short_file(tmp_path)), "--device", "cpu", "--json", str(kept)]
+    edits.main([*command, "--engines", "kinematics:max_steps=1", other])
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [row["engine"] for row in rows] == ["kinematics:max_steps=1", other]
+    assert [row["figures"]["steps"] for row in rows] == [1, 1]
+    assert rows[0]["figures"]["MSE after"] != rows[1]["figures"]["MSE after"]
+    assert f"| mouth | {other} | 1 |" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="lr is not a setting of this engine"):
+        edits.main([*command, "--engines", "kinematics:lr=1"])
+    with pytest.raises(ValueError, match="engine 'other' is not one of draggan, kinematics"):
+        edits.main([*command, "--engines", "other"])
+
+
 def test_pairs_have_lpips_where_it_can_be_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(edits.parts, "lpips", lambda image, answer: (image - answer).square().mean().item())
     command = ["--parts", "pairs", "--n", "1", "--max-steps", "1", "--engines", "kinematics", "--device", "cpu"]
