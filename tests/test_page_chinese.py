@@ -53,6 +53,15 @@ def test_errors_without_figures_are_translated():
     assert set(raised) <= set(CHINESE)
 
 
+def test_that_of_taiwan_is_chinese_too(browser, address):
+    context = browser.new_context(locale="zh-TW", viewport=WINDOW)
+    tab = Tab(context, address)
+    expect(tab.page.locator("#drag")).to_have_text(CHINESE["Drag it"])
+    expect(tab.page.locator("[data-tool=live]")).to_have_text(CHINESE["Live"])
+    tab.close()
+    context.close()
+
+
 def test_everything_on_the_page_is_in_chinese(browser, address, hold):
     hold(2)
     context = browser.new_context(locale="zh-CN", viewport=WINDOW)
