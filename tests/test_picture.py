@@ -155,6 +155,42 @@ def test_of_an_animation_the_first_frame_is_used(tmp_path, name):
     assert any("first frame" in note for note in read.notes)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "MPO"), ("a.tif", "TIFF")])
+def test_of_several_pictures_the_first_is_used(tmp_path, name, kind):
+    """As cameras and scanners write them."""
+    pages = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / name, kind, save_all=True, append_images=pages[1:])
+    read = read_picture(tmp_path / name)
+    assert (np.abs(read.pixels.astype(int) - (255, 0, 0)) < 4).all()
+    assert "several pictures: the first is used" in read.notes
+
+
+def layered(whole, layers):
+    """A picture of Photoshop's: what its layers make together, and the layers. All (64, 64, 3)."""
+
+    def planes(picture):
+        return np.moveaxis(picture, 2, 0).tobytes()
+
+    channels = b"".join(struct.pack(">hI", i, 2 + 64 * 64) for i in range(3))
+    record = struct.pack(">4iH", 0, 0, 64, 64, 3) + channels + b"8BIMnorm" + struct.pack(">4BI", 255, 0, 0, 0, 12)
+    records = struct.pack(">h", len(layers)) + (record + bytes(12)) * len(layers)
+    pixels = b"".join(b"\0\0" + plane.tobytes() for layer in layers for plane in np.moveaxis(layer, 2, 0))
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 64, 64, 8, 3) + bytes(8)
+    info = struct.pack(">I", len(records + pixels)) + records + pixels
+    return head + struct.pack(">I", len(info)) + info + b"\0\0" + planes(whole)
+
+
+def test_of_layers_what_they_make_together_is_used(tmp_path, colours):
+    whole = np.asarray(Image.fromarray(colours).resize((64, 64)))
+    path = tmp_path / "a.psd"
+    path.write_bytes(layered(whole, [whole // 2, whole // 3]))
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    read = read_picture(path)
+    assert np.array_equal(read.pixels, whole)
+    assert read.notes == ()
+
+
 def test_the_frames_of_an_animation_are_not_counted(tmp_path, colours, monkeypatch):
     """Of a GIF of 100 MB that took minutes."""
     frames = [Image.fromarray(np.roll(colours, i, axis=0)) for i in range(9)]

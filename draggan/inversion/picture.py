@@ -97,10 +97,10 @@ class Crop:
 def read_picture(path: Path) -> Picture:
     """The picture in a file of any of `imagefile.FORMATS`.
 
-    Turned as its camera meant it (EXIF); transparent parts become white; of an animation the first frame; 16 bits
-    become 8, greys, palettes and CMYK become RGB. Raises OSError where the file cannot be had, or ValueError, which
-    names the file and what to do, where it is not a picture, is damaged, or has fewer than 64 pixels a side or more
-    than 100 million.
+    Turned as its camera meant it (EXIF); transparent parts become white; of an animation the first frame, of layers
+    what they make together; 16 bits become 8, greys, palettes and CMYK become RGB. Raises OSError where the file cannot
+    be had, or ValueError, which names the file and what to do, where it is not a picture, is damaged, or has fewer than
+    64 pixels a side or more than 100 million.
     """
     with opened(path) as image:
         if min(image.size) < SMALLEST:
@@ -158,9 +158,10 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 def _upright(image: Image.Image) -> Picture:
     notes, profile = [], image.info.get("icc_profile")
-    if getattr(image, "is_animated", False):  # to count the frames of a GIF is to read all of it
+    if image.format != "PSD" and getattr(image, "is_animated", False):  # to count a GIF's frames is to read all of it
         image.seek(0)
-        notes.append("an animation: its first frame is used")
+        pages = image.format in ("MPO", "TIFF")  # the first: cameras' JPEGs with a second picture
+        notes.append("several pictures: the first is used" if pages else "an animation: its first frame is used")
     image.load()
     if image.getexif().get(0x0112, 1) != 1:
         image = ImageOps.exif_transpose(image)
