@@ -24,7 +24,7 @@ End = Literal["handle", "target"]
 APART = 0.01  # pixels between handles that were followed to one place
 HISTORY = 200  # edits that can be undone, or fewer:
 HISTORY_BYTES = 1 << 20  # of latents, templates and masks that may be kept for that; one edit is kept whatever it takes
-PHOTO_BYTES = 512 << 20  # of whole pictures of one's own that may be kept for that, and likewise for the strip
+PHOTO_BYTES = 512 << 20  # of pictures of one's own, and of weights changed for them, likewise, and for the strip
 SHOTS = 16  # pictures that one can go back to
 
 
@@ -350,9 +350,10 @@ class Session:
         return sizes | ({id(self.packed_mask): len(self.packed_mask)} if self.packed_mask else {})
 
     def _photo_sizes(self) -> dict[int, int]:
-        """Likewise of the whole picture of one's own, where there is one."""
-        picture = self.photo and self.photo.picture
-        return {id(picture): picture.pixels.nbytes} if picture else {}
+        """Likewise of a picture of one's own: the whole, and what changed of the weights, with those in float32."""
+        picture, delta = (self.photo.picture, self.photo.delta) if self.photo else (None, None)
+        sizes = {id(picture): picture.pixels.nbytes} if picture else {}
+        return sizes | ({id(delta): 3 * delta.nbytes} if delta else {})
 
 
 def apart(pairs: tuple[DragPair, ...], image_size: tuple[int, int]) -> tuple[DragPair, ...]:

@@ -15,6 +15,7 @@ from draggan.geometry import DragPair, Point
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import Crop, Picture
 from draggan.session import HISTORY, SHOTS, new_session, photo_session
+from draggan.stylegan2.delta import Delta
 from tests.networks import tiny_generator
 
 CONFIG = DragConfig(lr=0.02, max_steps=3)
@@ -499,6 +500,15 @@ def test_going_back_to_another_mask_is_an_edit(session):
     kept = session.keep(b"a").with_mask(np.eye(32, 16) > 0)
     assert kept.go_back(0).mask is None
     assert torch.equal(kept.go_back(0).latent, kept.latent)
+
+
+def test_changed_weights_are_kept_as_long_as_there_is_room(generator, session, monkeypatch):
+    pixels, change = np.zeros((64, 16, 3), dtype=np.uint8), torch.zeros(100).half()
+    monkeypatch.setattr(module, "PHOTO_BYTES", 3 * 600)
+    for i in range(6):
+        photo = Photo(Crop(32, 32, 64), pixels, Delta({"synthesis.b64.conv1.bias": change + i}))
+        session = session.redrawn(photo_session(generator, "tiny", generator.latent(i), photo)).keep(b"1")
+    assert len(session.past) == len(session.shots[1:]) == 3
 
 
 def test_whole_pictures_of_ones_own_are_kept_as_long_as_there_is_room(generator, session, monkeypatch):
