@@ -24,6 +24,8 @@ from draggan.engine import metric
 from draggan.engine.engines import ENGINES
 from draggan.facts import facts
 from draggan.geometry import DragPair, Point
+from draggan.inversion.photo import Photo
+from draggan.inversion.picture import Crop
 from draggan.precision import in_precision
 from draggan.project import Project
 from draggan.registry import models
@@ -373,7 +375,7 @@ def test_the_controls_follow_the_picture_and_nothing_else(do):
         second, (Start(5),), event("pick", index=0), 0.7, 0, *SETTINGS
     )
     assert (menu, seed, psi, example.seed) == (skip, 5, 0.7, 5)
-    own = first.redrawn(replace(second, photo=object(), seed=0))
+    own = first.redrawn(replace(second, photo=Photo(Crop(32, 32, 64), np.zeros((64, 64, 3), np.uint8)), seed=0))
     assert named(own.undo(), "redo") == [skip] * 4, "a picture of one's own has no seed"
     assert named(own, "undo") == [skip, 3, 0.7, hidden]
 

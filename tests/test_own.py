@@ -27,11 +27,12 @@ from draggan.inversion.photo import Photo
 from draggan.inversion.picture import FACE, Crop, Picture, cut, whole_crop
 from draggan.inversion.survey import piece_of
 from draggan.project import load, load_details
-from draggan.render import to_picture
+from draggan.render import encode, side_by_side, to_picture
 from draggan.stylegan2.delta import Delta
 from draggan.web import aims
 from draggan.web import own as module
 from draggan.web.aims import Aim, Aims
+from draggan.web.canvas import data_url
 from draggan.web.dragging import Dragging
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
@@ -158,6 +159,19 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(unpacked(keep.pasted(moved))[1]))), whole)
     with pytest.raises(gr.Error, match="no picture to paste into"):
         keep.pasted(session)
+
+
+def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
+    own, keep, asked = Own(network), Keep(network), SimpleNamespace(original=True)
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+    *_, (_, session, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
+    mine, marks = session.photo.shown, canvas["marks"]
+    seen = Handlers(network).look(session, asked)
+    assert seen["original"] == {"url": data_url("image/jpeg", encode(mine, lossless=False)), "view": marks["start"]}
+    assert seen["image"]["view"] == marks["view"] != marks["start"], "the reconstruction is another picture"
+    assert keep.copied(session, asked)["copied"]["url"] == data_url("image/png", encode(mine, lossless=True))
+    both = np.asarray(Image.open(io.BytesIO(unpacked(keep.both(session, False))[1])))
+    assert np.array_equal(both, side_by_side(mine, network.picture(session)))
 
 
 def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path, monkeypatch):

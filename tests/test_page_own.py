@@ -56,7 +56,7 @@ def reconstruct(tab, hold, steps=10, details=False):
     expect(tab.status).to_contain_text("Reconstructing, step", timeout=60_000)
 
 
-def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, hold, photo):
+def test_a_picture_is_framed_reconstructed_dragged_compared_pasted_back_and_kept(tab, hold, photo, tmp_path):
     before = tab.frame()
     expect(tab.page.locator("#pasted")).to_be_hidden()
     upload(tab, photo)
@@ -72,6 +72,8 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, hold, ph
     tab.page.mouse.up()
     until(tab, lambda: tab.frame() != larger)
     assert tab.points() == []
+    tab.page.wait_for_timeout(1000)  # for the last of the moves
+    mine = tab.frame()
     reconstruct(tab, hold)
     expect(tab.page.locator("#stop")).to_be_enabled()
     hold(ALL)
@@ -79,6 +81,11 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, hold, ph
     expect(tab.page.locator("#reconstruct")).to_be_hidden()
     tab.pair((128, 150), (150, 150))
     tab.drag_to_its_end()
+    dragged = tab.frame()
+    tab.page.keyboard.down("c")
+    until(tab, lambda: tab.frame() == mine)
+    tab.page.keyboard.up("c")
+    assert tab.frame() == dragged
     with tab.page.expect_download(timeout=60_000) as coming:
         tab.page.click("#pasted")
     raw = coming.value.path().read_bytes()
@@ -91,11 +98,15 @@ def test_a_picture_is_framed_reconstructed_dragged_and_pasted_back(tab, hold, ph
     with tab.page.expect_download(timeout=60_000) as coming:
         tab.page.click("#session")
     assert coming.value.suggested_filename.endswith(".draggan")
+    coming.value.save_as(tmp_path / "edit.draggan")
     while tab.page.locator("#undo").is_enabled():
         tab.page.click("#undo")
         tab.page.wait_for_timeout(300)
     until(tab, lambda: tab.frame() == before)
     expect(tab.page.locator("#pasted")).to_be_hidden()
+    tab.page.locator("input[type=file][accept='.draggan']").set_input_files(tmp_path / "edit.draggan")
+    until(tab, lambda: tab.frame() == dragged)
+    expect(tab.page.locator("#pasted")).to_be_visible()
 
 
 def changes(request):

@@ -1,6 +1,7 @@
 """What a session keeps of a picture of one's own, beside the latent that it was turned into."""
 
 import hashlib
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,11 @@ class Photo:
     shown: np.ndarray  # (H, W, 3) uint8: what the crop holds, at the size of the model's pictures
     delta: Delta | None = None  # how the model's weights were changed for it
     picture: Picture | None = None  # the whole picture; None: it is not kept
+
+    @cached_property
+    def view(self) -> int:
+        """A number that belongs to what the crop holds."""
+        return zlib.crc32(self.shown.tobytes())
 
     @cached_property
     def details(self) -> str | None:

@@ -17,7 +17,7 @@ const find = (selector) => element.querySelector(selector);
 const [stage, sheet, img, layer, svg] = ['.stage', '.sheet', '.sheet img', '.mask', '.marks'].map(find);
 const [ring, note, bar, line, size] = ['.ring', '.note', '.progress', '.status', '.size'].map(find);
 const [file, comparer, list, graph, strip] = ['.file', '.compare', '.pairs', '.graph', '.strip'].map(find);
-const ORIGINALS = 16; // pictures as drawn that are kept
+const ORIGINALS = 16; // pictures to compare to that are kept
 const REACH = { mouse: 11, pen: 14, touch: 22 }; // pixels of the screen within which a point is picked up
 let tool = 'points';
 let stroke = null; // the stroke being painted: {at, before}, where the brush is, and the mask as it was
@@ -26,7 +26,7 @@ let draft = null; // points as they would be: {index, end, at} or {handle, targe
 let selected = null; // {index, end}
 let meant = -1; // which row of the list is under the pointer
 let drawn = null; // the number of the picture that the mask belongs to
-const originals = new Map(); // pictures as drawn, by their view: the last few, others are asked for again
+const originals = new Map(); // pictures to compare to, by their view: the last few, others are asked for again
 let way = []; // [step, pixels to go] of the drag that is shown
 let cross = null; // where the keys are on the picture
 let remarked = null; // what is said in place of a status: {said, status}

@@ -86,12 +86,13 @@ def unedited(session: Session | None, number: int) -> dict[str, Any]:
 
 
 def picture(session: Session, image: bytes | None, original: bytes | None = None) -> dict[str, Any]:
-    """The picture of a session (JPEG) under marks that the canvas has already, and the one as drawn; None: not that."""
+    """The picture of a session (JPEG) under marks that the canvas has already, and the one that edits are
+    compared to; None: not that."""
     changes: dict[str, Any] = {}
     if image is not None:
-        changes["image"] = _shown(session.latent, image)
+        changes["image"] = {"url": data_url("image/jpeg", image), "view": _view(session.latent)}
     if original is not None:
-        changes["original"] = _shown(session.start, original)
+        changes["original"] = {"url": data_url("image/jpeg", original), "view": _original(session)}
     return gr.update(**changes)
 
 
@@ -147,7 +148,7 @@ def marks(session: Session | None, status: Said) -> dict[str, Any]:
         "targets": [_xy(pair.target) for pair in session.pairs],
         "pending": session.pending and _xy(session.pending),
         "view": "own" if session.framing else _view(session.latent),
-        "start": _view(session.start),
+        "start": _original(session),
         "photo": session.photo is not None,
         "phase": "loading" if session.loading else "framing" if session.framing else session.phase,
         "steps": session.steps,
@@ -251,13 +252,14 @@ def _sent(what: dict[str, Any]) -> dict[str, Any]:
     return what | {"at": time.monotonic_ns()}
 
 
-def _shown(latent: Tensor, image: bytes) -> dict[str, Any]:
-    return {"url": data_url("image/jpeg", image), "view": _view(latent)}
-
-
 def _view(latent: Tensor) -> int:
     """A number that belongs to the picture of a latent."""
     return zlib.crc32(latent.cpu().contiguous().numpy().tobytes())
+
+
+def _original(session: Session) -> int:
+    """Likewise of the one that edits are compared to: one's own, or the one as drawn."""
+    return session.photo.view if session.photo else _view(session.start)
 
 
 def _xy(point: Point) -> list[float]:

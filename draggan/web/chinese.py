@@ -130,7 +130,7 @@ CHINESE = {
     "Eraser": "橡皮",
     "Take paint away": "擦去涂色",
     "Compare": "对比",
-    "Hold to see the picture as drawn (key C)": "按住查看原图（C 键）",
+    "Hold to see the picture before the edits (key C)": "按住查看原图（C 键）",
     "Smaller (key -)": "缩小（- 键）",
     "Zoom out": "缩小",
     "The whole picture (key 0)": "整幅图像（0 键）",
@@ -144,7 +144,7 @@ CHINESE = {
         "空格键开始或停止拖动，Esc 取消未完成的控制点。"
     ),
     "The picture being edited": "正在编辑的图像",
-    "as drawn": "原图",
+    "before the edits": "原图",
     "Progress": "进度",
     "Mask": "蒙版",
     "Size": "大小",

@@ -172,9 +172,9 @@ class Handlers:
 
     @told
     def look(self, session: Session, event: gr.EventData) -> dict[str, Any]:
-        """The picture of a session, and where it is asked for that as drawn, which edits are compared to. -> canvas"""
+        """The picture of a session, and where it is asked for the one that edits are compared to. -> canvas"""
         must_be_here(session)
-        original = encode(self._network.picture(session, session.start), lossless=False) if event.original else None
+        original = encode(self._network.original(session), lossless=False) if event.original else None
         frame = None if session.framing else self._network.frame(session)  # the one that is framed lies over it
         return canvas.picture(session, frame, original)
 

@@ -45,16 +45,18 @@ class Keep:
 
     @told
     def copied(self, session: Session, event: gr.EventData) -> dict[str, Any]:
-        """The picture as the canvas shows it, as it is or as drawn, for the clipboard."""
+        """The picture as the canvas shows it, as it is or what it is compared to, for the clipboard."""
         must_be_here(session)
+        if event.original and session.photo:
+            return canvas.copied(encode(session.photo.shown, lossless=True))
         shown = replace(session, latent=session.start) if event.original else session
         return canvas.copied(encode(self._network.picture(shown), facts(shown), lossless=True))
 
     @told
     def both(self, session: Session, points: bool) -> dict[str, Any]:
-        """The picture as it was drawn and as it is now, side by side."""
+        """The picture as it was drawn, or one's own, and as it is now, side by side."""
         must_be_here(session)
-        before = self._network.picture(session, session.start)
+        before = self._network.original(session)
         if points:
             before = with_points(before, session.set_at, session.targets)
         pair = side_by_side(before, self._dotted(session, self._network.picture(session), points))

@@ -131,6 +131,10 @@ class Network:
         latent = session.latent if latent is None else latent
         return self.drawn(self.generator_of(session).render, latent)
 
+    def original(self, session: Session) -> np.ndarray:
+        """What the edits of a session are compared to: one's own picture, or the one as drawn. -> (H, W, 3) uint8"""
+        return session.photo.shown if session.photo else self.picture(session, session.start)
+
     def drawn(self, image: Callable[..., Tensor], *args: Any) -> np.ndarray:
         """The picture that `image(*args)` gives, computed on the worker. -> (H, W, 3) uint8"""
         return self.beside(to_picture, self.run(image, *args))
