@@ -128,7 +128,7 @@ def list_models(args: argparse.Namespace) -> None:
     for state in models.states(args.checkpoints):
         spec = state.spec
         if not spec.urls:
-            here = "comes with draggan"
+            here = f"{state.size / 1e6:.0f} MB, comes with draggan"
         elif state.path:
             here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
         else:

@@ -344,6 +344,15 @@ def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short,
     assert main([*invert, "--out", str(out)]) == 0
 
 
+def test_the_models_are_listed_with_what_they_take(capsys):
+    assert main(["models"]) == 0
+    for spec, line in zip(models.MODELS, capsys.readouterr().out.splitlines(), strict=True):
+        said = f"{spec.size_mb} MB, comes with draggan" if not spec.urls else f"not here ({spec.size_mb} MB)"
+        size = f"{spec.width} x {spec.height}"
+        assert line.startswith(spec.name)
+        assert all(word in line for word in (size, f"takes {spec.memory_mb} MB", said, spec.licence.name))
+
+
 def test_who_reads_no_further_is_no_trouble():
     models = subprocess.Popen(
         [sys.executable, "-m", "draggan", "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -855,8 +855,9 @@ def test_errors_and_models_are_said_in_the_language_of_the_browser(do):
 
 
 @pytest.mark.parametrize("spec", models.MODELS, ids=lambda spec: spec.name)
-def test_the_menu_says_what_may_not_be_used_commercially(spec):
+def test_the_menu_says_what_a_model_takes_and_whether_it_may_be_used_commercially(spec):
     assert ("non-commercial" in str(label(spec))) == (not spec.licence.commercial)
+    assert f" {spec.memory_mb} MB in memory" in str(label(spec))
     assert {label(spec).text, spec.shows} <= set(CHINESE)
 
 

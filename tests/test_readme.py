@@ -18,6 +18,7 @@ def test_every_model_is_in_the_table_with_its_licence(spec):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{spec.name}` |"))
     assert f"{spec.width} x {spec.height}" in row
     assert f" | {spec.memory_mb} MB | " in row
+    assert f"[{spec.shows}]({spec.page})" in row
     assert spec.licence.name in row
     assert spec.licence.url in row
 

@@ -38,6 +38,7 @@ class ModelSpec:
     width: int
     sources: tuple[Source, ...]  # in the order of preference
     licence: Licence
+    page: str  # where its authors present it; of our own, in the repository
     size_mb: int  # of the first source; approximate: computed from the architecture
     memory_mb: int  # of the process in a drag; approximate: measured on a CPU, with random weights of that shape
     lr: float  # step size of a drag: 2e-3 for ffhq, afhqcat and car, else 1e-3 (Pan et al. 2023, section 4)
@@ -84,7 +85,8 @@ def _config_f(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) 
     file = f"{stem}.pkl"
     urls = (f"{NVIDIA}/stylegan2/networks/{file}", f"{MIRROR}/stylegan2/{file}", f"{CLOUDFRONT}/{file}")
     sources = (Source(file, urls), Source(f"{stem}.pt", (f"{MIRROR_PT}/{stem}.pt",)))
-    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, size_mb, MEMORY_MB[size], lr)
+    page = "https://github.com/NVlabs/stylegan2"
+    return ModelSpec(f"stylegan2-{name}", shows, size, size, sources, STYLEGAN2, page, size_mb, MEMORY_MB[size], lr)
 
 
 def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> ModelSpec:
@@ -94,7 +96,8 @@ def _ada(name: str, shows: str, size: int, size_mb: int, lr: float = 1e-3) -> Mo
         _ngc(name, size),
         Source(f"{name}.pt", (f"{MIRROR_PT}/ada/{name}.pt",)),
     )
-    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, size_mb, MEMORY_MB[size], lr)
+    page = "https://github.com/NVlabs/stylegan2-ada-pytorch"
+    return ModelSpec(f"ada-{name}", shows, size, size, sources, ADA, page, size_mb, MEMORY_MB[size], lr)
 
 
 def _ngc(name: str, size: int) -> Source:
@@ -104,16 +107,16 @@ def _ngc(name: str, size: int) -> Source:
 
 
 def _catalogue(name: str, shows: str, size: int, size_mb: int, lr: float) -> ModelSpec:
-    source = _ngc(name, size)
-    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, size_mb, MEMORY_MB[size], lr)
+    source, page = _ngc(name, size), "https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/stylegan2"
+    return ModelSpec(f"{name}-{size}", shows, size, size, (source,), ADA, page, size_mb, MEMORY_MB[size], lr)
 
 
 def _distilled(name: str, size: int, size_mb: int) -> ModelSpec:
     """A network of the Self-Distilled StyleGAN paper (PyTorch)."""
     file = f"{name}_{size}_pytorch.pkl"
     source = Source(file, (f"{DISTILLED}/{file}", f"{MIRROR}/self_distill/{file}"))
-    shows = f"{name}, in photos from the internet"
-    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, size_mb, MEMORY_MB[size], 1e-3)
+    shows, page = f"{name}, in photos from the internet", "https://self-distilled-stylegan.github.io"
+    return ModelSpec(f"self-distilled-{name}", shows, size, size, (source,), CITE, page, size_mb, MEMORY_MB[size], 1e-3)
 
 
 def _human(size: int, size_mb: int) -> ModelSpec:
@@ -121,7 +124,8 @@ def _human(size: int, size_mb: int) -> ModelSpec:
     file = f"stylegan_human_v2_{size}.pkl"
     source = Source(file, (f"{MIRROR}/human/{file}",))
     name, shows = f"stylegan-human-{size}", "people from head to foot"
-    return ModelSpec(name, shows, size, size // 2, (source,), HUMAN, size_mb, 1100, 1e-3)
+    page = "https://github.com/stylegan-human/StyleGAN-Human"
+    return ModelSpec(name, shows, size, size // 2, (source,), HUMAN, page, size_mb, 1100, 1e-3)
 
 
 PLUSH = ModelSpec(
@@ -131,6 +135,7 @@ PLUSH = ModelSpec(
     width=256,
     sources=(Source("plush-256.safetensors", (), "ba62c82d090b150074d5102c9081a38e0f94dd871339183c79218bc791987204"),),
     licence=OURS,
+    page="checkpoints/README.md",
     size_mb=12,
     memory_mb=900,
     lr=2e-3,

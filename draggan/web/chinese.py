@@ -239,9 +239,11 @@ CHINESE = {
         "正在下载 {model}：{come}{note}。按“停止”会保留已下载的部分。"
     ),
     # models
-    "{name}: {shows}, {width} x {height}, {size} MB": "{name}：{shows}，{width} x {height}，约 {size} MB",
-    "{name}: {shows}, {width} x {height}, {size} MB, non-commercial use only": (
-        "{name}：{shows}，{width} x {height}，约 {size} MB，仅限非商业用途"
+    "{name}: {shows}, {width} x {height}, {size} MB, {memory} MB in memory": (
+        "{name}：{shows}，{width} x {height}，约 {size} MB，占用内存约 {memory} MB"
+    ),
+    "{name}: {shows}, {width} x {height}, {size} MB, {memory} MB in memory, non-commercial use only": (
+        "{name}：{shows}，{width} x {height}，约 {size} MB，占用内存约 {memory} MB，仅限非商业用途"
     ),
     "plush animal heads": "毛绒动物头像",
     "faces": "人脸",

@@ -138,8 +138,9 @@ def refused(why: str) -> Said:
 def label(spec: ModelSpec) -> Said:
     """A model of the table, in one line of the menu."""
     terms = "" if spec.licence.commercial else ", non-commercial use only"
-    values = {"name": spec.name, "shows": spec.shows, "width": spec.width, "height": spec.height, "size": spec.size_mb}
-    return Said("{name}: {shows}, {width} x {height}, {size} MB" + terms, values)
+    values = {"name": spec.name, "shows": spec.shows, "width": spec.width, "height": spec.height}
+    values |= {"size": spec.size_mb, "memory": spec.memory_mb}
+    return Said("{name}: {shows}, {width} x {height}, {size} MB, {memory} MB in memory" + terms, values)
 
 
 def preparing(model: str) -> Said:
