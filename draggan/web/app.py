@@ -27,6 +27,11 @@ ABOUT = """# draggan
 Click a **handle** (blue) and its **target** (red ring), or draw from one to the other, and press **Drag it**. Paint
 white what **may move**, or nothing: then all may."""
 
+PRIVACY = (
+    "Any photo; it goes no further than the machine that serves this page, and is deleted there with the tab. Your "
+    "browser keeps it a week longer."
+)
+
 
 def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
     """The page. `model`, a name or a file, is the one shown first; `max_users` tabs may be open, others wait."""
@@ -62,7 +67,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
                         examples = gr.Button(say("Examples"), elem_id="examples", size="sm", min_width=80)
                         seeds = gr.Button(say("More seeds"), elem_id="seeds", size="sm", min_width=80)
                 with gr.Accordion(say("Your picture"), open=False, elem_id="own"):
-                    gr.Markdown(say("Any photo; it stays on this machine, and is deleted with the tab."))
+                    gr.Markdown(say(PRIVACY))
                     photo = gr.UploadButton(say("Upload a picture"), file_types=["image"], elem_id="upload", size="sm")
                     with gr.Group():
                         effort = gr.Slider(10, 400, 150, step=10, label=say("Steps"), elem_id="effort")

@@ -63,7 +63,10 @@ CHINESE = {
         "此页保存的内容无法打开：{why}。在您生成新内容或打开会话之前会一直保留。"
     ),
     "Your picture": "您的图片",
-    "Any photo; it stays on this machine, and is deleted with the tab.": "任意照片；只保存在本机，关闭页面后删除。",
+    (
+        "Any photo; it goes no further than the machine that serves this page, and is deleted there with the tab. Your "
+        "browser keeps it a week longer."
+    ): "任意照片；只会传到提供本页的机器，关闭页面后从那里删除。您的浏览器会再保留一周。",
     "Upload a picture": "上传图片",
     "Steps": "步数",
     "Reconstruct": "重建",
