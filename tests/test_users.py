@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 from types import SimpleNamespace
 
 import gradio as gr
@@ -21,6 +22,7 @@ from draggan.web import app, server, visits
 from draggan.web.limits import REQUEST_BYTES, VALUES, BodyLimit, Doors, accounts, size
 from draggan.web.presence import Drags, Listeners, Places
 from draggan.web.server import ServerConfig, free_port
+from tests.browser import NOBODY
 from tests.networks import tiny_generator
 from tests.shelf import Shelf, serve
 
@@ -332,6 +334,17 @@ def test_a_page_on_ipv6(host):
         with httpx.Client(trust_env=False) as http:
             assert http.get(address.replace("[::]", "[::1]")).is_success
         assert address == f"http://[{host.strip('[]')}]:17951/"
+    finally:
+        page.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this machine is 127.0.0.1 alone")
+def test_a_page_on_another_address_is_not_looked_for_through_a_proxy(monkeypatch):
+    for name, value in (("http_proxy", NOBODY), ("no_proxy", ""), ("NO_PROXY", "")):
+        monkeypatch.setenv(name, value)
+    page = app.build(Shelf(tiny_generator(64)), "cpu", "plush-256", max_users=1)
+    try:
+        assert server.serve(page, ServerConfig(host="127.0.0.2", port=17952)) == "http://127.0.0.2:17952/"
     finally:
         page.close()
 

@@ -49,10 +49,10 @@ class ServerConfig:
 
 def serve(page: Page, config: ServerConfig) -> str:
     """Starts the server without waiting for it; -> the address of the page. `page.block_thread()` waits."""
-    for name in ("NO_PROXY", "no_proxy"):  # the loopback never goes through a proxy
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1", "::"]))
-    os.environ |= UNCOUNTED
     host = config.host.strip("[]")
+    for name in ("NO_PROXY", "no_proxy"):  # neither the loopback nor the page goes through a proxy
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1", "::", host]))
+    os.environ |= UNCOUNTED
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
     middleware = [
