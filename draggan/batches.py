@@ -45,9 +45,12 @@ def invert(args: argparse.Namespace) -> None:
     generator = models.load(args.model, args.device, args.checkpoints)
 
     def one(path: Path) -> None:
-        session, said = _inverted(path, crop, args.model, generator, config, not args.no_tuning)
-        project.save(files[path], project.Project(session, digest))
-        print(said)
+        session, said, stopped = _inverted(path, crop, args.model, generator, config, not args.no_tuning)
+        if not (stopped and args.picture.is_dir()):  # what is left of a folder is begun anew
+            project.save(files[path], project.Project(session, digest))
+            print(said)
+        if stopped:
+            raise KeyboardInterrupt
 
     _each([*files], one, (ValueError, ArithmeticError))
 
@@ -87,8 +90,8 @@ def _inverted(
     generator: "Generator",
     config: "InversionConfig",
     tuning: bool,
-) -> "tuple[Session, str]":
-    """A picture as a session, and what is said of it."""
+) -> "tuple[Session, str, bool]":
+    """A picture as a session, what is said of it, and whether Ctrl+C stopped it there."""
     from tqdm import tqdm
 
     from draggan.inversion.faces import find_face
@@ -107,18 +110,24 @@ def _inverted(
         crop = face or whole_crop(picture.size, generator.image_size)
         notes = (f"--crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its {'face' if face else 'middle'}", *notes)
     wanted = cut(picture, crop, generator.image_size)
-    best = None
+    best, stopped = None, False
     with tqdm(reconstruct(generator, wanted, config, tuning), desc=path.name, unit="step", disable=None) as bar:
-        for best in bar:
-            bar.total = best.found.total + (best.tuned.total + 1 if best.tuned else 0)
-            bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
+        try:
+            for best in bar:
+                bar.total = best.found.total + (best.tuned.total + 1 if best.tuned else 0)
+                bar.set_postfix_str(f"tuning, {best.psnr():.1f} dB" if best.tuned else best.found.stage)
+        except KeyboardInterrupt:
+            if best is None or best.found.stage != "fit":  # there is only a start
+                raise
+            stopped = True
     assert best is not None, "a reconstruction yields at least one step"
     near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
     perceived = lpips(best.image(), wanted)
     near += "" if perceived is None else f", LPIPS {perceived:.3f}"
-    said = "; ".join([f"{path.name}: {near}", f"compared by {' and '.join(best.found.losses)}", *notes])
+    begins = f"{path.name}: stopped at" if stopped else f"{path.name}:"
+    said = "; ".join([f"{begins} {near}", f"compared by {' and '.join(best.found.losses)}", *notes])
     photo = Photo(crop, to_picture(wanted), best.delta())
-    return photo_session(generator, model, best.latent, photo), said
+    return photo_session(generator, model, best.latent, photo), said, stopped
 
 
 def list_models(args: argparse.Namespace) -> None:

@@ -337,6 +337,25 @@ def test_what_a_terminal_cannot_show_ends_no_command(tmp_path, monkeypatch):
     assert rb"\u5199\u771f: pictures: 1, done before: 0" in terminal.buffer.getvalue()
 
 
+@pytest.mark.parametrize("stage", ["refine", "fit"])
+def test_ctrl_c_keeps_the_reconstruction_of_a_picture_that_there_is(
+    tmp_path, photo, short, small, monkeypatch, capsys, stage
+):
+    def interrupted(*args):
+        for best in reconstruct(*args):
+            yield best
+            if best.found.stage == stage:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("draggan.inversion.reconstruct.reconstruct", interrupted)
+    out, kept = tmp_path / "a.draggan", stage == "fit"
+    invert = ["invert", "--model", small, "--device", "cpu"]
+    assert main([*invert, str(photo), "--out", str(out)]) == 130
+    assert ("photo.png: stopped at " in capsys.readouterr().out) == out.exists() == kept
+    assert main([*invert, str(photo.parent), "--out", str(tmp_path / "all")]) == 130
+    assert list((tmp_path / "all").iterdir()) == [], "a folder is gone on with"
+
+
 def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, small, monkeypatch):
     out = tmp_path / "a.draggan"
     monkeypatch.setattr(builtins, "print", lambda said: out.exists() or pytest.fail("said before it was saved"))
