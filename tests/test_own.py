@@ -161,6 +161,23 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
         keep.pasted(session)
 
 
+def test_what_was_found_is_used_where_the_memory_is_too_small_for_its_details(network, photo, monkeypatch):
+    warned = []
+
+    def tune(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+
+    monkeypatch.setattr(gr, "Warning", warned.append)
+    monkeypatch.setattr("draggan.inversion.reconstruct.tune", tune)
+    own = Own(network)
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+    *_, (left, session, canvas, *_) = own.reconstruct(session, framing, 10, True, TAB)
+    assert left is session.photo.delta is None
+    assert "like your picture" in canvas["marks"]["status"]["text"]
+    assert "Out of memory" in warned[0]
+
+
 def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
     own, keep, asked = Own(network), Keep(network), SimpleNamespace(original=True)
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)

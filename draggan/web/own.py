@@ -24,7 +24,7 @@ from draggan.session import Session, photo_session
 from draggan.web import canvas, words
 from draggan.web.answers import free, must_be_idle, shortly, shown
 from draggan.web.network import Network
-from draggan.web.telling import told
+from draggan.web.telling import told, warn
 
 EVERY = 4  # steps from one preview to the next
 NEAREST = 0.1  # of the largest crop, the smallest
@@ -115,17 +115,22 @@ class Own:
         self._enough[str(request.session_hash)] = enough = Event()
         best, config = None, InversionConfig(steps=int(steps))
         run = reconstruct(generator, wanted, config, tuning)
-        for coming in self._network.each(run):
-            if coming is None:
-                yield 9 * (gr.skip(),)
-                continue
-            best = coming
-            if enough.is_set():
-                break
-            if best.step.index % EVERY == 0 or best.step.last:
-                image, near = self._network.drawn(best.image), self._network.run(best.psnr)
-                both, said = side_by_side(original, image), words.reconstructing(best.step, near)
-                yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
+        try:
+            for coming in self._network.each(run):
+                if coming is None:
+                    yield 9 * (gr.skip(),)
+                    continue
+                best = coming
+                if enough.is_set():
+                    break
+                if best.step.index % EVERY == 0 or best.step.last:
+                    image, near = self._network.drawn(best.image), self._network.run(best.psnr)
+                    both, said = side_by_side(original, image), words.reconstructing(best.step, near)
+                    yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
+        except Exception as error:
+            if best is None or not best.found.last:
+                raise
+            warn(error)  # tuning takes more memory than all before, which need not be lost
         assert best is not None, "a reconstruction yields at least one step"
         photo = Photo(framing.crop, original, self._network.beside(best.delta), framing.picture)
         session = replace(session, framing=False).redrawn(photo_session(generator, session.model, best.latent, photo))
