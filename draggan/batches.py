@@ -120,6 +120,10 @@ def _inverted(
             if best is None or best.found.stage != "fit":  # there is only a start
                 raise
             stopped = True
+        except Exception as error:
+            if best is None or not best.found.last:
+                raise
+            notes = (f"without its details: {error}", *notes)  # tuning takes more memory than all before
     assert best is not None, "a reconstruction yields at least one step"
     near = f"{best.found.psnr():.1f} dB" + (f", tuned {best.psnr():.1f} dB" if best.tuned else "")
     perceived = lpips(best.image(), wanted)
@@ -143,8 +147,8 @@ def list_models(args: argparse.Namespace) -> None:
         else:
             begun = f", {state.unfinished / 1e6:.0f} MB begun" if state.unfinished else ""
             here = f"not here ({spec.size_mb} MB){begun}"
-        memory = f"takes {spec.memory_mb} MB"
-        print(f"{spec.name:24} {spec.width} x {spec.height:<5} {memory:14} {here:60} {spec.shows}. {spec.licence.name}")
+        size, memory = f"{spec.width} x {spec.height}", f"takes {spec.memory_mb} MB"
+        print(f"{spec.name:24} {size:12} {memory:14} {here:60} {spec.shows}. {spec.licence.name}")
 
 
 def fetch(args: argparse.Namespace) -> None:

@@ -356,6 +356,20 @@ def test_ctrl_c_keeps_the_reconstruction_of_a_picture_that_there_is(
     assert list((tmp_path / "all").iterdir()) == [], "a folder is gone on with"
 
 
+def test_what_was_found_is_kept_where_the_memory_is_too_small_for_its_details(
+    tmp_path, photo, short, small, monkeypatch, capsys
+):
+    def tune(*_):
+        raise MemoryError("no memory is left")
+        yield
+
+    monkeypatch.setattr("draggan.inversion.reconstruct.tune", tune)
+    out = tmp_path / "a.draggan"
+    assert main(["invert", str(photo), "--model", small, "--device", "cpu", "--out", str(out)]) == 0
+    assert "; without its details: no memory is left" in capsys.readouterr().out
+    assert project.load(out).session.photo.delta is None
+
+
 def test_what_was_found_is_saved_before_anything_is_said(tmp_path, photo, short, small, monkeypatch):
     out = tmp_path / "a.draggan"
     monkeypatch.setattr(builtins, "print", lambda said: out.exists() or pytest.fail("said before it was saved"))
