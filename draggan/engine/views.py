@@ -155,7 +155,7 @@ def _cover(views: Sequence[View]) -> _Cover | None:
     config, map_size = generator.config, generator.config.map_size(resolution)
     boxes = [own for view in views for own in view.boxes]
     if generator.steady:
-        options = [_Cover(views[0].side, tuple(_each(own, views[0].side, map_size) for own in boxes), steady=True)]
+        options = [_Cover(views[0].side, tuple(map(_each, boxes)), steady=True)]
     else:
         side = 1 + max(max(bottom - top, right - left) for own in boxes for top, left, bottom, right in own)
         slacks = SLACKS if any(len(own) > 1 for own in boxes) else SLACKS[:1]
@@ -167,10 +167,9 @@ def _cover(views: Sequence[View]) -> _Cover | None:
     return options[costs.index(min(costs))]
 
 
-def _each(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:
-    """A window for each box, so that there are as many wherever they lie."""
-    corners = tuple((min(top, map_size[0] - side), min(left, map_size[1] - side)) for top, left, _, _ in boxes)
-    return _Held(corners, tuple(range(len(boxes))))
+def _each(boxes: Sequence[Box]) -> _Held:
+    """A window for each box, so that there are as many wherever they lie; steady ones may hang over the border."""
+    return _Held(tuple((top, left) for top, left, _, _ in boxes), tuple(range(len(boxes))))
 
 
 def _hold(boxes: Sequence[Box], side: int, map_size: tuple[int, int]) -> _Held:
