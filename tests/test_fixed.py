@@ -39,6 +39,15 @@ def test_the_change_is_relative_and_its_combinations_have_its_size(held):
     assert torch.stack(combinations).norm().item() == pytest.approx(expected.item(), rel=0.3)
 
 
+def test_where_all_may_change_nothing_is_outside():
+    """Of a picture that is smaller than the coarsest map."""
+    generator = tiny_generator(16)
+    origin = generator.latent(1)
+    change = FixedRows(generator, origin, torch.ones(16, 16), 4, 3).at(some(origin, 0.3))
+    assert change.values.tolist() == [0] * 4
+    assert change.rows.abs().max() == 0
+
+
 def test_its_derivative_is_exact_wherever_the_drag_is(held):
     _, origin, fixed = held
     latent, way = some(origin, 0.3), some(0 * origin, 1.0)
@@ -70,6 +79,7 @@ def test_those_of_late_are_not_made_again():
     assert len({first, *others}) == 5
     assert made() is not first, "the fifth is one too many"
     assert torch.equal(made().basis, first.basis)
+    assert torch.equal(made(tiny_generator(64)).projections, first.projections), "nor does another process draw others"
     assert made(copy.deepcopy(generator)).generator is not generator
     kept = made()
     generator.double()
