@@ -103,8 +103,8 @@ def test_an_error_of_the_network_is_told_to_all_that_asked(exact, monkeypatch):
             found.result()
 
 
-@pytest.mark.parametrize("late", [1, 2])
-def test_what_was_seen_together_may_be_derived_apart(exact, late):
+@pytest.mark.parametrize(("drags", "late"), [(2, 1), (3, 1), (3, 2)])
+def test_what_was_seen_together_may_be_derived_apart(exact, drags, late):
     """Two passes through the same graph, at different times."""
 
     def asking(i):
@@ -115,10 +115,20 @@ def test_what_was_seen_together_may_be_derived_apart(exact, late):
         value = features.sample(torch.tensor([[[20.0, 20.0 + i]]], dtype=torch.float64)).square().sum()
         yield (yield Derivatives((value, 2 * value), moving))
 
-    expected = [next(alone(asking(i))) for i in range(3)]
-    found = dict(together([asking(i) for i in range(3)]))
+    expected = [next(alone(asking(i))) for i in range(drags)]
+    found = dict(together([asking(i) for i in range(drags)]))
     for i, (first, second) in enumerate(expected):
         assert first.abs().max() > 0
         torch.testing.assert_close(second, 2 * first)
         for ours, theirs in zip(found[i].result(), (first, second), strict=True):
             torch.testing.assert_close(ours, theirs)
+
+
+def test_each_is_given_as_many_derivatives_as_it_asks_for():
+    def asking(count):
+        at = torch.ones(2, requires_grad=True)
+        yield (yield Derivatives(tuple((i * at).sum() for i in range(1, count + 1)), at))
+
+    found = dict(together([asking(count) for count in (1, 3, 1)]))
+    given = [[slope.tolist() for slope in found[i].result()] for i in range(3)]
+    assert given == [[[1, 1]], [[1, 1], [2, 2], [3, 3]], [[1, 1]]]
