@@ -1,5 +1,6 @@
 """Whose turn it is: drags that wait take their steps together, and nobody waits longer because of it."""
 
+import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
@@ -158,6 +159,7 @@ def test_the_line_is_served_on_one_thread():
 
     def work(i):
         busy.append(i)
+        time.sleep(1e-3)  # while others would come
         assert busy == [i]
         busy.remove(i)
         return i
