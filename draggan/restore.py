@@ -62,8 +62,8 @@ class Reader:
         phase = d["phase"]
         require_choice("phase", phase, Phase)
         why = d.get("why")  # a file of before has none
-        if why not in (None, *get_args(Stuck)):
-            raise ValueError(f"why it was given up is {str(why)[:50]!r}, not one of {', '.join(get_args(Stuck))}")
+        if why is not None:
+            require_choice("the reason why it was given up", why, Stuck)
         class_index = d.get("class_index")  # likewise
         engine = text_of(d["engine"], "engine")
         config = _config(engine, d["config"])
