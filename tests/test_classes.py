@@ -20,10 +20,12 @@ from draggan.stylegan2.checkpoint import write
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
+from draggan.web.presence import Listeners
 from draggan.web.starts import Starts
 from tests.networks import random_tensors, tiny_generator
 from tests.shelf import Shelf
 
+TAB = SimpleNamespace(session_hash="a")  # of a request
 CLASSES, PLAIN = "classes.pkl", "plain"
 PAIR = "10,10:12,12"
 
@@ -85,7 +87,7 @@ def test_a_session_keeps_its_class(conditional, tmp_path):
 
 
 def test_the_control_for_the_class_is_there_for_models_with_classes(network, conditional):
-    do = Handlers(network)
+    do = Handlers(network, Listeners())
     shown = lambda value: gr.update(value=value, visible=True)  # noqa: E731
     hidden = gr.update(value=0, visible=False)
     _, _, _, control, plain, *_ = do.start(PLAIN, 3, 0.7, 0)
@@ -109,13 +111,13 @@ def test_the_grid_of_seeds_shows_the_class(network, conditional):
     session = network.draw(CLASSES, 3, 0.7, 1)
     offered, _ = Starts(network).seeds(session, 0.7, 2)
     settings = ["kinematics", *10 * [None]]
-    do = Handlers(network)
-    *_, (_, _, _, _, _, picked, *_) = do.example(session, offered, SimpleNamespace(index=0), 0.7, 2, *settings)
+    do = Handlers(network, Listeners())
+    *_, (_, _, _, _, _, picked, *_) = do.example(session, offered, SimpleNamespace(index=0), TAB, 0.7, 2, *settings)
     assert torch.equal(picked.start, latent(conditional, offered[0].seed, 2))
 
 
 def test_a_class_that_is_not_given_or_not_there_loses_nothing(network):
-    do, session = Handlers(network), network.draw(CLASSES, 3, 0.7, 1)
+    do, session = Handlers(network, Listeners()), network.draw(CLASSES, 3, 0.7, 1)
     for value, message in ((None, "Class is empty"), (3, "Class is 3: give it a value from 0 to 2.")):
         answers = []
         with pytest.raises(gr.Error) as error:

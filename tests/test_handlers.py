@@ -39,6 +39,7 @@ from draggan.web.chinese import CHINESE
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
+from draggan.web.presence import Listeners
 from draggan.web.starts import Start, Starts
 from draggan.web.telling import explained, tell, warn
 from draggan.web.words import Said, explain, label, status
@@ -46,6 +47,7 @@ from tests.networks import tiny_generator
 from tests.shelf import Shelf
 
 SETTINGS = ("draggan", 0.02, 4, "w_plus", 6, 128, 3, 12, 20.0, 0, "auto")  # as the controls of the page show them
+TAB = SimpleNamespace(session_hash="a")  # of a request
 SESSION = 4  # which of what `start` gives
 
 
@@ -63,7 +65,7 @@ def network(generator):
 
 @pytest.fixture
 def do(network):
-    return Handlers(network)
+    return Handlers(network, Listeners())
 
 
 class Shop(Shelf):
@@ -143,8 +145,8 @@ def test_a_rehearsal_takes_a_step_of_each_engine_before_anyone_asks(monkeypatch)
     network.rehearse("tiny").result()
     assert len(seen) >= 2
     monkeypatch.setattr(metric, "seen_of", lambda *_: pytest.fail("worked out again"))
-    do = Handlers(network)
-    after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), "kinematics", *SETTINGS[1:]))[-1][0]
+    do = Handlers(network, Listeners())
+    after = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, "kinematics", *SETTINGS[1:]))[-1][0]
     assert after.steps > 0
 
 
@@ -165,10 +167,10 @@ def test_a_rehearsal_that_fails_does_not_hold_its_model(monkeypatch):
 def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     network, go = Network(Shelf(generator), "cpu"), threading.Event()
-    do = Handlers(network)
+    do = Handlers(network, Listeners())
     network._turns.submit(go.wait)
     prepared = network.rehearse("tiny")
-    answers = do.dragging.drag(session, "kinematics", *SETTINGS[1:])
+    answers = do.dragging.drag(session, TAB, "kinematics", *SETTINGS[1:])
     waiting, canvas, _, stop, *_ = next(answers)
     assert spoken(canvas) == "Preparing tiny, once ..."
     assert (waiting.busy, stop["interactive"]) == (True, True)
@@ -179,13 +181,13 @@ def test_a_drag_that_has_to_wait_for_a_rehearsal_says_so_at_once(do, generator):
     step, canvas, *_ = next(answers)
     assert (step.phase, spoken(canvas)[:7]) == ("dragging", "Step 0:")
     assert not list(answers)[-1][0].busy
-    assert spoken(next(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[1]).startswith("Step")
+    assert spoken(next(do.dragging.drag(session, TAB, "kinematics", *SETTINGS[1:]))[1]).startswith("Step")
 
 
 def test_a_drag_that_needs_no_rehearsal_waits_for_none(do, network):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     network._rehearsals[network.generator("tiny")] = Future()
-    assert list(do.dragging.drag(session, *SETTINGS))[-1][0].phase == "limit"
+    assert list(do.dragging.drag(session, TAB, *SETTINGS))[-1][0].phase == "limit"
 
 
 def test_random_draws_another_seed(do):
@@ -209,7 +211,7 @@ def test_clicks_become_marks(do):
 def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeypatch):
     monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    shown = list(do.dragging.drag(session, *SETTINGS))
+    shown = list(do.dragging.drag(session, TAB, *SETTINGS))
     assert "image" not in shown[0][1], "at first the picture is the one that is shown already"
     assert torch.equal(shown[0][0].latent, session.latent)
     assert [now.steps for now, *_ in shown] == [0, 1, 2, 3, 4]
@@ -227,26 +229,25 @@ def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeyp
 
 
 def test_another_engine_goes_on_from_where_the_handles_lie(do):
-    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
-    after = list(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0]
+    after = list(do.dragging.drag(session, TAB, "kinematics", *SETTINGS[1:]))[-1][0]
     assert (session.engine, after.engine) == ("draggan", "kinematics")
     assert after.pairs[0].handle == session.handles[0]
     assert after.phase in ("arrived", "stuck", "limit")
     assert len(after.past) == len(session.past) + 1, "one drag is one edit"
-    back = list(do.dragging.drag(after, *SETTINGS))[-1][0]
+    back = list(do.dragging.drag(after, TAB, *SETTINGS))[-1][0]
     assert back.pairs[0].handle == after.handles[0]
 
 
 def test_undo_of_what_another_engine_did_gives_back_the_drag_that_was(do, network):
-    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
-    tab = SimpleNamespace(session_hash="a")
-    running = do.dragging.live(session, event("live", index=0, at=[30, 20], gesture=1), tab, *SETTINGS)
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0]
+    running = do.dragging.live(session, event("live", index=0, at=[30, 20], gesture=1), TAB, *SETTINGS)
     next(running)
-    do.dragging.aim(event("aim", at=[30, 20], gesture=1, done=True), tab)
+    do.dragging.aim(event("aim", at=[30, 20], gesture=1, done=True), TAB)
     *_, (pulled, *_) = running
-    dragged = list(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[-1][0]
+    dragged = list(do.dragging.drag(session, TAB, "kinematics", *SETTINGS[1:]))[-1][0]
     network._rehearsals[network.generator("tiny")] = Future()
-    preparing = next(do.dragging.drag(session, "kinematics", *SETTINGS[1:]))[0]
+    preparing = next(do.dragging.drag(session, TAB, "kinematics", *SETTINGS[1:]))[0]
     for after in (pulled.undo(), dragged.undo(), preparing.stop()):
         assert (after.drag, after.pairs, after.phase) == (session.drag, session.pairs, session.phase)
         assert (after.engine, after.config) == (session.engine, session.config)
@@ -254,9 +255,9 @@ def test_undo_of_what_another_engine_did_gives_back_the_drag_that_was(do, networ
 
 
 def test_a_pull_that_is_let_go_before_its_first_step_ends_where_it_was_let_go(do):
-    tab, pull = SimpleNamespace(session_hash="a"), {"from": [5, 6], "at": [7, 8], "gesture": 1}
-    do.dragging.aim(event("aim", at=[40, 30], gesture=1, done=True), tab)
-    *_, (pulled, *_) = do.dragging.live(drawn(do), event("live", **pull), tab, *SETTINGS)
+    pull = {"from": [5, 6], "at": [7, 8], "gesture": 1}
+    do.dragging.aim(event("aim", at=[40, 30], gesture=1, done=True), TAB)
+    *_, (pulled, *_) = do.dragging.live(drawn(do), event("live", **pull), TAB, *SETTINGS)
     assert [(target.x, target.y) for target in pulled.targets] == [(40, 30)]
 
 
@@ -265,7 +266,7 @@ def test_each_tab_drags_in_its_own_precision(do, generator):
     before = generator.quick
     for name in ("bf16", "fp32"):
         own = in_precision(generator, name)
-        after = list(do.dragging.drag(session, *SETTINGS[:-1], name))[-1][0]
+        after = list(do.dragging.drag(session, TAB, *SETTINGS[:-1], name))[-1][0]
         *_, last = session.dragged_by("draggan", after.config).run(own)
         assert torch.equal(after.latent, last.latent), name
         assert after.precision == name
@@ -274,8 +275,8 @@ def test_each_tab_drags_in_its_own_precision(do, generator):
 
 def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    whole = list(do.dragging.drag(session, *SETTINGS))[-1][0]
-    running = do.dragging.drag(session, *SETTINGS)
+    whole = list(do.dragging.drag(session, TAB, *SETTINGS))[-1][0]
+    running = do.dragging.drag(session, TAB, *SETTINGS)
     kept = next(running)[0]
     running.close()
     [(_, stopped, canvas, drag, *_)] = do.stop(kept)
@@ -285,7 +286,7 @@ def test_stop_and_continue_is_as_if_it_had_not_stopped(do):
         "the browser asks where it shows another frame"
     )
     assert drag["value"].key == "Continue"
-    assert torch.equal(list(do.dragging.drag(stopped, *SETTINGS))[-1][0].latent, whole.latent)
+    assert torch.equal(list(do.dragging.drag(stopped, TAB, *SETTINGS))[-1][0].latent, whole.latent)
 
 
 @pytest.fixture
@@ -372,7 +373,7 @@ def test_the_controls_follow_the_picture_and_nothing_else(do):
     assert named(second, "back", index=0) == [skip, 3, 0.7, hidden]
     assert named(second.undo(), "undo") == [skip] * 4
     *_, (menu, seed, psi, _, _, example, *_) = do.example(
-        second, (Start(5),), event("pick", index=0), 0.7, 0, *SETTINGS
+        second, (Start(5),), event("pick", index=0), TAB, 0.7, 0, *SETTINGS
     )
     assert (menu, seed, psi, example.seed) == (skip, 5, 0.7, 5)
     own = first.redrawn(replace(second, photo=Photo(Crop(32, 32, 64), np.zeros((64, 64, 3), np.uint8)), seed=0))
@@ -383,9 +384,9 @@ def test_the_controls_follow_the_picture_and_nothing_else(do):
 def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
     dragging = replace(clicked(do, drawn(do), (5, 6), (40, 30)), phase="dragging")
     pull = event("live", **{"from": [1, 1], "at": [9, 9], "gesture": 1})
-    assert list(do.dragging.drag(dragging, *SETTINGS)) == []
-    assert list(do.dragging.live(dragging, pull, SimpleNamespace(session_hash="a"), *SETTINGS)) == []
-    assert list(do.example(dragging, (Start(1),), event("pick", index=0), 0.7, 0, *SETTINGS)) == []
+    assert list(do.dragging.drag(dragging, TAB, *SETTINGS)) == []
+    assert list(do.dragging.live(dragging, pull, TAB, *SETTINGS)) == []
+    assert list(do.example(dragging, (Start(1),), event("pick", index=0), TAB, 0.7, 0, *SETTINGS)) == []
     assert list(do.open_session(dragging, str(tmp_path / "a.draggan"))) == []
     assert list(do.choose(dragging, "far", 1, 0.7)) == [("tiny", *7 * [gr.skip()])]
     assert list(do.open_file(dragging, "mine.pkl", 1, 0.7, ["kept"], 1)) == [("tiny", *9 * [gr.skip()])]
@@ -393,7 +394,7 @@ def test_what_was_refused_during_a_drag_stops_nothing(do, warned, tmp_path):
 
 
 def test_after_what_failed_there_is_nothing_to_stop(do, tmp_path):
-    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0].keep(b"")
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0].keep(b"")
     (tmp_path / "bad.draggan").write_bytes(b"nonsense")
     answers = []
     with pytest.raises(gr.Error, match=r"bad\.draggan is not a session"):
@@ -436,7 +437,7 @@ def test_a_sent_file_joins_the_menu(do):
 def with_file(do, path):
     """A session with a model file, and points and a history."""
     *_, (_, _, _, _, session, *_) = do.open_file(drawn(do), path, 4, 0.7, None, 0)
-    return list(do.dragging.drag(clicked(do, session, (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    return list(do.dragging.drag(clicked(do, session, (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0]
 
 
 def test_a_session_opens_where_its_model_file_is_the_one_that_the_tab_has(do, network, tmp_path):
@@ -488,14 +489,14 @@ def test_what_could_not_be_sent_is_told(do):
 
 
 def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, network, tmp_path):
-    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS)
     *_, (dragging, *_) = (next(running) for _ in range(2))
     path = tmp_path / "kept.draggan"
     path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
     session = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
     assert (session.phase, session.steps) == ("stopped", dragging.steps)
     assert (session.film.seen, len(session.film.frames)) == (dragging.film.seen, 2), "the way is kept too"
-    after, kept = (list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
+    after, kept = (list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
     assert torch.equal(after, kept)
 
 
@@ -505,7 +506,7 @@ def kept_and_back(do, network, session, path):
 
 
 def test_a_browser_keeps_what_can_be_undone_and_gone_back_to(do, network, tmp_path, monkeypatch):
-    first = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0]
+    first = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0]
     session = do.edit(clicked(do, first, (9, 9)), event("undo"))[0]
     back = kept_and_back(do, network, session, tmp_path / "kept.draggan")
     for step in (lambda s: s, lambda s: s.undo(), lambda s: s.undo().undo(), lambda s: s.redo()):
@@ -517,6 +518,24 @@ def test_a_browser_keeps_what_can_be_undone_and_gone_back_to(do, network, tmp_pa
         back = kept_and_back(do, network, replace(session, phase=phase), tmp_path / "kept.draggan")
         assert (back.past, back.future, len(back.shots), back.latent.equal(session.latent)) == ((), (), 1, True)
         monkeypatch.undo()
+
+
+def test_a_tab_behind_a_slow_line_is_sent_no_picture_that_would_be_old_when_it_comes(network, monkeypatch):
+    slow, listeners = SimpleNamespace(session_hash="slow"), Listeners()
+    monkeypatch.setattr(listeners, "behind", "slow".__eq__)
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
+    do = Handlers(network, listeners)
+    session = clicked(do, drawn(do), (5, 6), (40, 30))
+
+    def steps_with_and_without_picture(tab):
+        answers = [(after.steps, "image" in seen) for after, seen, *_ in do.dragging.drag(session, tab, *SETTINGS)]
+        return [[step for step, drawn in answers if drawn is wanted] for wanted in (True, False)]
+
+    most = steps_with_and_without_picture(TAB)[0][-1]
+    assert most > 2
+    assert steps_with_and_without_picture(slow) == [[most], [0, 1]]
+    monkeypatch.setattr(dragging, "SILENT_SECONDS", 0)  # answers are also how the server learns that a tab has gone
+    assert steps_with_and_without_picture(slow) == [[most], [*range(most)]]
 
 
 def test_an_error_tells_no_user_where_files_lie_on_the_server(tmp_path, monkeypatch):
@@ -532,7 +551,7 @@ def test_whoever_stops_gets_the_picture_of_the_last_step(do, network, generator,
     steps = network.steps
     monkeypatch.setattr(network, "steps", lambda session: ((step, 1.0) for step, _ in steps(session)))
     monkeypatch.setattr(network, "timed", lambda work, *args: (work(*args), 100.0))
-    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS)
     shown = [next(running) for _ in range(4)]
     running.close()
     assert ["image" in canvas for _, canvas, *_ in shown] == [False, True, False, False], "frames are rare: they cost"
@@ -568,7 +587,7 @@ def test_previews_are_coarser_where_pictures_take_long(do, network, monkeypatch)
         (fast, [16, 32, 64, None]),
     ):
         monkeypatch.setattr(network, "timed", lambda work, taken=seconds: (work(), taken))
-        list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))
+        list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))
         assert asked == expected
         asked.clear()
 
@@ -607,7 +626,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(handles, least, do, network, mon
     monkeypatch.setattr(turns, "_Waiting", counted)
     sessions = [clicked(do, do.start("tiny", seed, 1.0, 0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
-        drags = [tabs.submit(list, do.dragging.drag(session, *SETTINGS)) for session in sessions]
+        drags = [tabs.submit(list, do.dragging.drag(session, TAB, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [list(do.draw(sessions[0], seed, 0.7, 0)) for seed in range(10)]))
         assert all(drag.result() for drag in drags)
     assert least <= max(overtaken) <= 5, "each of the 5 others may have one turn before"
@@ -623,7 +642,7 @@ def test_models_are_loaded_beside_the_worker(do, network):
 
     network._models.load = seen
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    list(do.dragging.drag(session, *SETTINGS))
+    list(do.dragging.drag(session, TAB, *SETTINGS))
     iter_all(do.choose(session, "far", 4, 0.7), [])
     assert set(loaded) == {threading.current_thread().name}
 
@@ -633,7 +652,10 @@ def taken(update, what="file"):
 
 
 def test_what_one_takes_away_is_what_the_session_has(do, network, generator, monkeypatch, tmp_path):
-    session, keep = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS))[-1][0], Keep(network)
+    session, keep = (
+        list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0],
+        Keep(network),
+    )
     session = replace(session, pairs=(DragPair(Point(20, 20), Point(40, 30), set_at=Point(5, 6)),))
     before, after = (to_picture(generator.render(latent)) for latent in (session.start, session.latent))
     dotted = with_points(before, session.set_at, session.targets), with_points(after, session.handles, session.targets)
@@ -694,7 +716,7 @@ def test_without_a_picture_everything_says_so(do, network, warned):
             call()
     assert do.edit(None, click(1, 2))[1]["answered"] == 7
     assert keep.safe(None, event("safe", details=None)) == gr.skip()
-    assert list(do.dragging.drag(None, *SETTINGS)) == []
+    assert list(do.dragging.drag(None, TAB, *SETTINGS)) == []
     assert list(do.open_file(None, "mine.pkl", 1, 0.7)) == []
     assert len(warned) == 3
     assert all("reload the page" in said for said in warned)
@@ -703,15 +725,15 @@ def test_without_a_picture_everything_says_so(do, network, warned):
 
 def test_the_status_of_a_drag_counts_the_others(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    first, second, third = (do.dragging.drag(session, *SETTINGS) for _ in range(3))
+    first, second, third = (do.dragging.drag(session, TAB, *SETTINGS) for _ in range(3))
     assert "too" not in spoken(next(first)[1])
     assert spoken(next(second)[1]).endswith("px to go. 1 other drag too: each waits its turn.")
     assert spoken(next(third)[1]).endswith("px to go. 2 others drag too: each waits its turn.")
     second.close()
     third.close()
     assert "too" not in spoken(next(first)[1])
-    pull, tab = event("live", **{"from": [5, 6]}, at=[40, 30], gesture=1), SimpleNamespace(session_hash="a")
-    assert "1 other drag too" in spoken(next(do.dragging.live(drawn(do), pull, tab, *SETTINGS))[1])
+    pull = event("live", **{"from": [5, 6]}, at=[40, 30], gesture=1)
+    assert "1 other drag too" in spoken(next(do.dragging.live(drawn(do), pull, TAB, *SETTINGS))[1])
 
 
 @pytest.mark.parametrize("handles", [1, turns.HANDLES])
@@ -719,16 +741,16 @@ def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkey
     monkeypatch.setattr(turns, "HANDLES", handles)
     first = clicked(do, drawn(do), (5, 6), (40, 30))
     second = clicked(do, do.start("tiny", 9, 1.0, 0)[SESSION], (50, 20), (10, 40))
-    alone = [list(do.dragging.drag(s, *SETTINGS))[-1][0].latent for s in (first, second)]
+    alone = [list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
-        together = list(tabs.map(lambda s: list(do.dragging.drag(s, *SETTINGS))[-1][0].latent, (first, second)))
+        together = list(tabs.map(lambda s: list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent, (first, second)))
     for a, b in zip(alone, together, strict=True):
         assert handles > 1 or torch.equal(a, b)
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_what_was_painted_too_late_for_a_drag_does_not_stay(do):
-    first, second, *_ = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), *SETTINGS)
+    first, second, *_ = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS)
     assert first[1]["paint"]["png"] is None
     assert "paint" not in second[1]
 
@@ -772,7 +794,7 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
     ):
         with pytest.raises(gr.Error, match=f"{name} is empty: give it a value"):
             call()
-    running = do.dragging.drag(session, *SETTINGS)
+    running = do.dragging.drag(session, TAB, *SETTINGS)
     kept, canvas, *_ = next(running)
     assert kept is session
     with pytest.raises(gr.Error, match="nothing to drag yet"):
@@ -792,11 +814,11 @@ def test_out_of_memory_keeps_the_last_frame(do, monkeypatch):
     monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
     monkeypatch.setattr(Session, "advance", failing)
     with pytest.raises(gr.Error, match=r"Out of memory\. Nothing is lost"):
-        shown.extend(iter_all(do.dragging.drag(session, *SETTINGS), shown))
+        shown.extend(iter_all(do.dragging.drag(session, TAB, *SETTINGS), shown))
     assert shown[-1][0].phase == "stopped"
     assert shown[-1][0].pairs == session.pairs
     monkeypatch.undo()
-    assert list(do.dragging.drag(shown[-1][0], *SETTINGS))[-1][0].phase == "limit"
+    assert list(do.dragging.drag(shown[-1][0], TAB, *SETTINGS))[-1][0].phase == "limit"
 
 
 def iter_all(running, into):
@@ -811,9 +833,9 @@ def test_the_status_says_what_to_do_next(do):
     assert "Now click the place" in str(status(clicked(do, session, (5, 6))))
     both = clicked(do, session, (5, 6), (5, 16))
     assert str(status(both)) == "1 point, 10 px to go. Add more, or press Drag it."
-    assert "steps are used up" in str(status(list(do.dragging.drag(both, *SETTINGS))[-1][0]))
+    assert "steps are used up" in str(status(list(do.dragging.drag(both, TAB, *SETTINGS))[-1][0]))
     assert "Arrived after 0 steps" in str(
-        status(list(do.dragging.drag(clicked(do, session, (5, 6), (5, 6)), *SETTINGS))[-1][0])
+        status(list(do.dragging.drag(clicked(do, session, (5, 6), (5, 6)), TAB, *SETTINGS))[-1][0])
     )
     assert "choose a smaller model" in str(explain(MemoryError()))
     assert "choose a smaller model" in explained(RuntimeError("[..] DefaultCPUAllocator: can't allocate memory"))
@@ -880,19 +902,19 @@ def test_points_are_set_moved_and_removed_on_the_canvas(do, warned):
 
 
 def test_a_drag_with_nothing_left_to_do_is_nothing_to_undo(do):
-    there = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (5, 6)), *SETTINGS))[-1][0]
+    there = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (5, 6)), TAB, *SETTINGS))[-1][0]
     assert there.phase == "arrived"
     after = do.edit(clicked(do, there, (9, 9), (5, 30)), event("undo"))[0]
-    again = list(do.dragging.drag(there, *SETTINGS))[-1][0]
+    again = list(do.dragging.drag(there, TAB, *SETTINGS))[-1][0]
     assert (again.phase, again.past) == ("arrived", there.past)
     assert after.future
-    assert list(do.dragging.drag(after, *SETTINGS))[-1][0].past == after.past
+    assert list(do.dragging.drag(after, TAB, *SETTINGS))[-1][0].past == after.past
 
 
 def test_a_drag_of_as_many_steps_as_another_engines_before_can_be_undone(do):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
-    session = list(do.dragging.drag(session, "draggan", 0.02, 1, *SETTINGS[3:]))[-1][0]
-    after = list(do.dragging.drag(session, "kinematics", 0.02, 1, *SETTINGS[3:]))[-1][0]
+    session = list(do.dragging.drag(session, TAB, "draggan", 0.02, 1, *SETTINGS[3:]))[-1][0]
+    after = list(do.dragging.drag(session, TAB, "kinematics", 0.02, 1, *SETTINGS[3:]))[-1][0]
     assert after.steps == session.steps == 1
     assert after.undo().drag is session.drag
 
@@ -902,7 +924,7 @@ def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     painted[:30, 10:] = True
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     session = do.edit(session, event("mask", png=png_of(painted)))[0]
-    after = list(do.dragging.drag(session, *SETTINGS))[-1][0]
+    after = list(do.dragging.drag(session, TAB, *SETTINGS))[-1][0]
     undone, canvas, _, _, undo, redo, *_ = do.edit(after, event("undo"))
     assert torch.equal(undone.latent, session.latent)
     assert (undo["interactive"], redo["interactive"]) == (True, True)
@@ -955,7 +977,7 @@ def test_a_session_of_another_network_under_the_name_of_the_tabs_model_is_refuse
 @pytest.mark.parametrize("engine", ENGINES)
 def test_style_takes_the_layers_from_the_first_that_does_not_move(do, network, engine):
     session, generator = clicked(do, drawn(do), (5, 6), (40, 30)), network.generator("tiny")
-    *_, (session, *_) = do.dragging.drag(session, engine, *SETTINGS[1:])
+    *_, (session, *_) = do.dragging.drag(session, TAB, engine, *SETTINGS[1:])
     moves = (session.latent != session.start).any(dim=2)[0].tolist()
     first = moves.index(False)
     assert not any(moves[first:])

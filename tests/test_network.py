@@ -21,6 +21,7 @@ from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Own
+from draggan.web.presence import Listeners
 from draggan.web.sent import FOLDER
 from draggan.web.starts import Start, Starts
 from tests.networks import tiny_config, tiny_generator
@@ -68,10 +69,10 @@ def page(tmp_path_factory):
         model = tiny_generator(32)
         here = Network(Store(model, {"far": tiny_generator(32, seed=1)}), "cpu")
         here.rehearse("tiny").result()
-        do, own, photo = Handlers(here), Own(here), tmp_path_factory.mktemp("photo") / "photo.png"
+        do, own, photo = Handlers(here, Listeners()), Own(here), tmp_path_factory.mktemp("photo") / "photo.png"
         Image.fromarray(np.random.RandomState(0).randint(0, 256, (90, 120, 3), dtype=np.uint8)).save(photo)
         with_points = here.draw("tiny", 3, 0.7).add(DragPair(Point(5, 6), Point(20, 16)))
-        *_, (way, *_) = do.dragging.drag(with_points, *FAST)
+        *_, (way, *_) = do.dragging.drag(with_points, TAB, *FAST)
         *_, (framing, framed, *_) = own.upload(with_points, None, str(photo))
         delta = Delta({"synthesis.b32.conv1.weight": torch.ones(8, 8, 3, 3).half()})
         own_picture = Photo(framing.crop, here.picture(way), delta, framing.picture)
@@ -102,16 +103,16 @@ def undone(page, _):
 
 
 def stopped(page, _):
-    running = page.do.dragging.drag(page.session, *FAST)
+    running = page.do.dragging.drag(page.session, TAB, *FAST)
     session = [next(running)[0] for _ in range(2)][-1]
     running.close()
     return page.do.stop(session)
 
 
 WAYS = {
-    "drag": lambda page, _: page.do.dragging.drag(page.session, *FAST),
-    "drag of the paper": lambda page, _: page.do.dragging.drag(page.session, *PAPER),
-    "drag in another precision": lambda page, _: page.do.dragging.drag(page.mine.add(page.session.pairs[0]), *LOW),
+    "drag": lambda page, _: page.do.dragging.drag(page.session, TAB, *FAST),
+    "drag of the paper": lambda page, _: page.do.dragging.drag(page.session, TAB, *PAPER),
+    "drag in another precision": lambda page, _: page.do.dragging.drag(page.mine.add(page.session.pairs[0]), TAB, *LOW),
     "live": pulled,
     "stop": stopped,
     "start": lambda page, _: page.do.start("tiny", 4, 0.7, 0),
@@ -121,7 +122,7 @@ WAYS = {
     "undo": undone,
     "look": lambda page, _: page.do.look(page.mine, SimpleNamespace(original=True)),
     "example": lambda page, _: page.do.example(
-        page.session, (Start(1, page.session.pairs),), SimpleNamespace(index=0), 0.7, 0, *FAST
+        page.session, (Start(1, page.session.pairs),), SimpleNamespace(index=0), TAB, 0.7, 0, *FAST
     ),
     "examples": lambda page, _: page.starts.examples(),
     "seeds": lambda page, _: page.starts.seeds(page.session, 0.7, 0),

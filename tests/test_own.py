@@ -38,6 +38,7 @@ from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
 from draggan.web.network import Network
 from draggan.web.own import Framing, Own
+from draggan.web.presence import Listeners
 from draggan.web.starts import Start
 from tests.networks import tiny_generator
 from tests.shelf import Shelf
@@ -183,7 +184,7 @@ def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     *_, (_, session, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
     mine, marks = session.photo.shown, canvas["marks"]
-    seen = Handlers(network).look(session, asked)
+    seen = Handlers(network, Listeners()).look(session, asked)
     assert seen["original"] == {"url": data_url("image/jpeg", encode(mine, lossless=False)), "view": marks["start"]}
     assert seen["image"]["view"] == marks["view"] != marks["start"], "the reconstruction is another picture"
     assert keep.copied(session, asked)["copied"]["url"] == data_url("image/png", encode(mine, lossless=True))
@@ -328,11 +329,11 @@ def test_a_reconstruction_is_busy_and_can_be_stopped_before_it_has_a_start(netwo
 def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypatch):
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
-    own, do = Own(network), Handlers(network)
+    own, do = Own(network), Handlers(network, Listeners())
     _, session, _, drag, stop, undo, *_ = framed(own, network.draw("tiny", 3, 0.7).click(Point(1, 2)), photo)
     assert not any(button["interactive"] for button in (drag, stop, undo))
-    assert list(do.dragging.drag(session)) == []
-    assert list(do.example(session, (Start(1),), SimpleNamespace(index=0), 0.7, 0)) == []
+    assert list(do.dragging.drag(session, TAB)) == []
+    assert list(do.example(session, (Start(1),), SimpleNamespace(index=0), TAB, 0.7, 0)) == []
     assert list(do.choose(session, "other", 1, 0.7)) == [("tiny", *7 * [gr.skip()])]
     _, edited, *_ = do.edit(session, SimpleNamespace(kind="undo", number=3))
     assert edited["answered"] == 3
@@ -344,7 +345,7 @@ def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypat
 
 def test_what_is_compared_to_does_not_take_the_place_of_what_is_framed(network, photo):
     _, session, *_ = framed(Own(network), network.draw("tiny", 3, 0.7), photo)
-    seen = Handlers(network).look(session, SimpleNamespace(original=True))
+    seen = Handlers(network, Listeners()).look(session, SimpleNamespace(original=True))
     assert seen["original"]["url"]
     assert "image" not in seen
 
@@ -426,7 +427,7 @@ def test_aims_belong_to_a_tab_and_a_pull():
 
 def test_aims_that_nobody_pulls_for_are_forgotten(network, monkeypatch):
     monkeypatch.setattr(aims, "MOST", 3)
-    dragging = Dragging(network)
+    dragging = Dragging(network, Listeners())
     for tab in "abcde":
         dragging.aim(SimpleNamespace(at=[1, 2], done=False, gesture=1), SimpleNamespace(session_hash=tab))
     known = dragging._aims

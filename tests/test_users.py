@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+import time
 from types import SimpleNamespace
 
 import gradio as gr
@@ -455,6 +456,56 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
     assert here == [(True, False), (False, True), (False, False)]
     assert "a" not in listeners
     assert "b" not in listeners
+
+
+def test_a_listener_is_behind_while_its_line_takes_no_more():
+    listeners, line = Listeners(), asyncio.Event()
+
+    async def taken(message):
+        await line.wait()
+
+    async def answering(scope, receive, send):
+        await send({})
+
+    async def run() -> None:
+        scope = {"type": "http", "path": "/queue/data", "query_string": b"session_hash=a"}
+        stream = asyncio.create_task(listeners.around(answering)(scope, None, taken))
+        await asyncio.sleep(0)
+        assert listeners.behind("a")
+        assert not listeners.behind("b")
+        line.set()
+        await stream
+
+    asyncio.run(run())
+    assert not listeners.behind("a")
+
+
+def test_a_tab_that_does_not_read_is_noticed_before_much_waits_for_it(monkeypatch):
+    monkeypatch.setattr("draggan.web.dragging.FRAME_SECONDS", 0)
+    monkeypatch.setattr("draggan.web.dragging.encode", lambda picture, lossless: bytes(1 << 22))
+    page, here = serve(tiny_generator(64), 17948, max_users=1)
+
+    async def run() -> None:
+        async with client() as http, Visitor(http, here) as tab:
+            await tab.until("ready")
+            await tab.edit("pair", at=[5, 6], to=[60, 60])
+            event = await tab._join(drag := tab._handler("drag", "click"))
+            end, looks = time.monotonic() + 30, 0
+            while looks < 10 and time.monotonic() < end:
+                looks = looks + 1 if page.listeners.behind(tab._tab) else 0
+                time.sleep(0.02)  # the loop that reads waits, too
+            assert looks == 10
+            lines = [each.transport.get_extra_info("socket") for each in page.server.server_state.connections]
+            if unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None):
+                held = {line.getsockopt(socket.IPPROTO_TCP, unsent) for line in lines}
+                assert held == {server.UNSENT_BYTES}
+            answers = [tab.marks["phase"] async for _ in tab._messages(drag, event)]
+            assert answers[-1] != "dragging"
+
+    try:
+        asyncio.run(run())
+    finally:
+        page.close()
 
 
 def test_a_server_that_nobody_asks_looks_seldom():

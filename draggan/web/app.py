@@ -39,7 +39,7 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
     network.rehearse(model)
     page = Page()
     visits = Visits(Places(max_users), page)
-    do, keep, start, own = Handlers(network), Keep(network), Starts(network), Own(network)
+    do, keep, start, own = Handlers(network, page.listeners), Keep(network), Starts(network), Own(network)
     with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -20,10 +21,11 @@ from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
 from draggan.web.answers import free, kept, shown
 from draggan.web.network import STOP_SECONDS, Network
-from draggan.web.presence import Drags
+from draggan.web.presence import Drags, Listeners
 from draggan.web.telling import tell
 
 FRAME_SECONDS = 1 / 15  # between two answers of a drag
+SILENT_SECONDS = 1  # likewise at most
 SLOW = 0.2  # seconds: of pictures that take longer, coarser previews are shown
 COARSEST = 128  # pixels along the longer side of a preview
 AIM_STEPS = 3  # steps towards one place of the pointer, at least
@@ -32,13 +34,14 @@ AIM_STEPS = 3  # steps towards one place of the pointer, at least
 class Dragging:
     """The handlers of running drags."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, listeners: Listeners) -> None:
         self._network = network
+        self._listeners = listeners
         self._drags = Drags()
         self._aims = Aims()
         self._resolutions: dict[str, int] = {}  # of previews, by model, where those are not as fine as the picture
 
-    def drag(self, session: Session, *controls: Any) -> Iterator[tuple]:
+    def drag(self, session: Session, request: gr.Request, *controls: Any) -> Iterator[tuple]:
         """The drag: the points at every turn, the picture where it takes at most a third of the network's time.
 
         Whoever stops keeps the last step that was shown; `stop` brings its picture.
@@ -52,7 +55,7 @@ class Dragging:
             yield from self._preparing(session, how[0])
             session = session.begin().dragged_by(*how)
             done = session.steps if session.drag is last.drag else None  # of a drag that goes on, or has not begun
-            frames, patience = _Frames(self._network, session, self._resolutions), Patience()
+            frames, patience = self._frames(session, request), Patience()
             repaint = True  # what was painted after the drag began is not in its mask
             with self._drags.one():
                 for step, seconds in self._network.steps(session):
@@ -89,7 +92,7 @@ class Dragging:
             session, index = canvas.pulled(session, event)
             yield from self._preparing(session, how[0])
             session = session.dragged_by(*how)
-            frames, steps, taken = _Frames(self._network, session, self._resolutions), iter(()), 0
+            frames, steps, taken = self._frames(session, request), iter(()), 0
             with self._drags.one():
                 while not (aim := self._aims.get(tab, int(event.gesture)) or Aim(session.pairs[index].target)).done:
                     if not taken or (taken >= AIM_STEPS and aim.at != session.pairs[index].target):
@@ -132,15 +135,25 @@ class Dragging:
         x, y = event.at
         self._aims.put(str(request.session_hash), int(event.gesture), Aim(Point(float(x), float(y)), bool(event.done)))
 
+    def _frames(self, session: Session, request: gr.Request) -> "_Frames":
+        behind = partial(self._listeners.behind, str(request.session_hash))
+        return _Frames(self._network, session, self._resolutions, behind)
+
 
 class _Frames:
-    """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most."""
+    """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most.
 
-    def __init__(self, network: Network, session: Session, resolutions: dict[str, int]) -> None:
+    behind: whether its tab has yet to get what it was sent before. What is not sent then is not old when it comes.
+    """
+
+    def __init__(
+        self, network: Network, session: Session, resolutions: dict[str, int], behind: Callable[[], bool]
+    ) -> None:
         self._network = network
         self._model, self._finest = session.model, max(session.image_size)
         self._resolutions = resolutions
         self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
+        self._behind = behind
         self._told = -math.inf
 
     def spend(self, seconds: float) -> None:
@@ -148,14 +161,14 @@ class _Frames:
         self._stepping += seconds
 
     def turn(self) -> bool:
-        return time.monotonic() - self._told >= FRAME_SECONDS
+        return self.silent() if self._behind() else time.monotonic() - self._told >= FRAME_SECONDS
 
     def silent(self) -> bool:
         """Whether nothing was said for so long that a tab that is gone would not be noticed."""
-        return time.monotonic() - self._told > 1
+        return time.monotonic() - self._told > SILENT_SECONDS
 
     def due(self) -> bool:
-        return self._stepping >= 2 * self._drawing
+        return self._stepping >= 2 * self._drawing and not self._behind()
 
     def draw(self, step: DragStep, resolution: int | None = None) -> np.ndarray:
         """The picture of a step, in full, or as a preview of a resolution."""

@@ -18,6 +18,7 @@ from draggan.web import canvas, settings, words
 from draggan.web.answers import free, kept, must_be_free, shortly, shown
 from draggan.web.dragging import Dragging
 from draggan.web.network import Network
+from draggan.web.presence import Listeners
 from draggan.web.sent import was_sent
 from draggan.web.starts import EXAMPLE_MODEL, EXAMPLE_PSI, Start
 from draggan.web.telling import explained, given, given_class, must_be_here, report, spoken, tell, told, warn
@@ -28,9 +29,9 @@ SEEDS = 0, 2**32 - 1  # the least and the most
 class Handlers:
     """The handlers of one page, with the network behind it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, listeners: Listeners) -> None:
         self._network = network
-        self.dragging = Dragging(network)
+        self.dragging = Dragging(network, listeners)
 
     @told
     def start(
@@ -179,7 +180,7 @@ class Handlers:
         return canvas.picture(session, frame, original)
 
     def example(
-        self, session: Session, offered: tuple[Start, ...], event: gr.EventData, *controls: Any
+        self, session: Session, offered: tuple[Start, ...], event: gr.EventData, request: gr.Request, *controls: Any
     ) -> Iterator[tuple]:
         """A picture of the gallery: drawn, and where it comes with points, dragged.
 
@@ -203,7 +204,7 @@ class Handlers:
         for pair in start.pairs:
             session = session.add(pair)
         if start.pairs:
-            for dragged in self.dragging.drag(session, *drag):
+            for dragged in self.dragging.drag(session, request, *drag):
                 yield *5 * [gr.skip()], *dragged
 
     def stop(self, session: Session) -> Iterator[tuple]:

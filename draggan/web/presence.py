@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from urllib.parse import parse_qs
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Places:
@@ -39,16 +39,21 @@ class Places:
 
 
 class Listeners:
-    """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go.
+    """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go, and fill.
 
-    For one thread: the event loop of the server.
+    For one thread, the event loop of the server, but for `behind`.
     """
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
+        self._full: Counter[str] = Counter()
 
     def __contains__(self, tab: str) -> bool:
         return self._open[tab] > 0
+
+    def behind(self, tab: str) -> bool:
+        """Whether a tab's line takes no more answers until some of those on their way have come. For any thread."""
+        return self._full[tab] > 0
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """The same app, whose streams are seen from now on."""
@@ -58,13 +63,13 @@ class Listeners:
             if tab is None:
                 await app(scope, receive, send)
                 return
-            self._open[tab] += 1
-            try:
-                await app(scope, receive, send)
-            finally:
-                self._open[tab] -= 1
-                if not self._open[tab]:
-                    del self._open[tab]
+
+            async def sent(message: Message) -> None:
+                with _one(self._full, tab):
+                    await send(message)
+
+            with _one(self._open, tab):
+                await app(scope, receive, sent)
 
         return seen
 
@@ -79,6 +84,18 @@ class Tabs(Protocol):
 
     def forget(self, tab: str) -> None:
         """Puts away what is kept of a tab."""
+
+
+@contextmanager
+def _one(among: Counter[str], tab: str) -> Iterator[None]:
+    """Counts one more of a tab for as long as it lasts."""
+    among[tab] += 1
+    try:
+        yield
+    finally:
+        among[tab] -= 1
+        if not among[tab]:
+            del among[tab]
 
 
 def _listening(scope: Scope) -> str | None:

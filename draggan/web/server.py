@@ -21,6 +21,7 @@ TASKS = 1000  # that the server does at once: two a tab, most of them asleep
 # Else Gradio sums up its last 10,000 events after each event, for a page that is not served here.
 UNCOUNTED = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(1 << 62)}
 LOOK_SECONDS = 0.01  # between two looks at what is asked for: Gradio's 0.001 take 7 % of a core while nobody asks
+UNSENT_BYTES = 1 << 14  # of answers to a tab that wait in the system, which else holds megabytes that are old by then
 PORTS = 65535  # the last one
 
 
@@ -81,6 +82,9 @@ def serve(page: Page, config: ServerConfig) -> str:
         app_kwargs={"middleware": middleware},
         enable_monitoring=False,
     )
+    if unsent := getattr(socket, "TCP_NOTSENT_LOWAT", None):  # which connections have from where they are accepted
+        for listener in (each for server in page.server.servers for each in server.sockets):
+            listener.setsockopt(socket.IPPROTO_TCP, unsent, UNSENT_BYTES)
     return address
 
 
