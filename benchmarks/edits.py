@@ -129,8 +129,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", default="fp32", help="of the drag's convolutions: auto, fp32, bf16, fp16, tf32")
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
-    for engine in args.engines:
-        named(engine)
+    try:
+        for engine in args.engines:
+            named(engine)
+    except ValueError as error:
+        parser.error(str(error))
     if "pairs" in args.parts and args.flows is None and args.model != EMBEDDED:
         parser.error(f"of {args.model} no correspondence is known: give --flows FOLDER")
     generator = draggan.load(args.model, args.device, precision=args.precision)

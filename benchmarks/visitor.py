@@ -65,6 +65,11 @@ class Visitor:
         return self.props[self._named["canvas"]]["marks"]
 
     @property
+    def picture(self) -> dict[str, Any]:
+        """The one that is shown, and which it is."""
+        return self.props[self._named["canvas"]]["image"]
+
+    @property
     def steps(self) -> int:
         """Steps that led to what is shown."""
         return self.marks["steps"]

@@ -17,6 +17,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
+from benchmarks import first_frame
 from benchmarks.users import Log, Reading, growth, report, simulate, waits
 from benchmarks.visitor import Refused, Visitor, client, wait_for
 from draggan.web import app, server, visits
@@ -531,6 +532,12 @@ def test_pictures_are_put_away_after_a_time(monkeypatch):
         asyncio.run(run())
     finally:
         page.close()
+
+
+def test_the_first_frame_of_a_drag_is_timed_beside_the_drag_alone(address):
+    ((page, alone),) = asyncio.run(first_frame.measure(address, "cpu", rounds=1))
+    assert page > 0
+    assert alone > 0
 
 
 def test_a_few_simulated_users_see_no_error_and_only_their_own(address, capsys):
