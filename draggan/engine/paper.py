@@ -6,15 +6,16 @@ Knows a network that it is handed, and nothing of files, pages or pictures on a 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from draggan.engine.adam import Means, adam
-from draggan.engine.course import Course, Derivatives
+from draggan.engine.course import Course, Derivatives, Part
 from draggan.engine.features import Features, recorded
-from draggan.engine.mask import hold
+from draggan.engine.mask import Held, hold
 from draggan.engine.steps import (
     DragState,
     DragStep,
@@ -26,11 +27,11 @@ from draggan.engine.steps import (
     tolerance_of,
 )
 from draggan.engine.views import View
-from draggan.geometry import DragPair, disc, inside, square, to_points, to_tensor
+from draggan.geometry import DragPair, Point, disc, inside, square, to_points, to_tensor
 from draggan.gradients import gradients
 from draggan.require import require, require_choice, require_whole
 from draggan.stylegan2.device import received
-from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.generator import Generator, Trunk
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,71 @@ def _supervised(features: Features, handles: Tensor, targets: Tensor, near: Tens
     return (motion_supervision(features, handles, targets, near),)
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What stays the same during a drag."""
+
+    generator: Generator
+    pairs: tuple[DragPair, ...]
+    config: DragConfig
+    held: Held | None
+    base: Tensor  # (1, num_ws, w_dim): the latent that it begins with
+    spread: Tensor  # (1, moving layers, w_dim) beside what moves: 0, but in "w" from a latent whose layers differ
+    targets: Tensor  # (N, 2), in pixels like all that follows
+    near: Tensor  # (K, 2): where supervision looks around a handle
+    around: Tensor  # (K, 2): where tracking looks around a handle as it was
+    room: float  # what the first needs around a handle
+    reach: float  # enough for both unless a handle leaps: each pixel more costs at every step
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The handles as they lie at one latent."""
+
+    latent: Tensor  # (1, num_ws, w_dim), on the CPU
+    places: tuple[Point, ...]
+    templates: Tensor  # (N, C)
+    loss: Tensor  # to be derived
+    said: float  # the same
+    trunk: Trunk | None
+    means: Means  # of the step that led there, on the CPU
+
+
+def _task(
+    generator: Generator,
+    start: DragState,
+    pairs: tuple[DragPair, ...],
+    mask: Tensor | None,
+    config: DragConfig,
+) -> tuple[_Task, Tensor]:
+    """-> the task, and what of the latent moves: (1, 1 or moving layers, w_dim)"""
+    longer = max(generator.image_size)
+    r1, r2 = config.r1 * longer, max(1.0, config.r2 * longer)  # on the smallest pictures a handle moves too
+    room = r1 + 1
+    with gradients():
+        base = start.latent.to(generator.device, generator.dtype, copy=True)
+        moving = base[:, : 1 if config.space == "w" else config.moving_layers].clone()
+        spread = base[:, : config.moving_layers] - moving
+        targets = to_tensor([pair.target for pair in pairs], base)
+        near, around = disc(r1, base), square(r2, base)
+    task = _Task(
+        generator,
+        pairs,
+        config,
+        None if mask is None else hold(generator.quick, start.origin, mask, config.feature_resolution),
+        base,
+        spread,
+        targets,
+        near,
+        around,
+        room,
+        reach=max(r2, room + min(r2, room)),
+        tolerance=tolerance_of(config.tolerance, pairs),
+    )
+    return task, moving
+
+
 def _drag(
     generator: Generator,
     latent: Tensor,
@@ -142,82 +208,80 @@ def _drag(
     config: DragConfig,
     resume: DragState | None,
 ) -> Course[DragStep]:
-    size, quick = generator.image_size, generator.quick
-    r1, r2 = config.r1 * max(size), max(1.0, config.r2 * max(size))  # on the smallest pictures a handle moves too
-    room = r1 + 1  # around a handle, what supervision looks at; tracking looks at r2 around where the handle was
-    reach = max(r2, room + min(r2, room))  # enough for both unless a handle leaps: each pixel more costs at every step
-    tolerance = tolerance_of(config.tolerance, pairs)
     start = resume or begun(State, latent, config.feature_resolution)
-
-    layers = config.moving_layers
-    with gradients():
-        base = start.latent.to(generator.device, generator.dtype, copy=True)
-        moving = base[:, : 1 if config.space == "w" else layers].clone().requires_grad_()  # (1, 1 or layers, w_dim)
-        spread = base[:, :layers] - moving.detach()  # 0, but in "w" from a latent whose layers differ
-        means: Means = {}
-        if start.adam and start.adam["exp_avg"].shape == moving.shape:
-            means = {name: t.to(moving) if t.ndim else t for name, t in start.adam.items()}
-        targets = to_tensor([pair.target for pair in pairs], base)  # (N, 2)
-        near, around = disc(r1, base), square(r2, base)  # (K, 2) each
-
-    held = None if mask is None else hold(quick, start.origin, mask, config.feature_resolution)
-    places, known = references(start, pairs)
-    templates, kept = None, ()  # (N, C); the same as a state keeps them
-    first = index = start.index
-    while True:
-        with gradients():
-            ws = moving + spread, base[:, layers:]  # only the moving layers have gradients
-        features: Features = yield View(quick, ws, config.feature_resolution, places, reach)
-        with gradients():
-            looked, before = places, to_tensor(places, base)
-            if templates is None:
-                templates = _completed(known, features.detach(), before)
-                kept = tuple(template.clone() for template in templates.cpu())  # not views of one tensor
-            given = before, templates, targets, near, around
-            handles, loss, leapt = recorded(quick.recordings, _followed, (reach - room,), features, *given)
-            outside: tuple[Tensor, ...] = ()
-            if held and index:  # before the first step nothing has changed, but for the last bits
-                changed = held.estimate(quick, ws, features, config.mask_samples, index)
-                outside = (config.mask_weight * changed,)
-            loss = sum(outside, loss)
-        averages = {name: t for name, t in means.items() if t.ndim}  # the number of steps is on the CPU already
-        now, found, said, far, *kept_averages = received(torch.cat(ws, dim=1), handles, loss, leapt, *averages.values())
-        places = to_points(found)
-        if far:
-            features = yield View(quick, ws, config.feature_resolution, places, room)
-            with gradients():
-                (loss,) = recorded(quick.recordings, _supervised, (), features, handles, targets, near)
-                loss = sum(outside, loss)
-            (said,) = received(loss)
-        distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
-        if not math.isfinite(said):
+    task, moving = _task(generator, start, pairs, mask, config)
+    means: Means = {}
+    if start.adam and start.adam["exp_avg"].shape == moving.shape:
+        means = {name: t.to(moving) if t.ndim else t for name, t in start.adam.items()}
+    places, templates = references(start, pairs)
+    kept: tuple[Tensor, ...] = ()  # the templates as a state keeps them
+    for index in count(start.index):
+        looked, seen = places, (yield from _look(task, moving.requires_grad_(), means, places, templates, index))
+        places, templates = seen.places, seen.templates
+        if not math.isfinite(seen.said):
             raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
+        kept = kept or tuple(template.clone() for template in templates.cpu())  # not views of one tensor
+        distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
+        arrived = max(distances) <= task.tolerance
+        last = arrived or index - start.index == config.max_steps
         state = DragState(
             index=index,
-            latent=now,  # (1, num_ws, w_dim)
+            latent=seen.latent,
             origin=start.origin,
             starts=tuple(pair.handle for pair in pairs),
             looked=looked,
             handles=places,
             templates=kept,
             feature_resolution=config.feature_resolution,
-            adam={**means, **dict(zip(averages, kept_averages, strict=True))},
+            adam=seen.means,
         )
-        arrived = max(distances) <= tolerance
-        last = arrived or index - first == config.max_steps
-        shown = ForwardPass(generator, state.latent, features.trunk)
-        step = DragStep(state.latent.clone(), places, distances, said.item(), arrived, last, state, shown)
-        if last:
-            yield step
-            shown.trunk = None
-            return
-        gradient: Tensor = (yield Derivatives((loss,), moving))[0]
+        shown = ForwardPass(generator, state.latent, seen.trunk)
+        step = DragStep(state.latent.clone(), places, distances, seen.said, arrived, last, state, shown)
+        gradient = None if last else (yield Derivatives((seen.loss,), moving))[0]
         yield step
         shown.trunk = None
+        if gradient is None:
+            return
         with gradients():
             moving, means = adam(moving.detach(), gradient, means, config.lr)
-            moving.requires_grad_()
-        index += 1
+
+
+def _look(
+    task: _Task,
+    moving: Tensor,
+    means: Means,
+    places: tuple[Point, ...],
+    templates: Tensor | Sequence[Tensor | None],
+    index: int,
+) -> Part[_Seen]:
+    """Point tracking, and motion supervision where the handles are found. The templates that are still unknown are
+    taken where the handles lie, `places`."""
+    quick, block, layers = task.generator.quick, task.config.feature_resolution, task.config.moving_layers
+    with gradients():
+        ws = moving + task.spread, task.base[:, layers:]  # only the moving layers have gradients
+    features: Features = yield View(quick, ws, block, places, task.reach)
+    with gradients():
+        before = to_tensor(places, task.base)
+        if not isinstance(templates, Tensor):
+            templates = _completed(templates, features.detach(), before)
+        given = before, templates, task.targets, task.near, task.around
+        handles, loss, leapt = recorded(quick.recordings, _followed, (task.reach - task.room,), features, *given)
+        outside: tuple[Tensor, ...] = ()
+        if task.held and index:  # before the first step nothing has changed, but for the last bits
+            changed = task.held.estimate(quick, ws, features, task.config.mask_samples, index)
+            outside = (task.config.mask_weight * changed,)
+        loss = sum(outside, loss)
+    averages = {name: t for name, t in means.items() if t.ndim}  # the number of steps is on the CPU already
+    latent, found, said, far, *kept = received(torch.cat(ws, dim=1), handles, loss, leapt, *averages.values())
+    places = to_points(found)
+    if far:
+        features = yield View(quick, ws, block, places, task.room)
+        with gradients():
+            (loss,) = recorded(quick.recordings, _supervised, (), features, handles, task.targets, task.near)
+            loss = sum(outside, loss)
+        (said,) = received(loss)
+    means = {**means, **dict(zip(averages, kept, strict=True))}
+    return _Seen(latent, places, templates, loss, said.item(), features.trunk, means)
 
 
 def _completed(templates: Sequence[Tensor | None], features: Features, handles: Tensor) -> Tensor:
