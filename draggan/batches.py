@@ -52,7 +52,7 @@ def invert(args: argparse.Namespace) -> None:
         if stopped:
             raise KeyboardInterrupt
 
-    _each([*files], one, (ValueError, ArithmeticError))
+    each([*files], one, (ValueError, ArithmeticError))
 
 
 def _of_folder(folder: Path, out: Path) -> dict[Path, Path]:
@@ -156,7 +156,7 @@ def fetch(args: argparse.Namespace) -> None:
     from draggan.registry import models
 
     names = models.available_models() if args.names == ["all"] else [models.spec_of(name).name for name in args.names]
-    _each(names, lambda name: print(models.fetch(name, args.checkpoints)))
+    each(names, lambda name: print(models.fetch(name, args.checkpoints)))
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -172,7 +172,7 @@ def verify(args: argparse.Namespace) -> None:
             held = "as first downloaded" if verdict.recorded else "as the table says"
         print(f"{verdict.path}: good, SHA-256 {verdict.sha256} ({held})")
 
-    _each(args.names, one)
+    each(args.names, one)
 
 
 def remove(args: argparse.Namespace) -> None:
@@ -186,17 +186,17 @@ def remove(args: argparse.Namespace) -> None:
         if not gone:
             print(f"{name} is not here")
 
-    _each(args.names, one)
+    each(args.names, one)
 
 
 def convert(args: argparse.Namespace) -> None:
     """Writes checkpoints of other projects in our format beside them."""
     from draggan.registry import models
 
-    _each(args.names, lambda name: print(models.convert(Path(name))))
+    each(args.names, lambda name: print(models.convert(Path(name))))
 
 
-def _each(
+def each(
     things: Sequence[Thing],
     do: Callable[[Thing], object],
     harmless: tuple[type[Exception], ...] = (ValueError, OSError),

@@ -97,11 +97,12 @@ def _image(args: argparse.Namespace) -> None:
     from draggan.registry import models
     from draggan.render import encode, to_picture
     from draggan.session import new_session
+    from draggan.stylegan2.whole import write
 
     check_file(args.out, (".png",))
     generator = models.load(args.model, args.device, args.checkpoints)
     session = new_session(generator, args.model, args.seed, args.psi, _class_of(args, generator))
-    args.out.write_bytes(encode(to_picture(generator.render(session.latent)), facts(session), lossless=True))
+    write(args.out, encode(to_picture(generator.render(session.latent)), facts(session), lossless=True))
 
 
 def _drag(args: argparse.Namespace) -> None:
@@ -113,6 +114,7 @@ def _drag(args: argparse.Namespace) -> None:
     from draggan.inversion import paste
     from draggan.registry import models
     from draggan.registry.download import hash_file
+    from draggan.stylegan2.whole import write
 
     if args.points and not args.video:
         raise ValueError("--points are drawn into the video: say --video as well")
@@ -127,21 +129,28 @@ def _drag(args: argparse.Namespace) -> None:
     prepared = engine.prepare(generator, session.config)
     deque(tqdm(prepared, "preparing this model, once", leave=False, disable=None, bar_format="{desc}: {elapsed}"), 0)
     session, step, stopped = _dragged(session, generator)
-    picture = render.to_picture(step.image())
-    if whole:
-        assert session.photo is not None, "checked with the picture"
-        before = generator.render(session.start)
-        picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
-    args.out.write_bytes(render.encode(picture, facts(session), lossless=True))
-    if args.save_session:
-        digest = hash_file(models.find(session.model, args.checkpoints))
-        project.save(args.save_session, project.Project(session, digest))
-    if args.video:
+
+    def picture() -> bytes:
+        picture = render.to_picture(step.image())
+        if whole:
+            assert session.photo is not None, "checked with the picture"
+            before = generator.render(session.start)
+            picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
+        return render.encode(picture, facts(session), lossless=True)
+
+    def saved() -> bytes:
+        return project.pack(project.Project(session, hash_file(models.find(session.model, args.checkpoints))))
+
+    def video() -> bytes:
         frames = session.film.way(session.start, Frame(step.latent, step.handles, session.targets))
         way = tqdm(frames, "video", leave=False, disable=None, unit="frame")
         shown = (render.to_picture(generator.render(frame.latent(session.start))) for frame in way)
         dotted = (render.with_points(p, f.handles, f.targets) for p, f in zip(shown, frames, strict=True))
-        render.write_video(args.video, dotted if args.points else shown, facts(session)["Comment"])
+        kind = args.video.suffix.lower()
+        return render.encode_video(dotted if args.points else shown, kind, facts(session)["Comment"])
+
+    results = {args.out: picture, args.save_session: saved, args.video: video}
+    batches.each([path for path in results if path], lambda path: write(path, results[path]()))
     how = "stopped" if stopped else {"arrived": "arrived", "stuck": "given up"}.get(session.phase, "not there yet")
     held = "".join(f", point {i} is held by: {why}" for i, why in enumerate(step.stuck, start=1) if why)
     farthest = f"farthest handle {max(step.distances):.1f} px from its target"

@@ -140,25 +140,27 @@ def _arrow(draw: ImageDraw.ImageDraw, hx: float, hy: float, tx: float, ty: float
     draw.polygon([tip, *wings], fill=WHITE)
 
 
-def write_video(path: Path, pictures: Iterable[np.ndarray], comment: str = "") -> None:
-    """A video of pictures (H, W, 3) uint8 of one even size, that stands still at its end for a moment: .mp4 (H.264),
-    .gif or .webp by the path's ending. comment: for its metadata."""
+def encode_video(pictures: Iterable[np.ndarray], kind: str, comment: str = "") -> bytes:
+    """A video of pictures (H, W, 3) uint8 of one even size, that stands still at its end for a moment. -> the bytes of
+    its file. kind: one of VIDEOS, how that is called; the first is H.264. comment: for its metadata."""
     pictures = [*pictures]
     pictures += pictures[-1:] * HOLD
-    if path.suffix.lower() == ".mp4":
-        _write_mp4(path, pictures, comment)
-    elif path.suffix.lower() in VIDEOS:
+    buffer = io.BytesIO()
+    if kind == ".mp4":
+        _write_mp4(buffer, pictures, comment)
+    elif kind in VIDEOS:
         first, *rest = (Image.fromarray(picture) for picture in pictures)
         exif = Image.Exif()
         exif[ExifTags.Base.ImageDescription] = comment  # as WebP has it
         how = {"append_images": rest, "duration": 1000 // FPS, "loop": 0, "comment": comment, "exif": exif}
-        first.save(path, save_all=True, **how)
+        first.save(buffer, kind[1:], save_all=True, **how)
     else:
-        raise ValueError(f"{path.name}: a video's name must end in one of {', '.join(VIDEOS)}")
+        raise ValueError(f"{kind}: a video is one of {', '.join(VIDEOS)}")
+    return buffer.getvalue()
 
 
-def _write_mp4(path: Path, pictures: Sequence[np.ndarray], comment: str) -> None:
-    with path.open("wb") as raw, av.open(raw, "w", format="mp4") as file:  # by its name it would be an address
+def _write_mp4(buffer: io.BytesIO, pictures: Sequence[np.ndarray], comment: str) -> None:
+    with av.open(buffer, "w", format="mp4") as file:
         file.metadata["comment"] = comment
         stream = file.add_stream("libx264", rate=Fraction(FPS), options={"crf": "16", "preset": "medium"})
         stream.height, stream.width = pictures[0].shape[:2]

@@ -55,7 +55,7 @@ def test_image_writes_the_picture_of_the_seed(tmp_path, plush):
 
 
 def test_drag_writes_picture_and_video(tmp_path, small, capsys):
-    out, video = tmp_path / "a.png", tmp_path / "a.mp4"
+    out, video = tmp_path / "a.png", tmp_path / "file:a.mp4"  # no address
     command = ["drag", "--seed", "3", "--pair", NEAR, "--engine", "draggan", "--max-steps", "3", "--device", "cpu"]
     assert main([*command, "--model", small, "--out", str(out), "--video", str(video), "--points"]) == 0
     said = capsys.readouterr()
@@ -63,9 +63,29 @@ def test_drag_writes_picture_and_video(tmp_path, small, capsys):
     with Image.open(out) as picture:
         assert picture.size == (64, 64)
         assert picture.text["Comment"].endswith("edited by dragging points")
-    with av.open(str(video)) as file:
+    with av.open(video.open("rb")) as file:
         assert file.metadata["comment"].endswith("edited by dragging points")
         assert sum(1 for _ in file.decode(video=0)) == 3 * 15 + 1 + HOLD, "three steps, smoothly"
+
+
+def test_what_cannot_be_written_leaves_what_there_was_and_keeps_nothing_else_away(tmp_path, small, capsys):
+    resource = pytest.importorskip("resource")
+    out, saved, video = (tmp_path / name for name in ("a.png", "a.draggan", "a.mp4"))
+    for path in (out, saved, video):
+        path.write_text("of before")
+    command = ["drag", "--pair", NEAR, "--max-steps", "3", "--device", "cpu", "--model", small]
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, usual[1]))  # bytes of a file: room for the session alone
+    try:
+        assert main([*command, "--out", str(out), "--save-session", str(saved), "--video", str(video)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    said = capsys.readouterr().err
+    for path in (out, video):
+        assert path.read_text() == "of before"
+        assert f"{path} cannot be written (File too large): name another place" in said
+    assert project.load(saved).session.steps == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.draggan", "a.mp4"}
 
 
 def test_drag_takes_an_engine(tmp_path, capsys):

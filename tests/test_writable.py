@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from draggan.stylegan2.checkpoint import write_whole
+from draggan.stylegan2.whole import write
 from draggan.writable import check_file, check_folder
 
 
@@ -52,3 +53,16 @@ def test_a_file_that_is_there_keeps_its_content_and_must_be_writable(tmp_path, m
     monkeypatch.setattr("pathlib.Path.open", closed)
     with pytest.raises(OSError, match=r"A\.PNG cannot be written \(Permission denied\): name another place"):
         check_file(path, (".png",))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and modes are others there")
+def test_what_is_written_anew_is_the_same_file_to_others(tmp_path):
+    path, link = tmp_path / "a.png", tmp_path / "link.png"
+    path.touch()
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write(link, b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(list(tmp_path.iterdir())) == 2

@@ -6,7 +6,6 @@ mean). What a file holds decides how it is read, never its name.
 
 import json
 import math
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from draggan.stylegan2.arrays import open_document
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import MappingNetwork
 from draggan.stylegan2.shortage import out_of_memory
+from draggan.stylegan2.whole import whole
 
 MAX_HEADER = 1 << 20  # bytes in the header of a .safetensors file; that of a 1024 pixel generator has 20,000
 MAX_MESSAGE = 1000  # characters of an error message, which may quote the file
@@ -75,17 +75,13 @@ def write(path: Path, config: GeneratorConfig, tensors: dict[str, Tensor], sourc
 
 def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
     """Writes contiguous tensors as safetensors, all of it or nothing. Raises OSError where that cannot be done."""
-    part = path.with_name(f"{uuid.uuid4().hex}.part")  # the name may be as long as one can be
-    try:
-        part.touch()
+    with whole(path) as part:
         mode = part.stat().st_mode  # of a new file here; save_file makes one that only its owner may read
-        save_file(tensors, part, metadata=metadata)
+        try:
+            save_file(tensors, part, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         part.chmod(mode)
-        part.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

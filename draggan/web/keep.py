@@ -1,6 +1,5 @@
 """Files that a user takes away: the picture, before and after, a video of the way, the latent."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from draggan.facts import facts
 from draggan.film import Film, Frame
 from draggan.inversion.paste import paste
 from draggan.project import Project, pack, pack_details
-from draggan.render import encode, side_by_side, with_points, write_video
+from draggan.render import encode, encode_video, side_by_side, with_points
 from draggan.session import Session
 from draggan.web import canvas
 from draggan.web.network import Network
@@ -144,10 +143,7 @@ class Keep:
             pictures.append(fit(with_points(picture, frame.handles, frame.targets) if points else picture))
             said = Said("Drawing frame {number} of {all} ...", {"number": index + 1, "all": len(frames)})
             yield canvas.task(said, (index + 1) / len(frames))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"edit.{kind}"
-            write_video(path, pictures, facts(session)["Comment"])
-            raw = path.read_bytes()
+        raw = encode_video(pictures, f".{kind}", facts(session)["Comment"])
         yield canvas.task(None) | canvas.file(_name(session, kind), KINDS[kind], raw)
 
     def _dotted(self, session: Session, picture: np.ndarray, points: bool) -> np.ndarray:
