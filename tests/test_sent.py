@@ -97,9 +97,9 @@ def test_what_is_read_once_goes_soon_and_so_does_what_broke_off(tmp_path, monkey
             use(str(model[0]))
             time.sleep(0.05)
         assert all(path.exists() for path in model), "it is used"
-        while any(path.exists() for path in model) and time.monotonic() < until + 30:
+        while any(folder.iterdir()) and time.monotonic() < until + 30:
             time.sleep(0.05)
-        assert not any(path.exists() for path in model)
+        assert not any(folder.iterdir()), "nor are empty folders left"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")

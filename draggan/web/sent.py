@@ -58,13 +58,17 @@ def _sweep_until(ended: threading.Event, folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what users sent and nobody needs any more, and what uploads left that broke off."""
+    """Deletes what users sent and nobody needs any more, its folders, and what uploads left that broke off."""
     for path in (*folder.glob("tmp*"), *folder.glob("*/*")):
         with suppress(OSError):
             most = IDLE_SECONDS if path.suffix.lower() in FORMATS else SOON_SECONDS
             there = path.stat()
             if time.time() - max(there.st_atime, there.st_ctime) > most and path.is_file():
                 path.unlink()
+    for path in folder.iterdir():
+        with suppress(OSError):  # what is no folder, or not empty
+            if time.time() - path.stat().st_mtime > SOON_SECONDS:
+                path.rmdir()
 
 
 def was_sent(file: str) -> bool:
