@@ -479,6 +479,33 @@ def test_a_full_disk_is_noticed_before(server, path, monkeypatch):
     assert received(path) == 0
 
 
+def test_what_has_come_is_kept_where_the_disk_takes_no_more(server, path):
+    """From another address it would be fetched anew, on the same disk."""
+    resource = pytest.importorskip("resource")
+    urls, usual = [server.add("/a", DATA), server.add("/b", DATA)], resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, usual[1]))
+    try:
+        with pytest.raises(DownloadError, match="cannot write: File too large"):
+            run(urls, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert received(path) == 200_000
+    run(urls, path)
+    assert path.read_bytes() == DATA
+    assert [(request.path, request.start) for request in server.requests] == [("/a", 0), ("/a", 200_000)]
+
+
+def test_what_has_come_is_kept_where_the_rest_has_no_room(server, path, monkeypatch):
+    urls = [server.add("/a", DATA, Reply(cut=200_000), Reply(status=404)), server.add("/b", DATA)]
+    with pytest.raises(DownloadError):
+        run(urls[0], path)
+    free = transfer.HEADROOM + 50_000
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(DownloadError, match="to stay free"):
+        run(urls, path)
+    assert received(path) == 200_000
+
+
 def test_a_file_of_unknown_length_leaves_room_too(server, path, monkeypatch):
     def usage(folder):
         return SimpleNamespace(free=transfer.HEADROOM + 150_000 - received(path))

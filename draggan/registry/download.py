@@ -82,8 +82,9 @@ def download(
                     tried.append((url, str(error)))
                 except OSError as error:
                     tried.append((url, f"cannot write: {error.strerror or error}"))
-                with suppress(OSError):  # it may be another account's
-                    transfer.keep_resumable(beside(path, ".part"))
+                    break  # nor from another address, which would begin anew
+            with suppress(OSError):  # it may be another account's
+                transfer.keep_resumable(beside(path, ".part"))
     finally:
         lock.release()
     if not path.exists():

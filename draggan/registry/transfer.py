@@ -209,9 +209,10 @@ def _gone_on(response: requests.Response, origin: Origin, offset: int) -> Origin
 
 
 def _make_room(folder: Path, size: int) -> None:
+    """Raises OSError where there is none."""
     free = shutil.disk_usage(folder).free
     if free < size + HEADROOM:
-        raise Refused(
+        raise OSError(
             f"{size / 1e6:.0f} MB are to come and {HEADROOM / 1e6:.0f} MB to stay free, "
             f"but {folder} has only {free / 1e6:.0f} MB"
         )
