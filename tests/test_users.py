@@ -161,6 +161,11 @@ async def full(scope, receive, send):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+async def full_to_its_user(scope, receive, send):
+    """An app that may have no more of its disk."""
+    raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
 def answer(app, folder, path, content=b"", **headers) -> httpx.Response:
     """What an app whose uploads may be twice as large as other requests answers."""
 
@@ -266,10 +271,10 @@ def test_the_page_of_another_site_asks_in_vain(site, mode, method, status):
     assert through_the_doors(UPLOAD, method, Sec_Fetch_Site=site, Sec_Fetch_Mode=mode) == status
 
 
-@pytest.mark.parametrize("free", [0, 1 << 30])
-def test_a_full_disk_is_told(free, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("app", "free"), [(full, 0), (full, 1 << 30), (full_to_its_user, 1 << 30)])
+def test_a_full_disk_is_told(app, free, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    told = answer(full, tmp_path, UPLOAD, b"a picture")
+    told = answer(app, tmp_path, UPLOAD, b"a picture")
     assert told.status_code == 507
     assert "disk of this server is full: send a smaller file" in told.text
 

@@ -20,6 +20,7 @@ UNUSED = re.compile(  # what Gradio answers and the page never asks for: files a
     r"/gradio_api/(component_server|custom_component|deep_link|dev|file[=/]https?:|heartbeat|process_recording|proxy=|"
     r"run-history|stream|undo-vibe-edit|vibe-)"
 )
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # on the disk, for this user of it, in a file
 FULL = "The disk of this server is full: send a smaller file, or try again later.\n"
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -90,7 +91,7 @@ class BodyLimit:
         try:
             await self._app(scope, counted, send)
         except OSError as error:
-            if not brings or error.errno != errno.ENOSPC:
+            if not brings or error.errno not in NO_ROOM:
                 raise
             await PlainTextResponse(FULL, 507)(scope, receive, send)
 
