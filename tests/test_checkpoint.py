@@ -400,6 +400,13 @@ def test_a_folder_that_cannot_be_written(foreign, monkeypatch):
     assert [p.name for p in foreign.parent.iterdir()] == ["cat.pkl"]
 
 
+def test_a_folder_where_the_converted_form_would_be(foreign):
+    (foreign.parent / "cat.pkl.safetensors").mkdir()
+    loaded = converted.load(foreign)
+    assert loaded.path is None
+    assert loaded.config.conv_clamp == 256
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs another user, and a folder that is not theirs")
 def test_a_folder_of_somebody_else(foreign):
     with tempfile.TemporaryDirectory() as name:

@@ -52,8 +52,8 @@ def _read_converted(path: Path, target: Path) -> Loaded | None:
     try:
         if checkpoint.source(target) == _stamp(path):
             return Loaded(*checkpoint.read(target), target)
-    except (FileNotFoundError, CheckpointError):
-        pass  # there is none yet, or it is damaged
+    except (OSError, CheckpointError):
+        pass  # there is none yet, or it is damaged, or cannot be had
     return None
 
 
