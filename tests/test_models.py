@@ -400,6 +400,17 @@ def test_the_cache_uses_what_is_in_memory_where_the_file_has_gone_and_downloads_
         cache.load(CAT, "cpu")
 
 
+def test_the_cache_reads_a_file_once_for_its_sha_256_and_knows_those_of_the_last_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("draggan.registry.cache.DIGESTS", 2)
+    read, cache = [], ModelCache()
+    monkeypatch.setattr("draggan.registry.cache.hash_file", lambda path: read.append(path.name) or path.read_text())
+    for name in ("0.pkl", "1.pkl", "2.pkl"):
+        (tmp_path / name).write_text(f"that of {name}")
+    for name in ("0.pkl", "0.pkl", "1.pkl", "2.pkl", "0.pkl"):
+        assert cache.sha256(tmp_path / name) == f"that of {name}"
+    assert read == ["0.pkl", "1.pkl", "2.pkl", "0.pkl"]
+
+
 def test_which_models_show_faces():
     faces = {"stylegan2-ffhq", "ada-ffhq", "ada-metfaces", "ffhq-512", "ffhq-256"}
     assert {name for name in models.available_models() if models.shows_faces(name)} == faces

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from draggan.precision import Precision
@@ -11,6 +12,9 @@ from draggan.registry import models
 from draggan.registry.download import hash_file
 from draggan.registry.transfer import Progress
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.recent import Recent
+
+DIGESTS = 100  # that are known at once: users may send any number of models
 
 
 class ModelGoneError(FileNotFoundError):
@@ -35,7 +39,7 @@ class ModelCache:
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple, Future[Generator]] = OrderedDict()  # the least recently used first
         self._last: dict[tuple[str, str], tuple] = {}  # by what was asked for, and the device: which of them it was
-        self._digests: dict[tuple[Path, int], str] = {}  # of files, as they were last changed
+        self._digests = Recent(DIGESTS)  # of files, as they were last changed
 
     def download(self, name_or_path: str | Path) -> Iterator[Progress]:
         """As `models.download`; nothing for a file, or for a model that is here."""
@@ -47,10 +51,7 @@ class ModelCache:
         path = models.find(name_or_path, self._folder)
         if not path.exists():
             return ""
-        key = path, path.stat().st_mtime_ns
-        if key not in self._digests:
-            self._digests[key] = hash_file(path)
-        return self._digests[key]
+        return self._digests.get((path, path.stat().st_mtime_ns), partial(hash_file, path))
 
     def load(self, name_or_path: str | Path, device: str = "auto") -> Generator:
         """As `models.load`, but downloads nothing. A file that has changed since it was loaded is loaded again; one
