@@ -46,6 +46,11 @@ def upload(tab, path):
     tab.page.locator("#own input[type=file]").set_input_files(path)
 
 
+def is_kept(tab):
+    """Whether the browser keeps the picture that is framed."""
+    return tab.page.evaluate("sessionStorage.getItem('draggan-framed')") is not None
+
+
 def reconstruct(tab, hold, steps=10, details=False):
     """Begins to, and stays in the middle of it."""
     hold(9)
@@ -298,6 +303,7 @@ def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, hold, 
     upload(tab, photo)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     framed = tab.frame()
+    until(tab, lambda: is_kept(tab))
     if running:
         reconstruct(tab, hold)
     for _ in range(2):
@@ -306,11 +312,24 @@ def test_a_picture_that_is_framed_or_reconstructed_outlives_a_reload(tab, hold, 
         assert tab.frame() == framed
     tab.page.click("#cancel")
     expect(tab.status).to_contain_text("Click a point", timeout=20_000)
-    until(tab, lambda: tab.page.evaluate("sessionStorage.getItem('draggan-framed')") is None)
+    until(tab, lambda: not is_kept(tab))
     tab.page.reload()
     expect(tab.status).to_contain_text("Click a point", timeout=20_000)
     tab.page.wait_for_timeout(1000)
     expect(tab.status).to_contain_text("Click a point")
+
+
+def test_a_picture_that_is_framed_outlives_a_file_that_is_refused_and_a_reload(tab, photo, tmp_path):
+    upload(tab, photo)
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    framed, bad = tab.frame(), tmp_path / "broken.png"
+    until(tab, lambda: is_kept(tab))
+    bad.write_bytes(b"no picture")
+    upload(tab, bad)
+    expect(tab.page.get_by_text("broken.png is not a picture")).to_be_visible(timeout=20_000)
+    tab.page.reload()
+    expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
+    assert tab.frame() == framed
 
 
 def test_a_picture_that_is_framed_outlives_its_file(browser, address, photo, tmp_path):
@@ -321,7 +340,7 @@ def test_a_picture_that_is_framed_outlives_its_file(browser, address, photo, tmp
     upload(tab, sent)
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)
     framed = tab.frame()
-    until(tab, lambda: tab.page.evaluate("sessionStorage.getItem('draggan-framed')") is not None)
+    until(tab, lambda: is_kept(tab))
     sent.unlink()
     tab.page.reload()
     expect(tab.status).to_contain_text("Move your picture", timeout=20_000)

@@ -121,7 +121,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
         opening = file.upload(do.open_file, [state, file, seed, psi, *kept], all_of_it, **waiting)
         reading = saved.upload(do.open_session, [state, saved], [*controls, *all_of_it], **alone)
         framed, left = gr.State(time_to_live=IDLE_SECONDS), [*shown, framing, use]
-        photo.upload(own.upload, [state, framed, photo], [framed, *left], **alone)
+        sending = photo.upload(own.upload, [state, framed, photo], [framed, *left], **alone)
+        sending.success(None, js="() => window.draggan.framed()", queue=False)
         view.frame(own.frame, [state, framed], [framed, view], **quiet, trigger_mode="multiple")
         cancel.click(own.cancel, state, [framed, *left], **alone)
         inverting = reconstruct.click(own.reconstruct, [state, framed, effort, tuning], [framed, *left], **alone)

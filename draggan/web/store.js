@@ -220,11 +220,14 @@ function see() {
   } catch {} // then the next tab says its first hint again
 }
 
-// The file of a picture is kept as long as that is framed and reconstructed, and until what came of it is kept.
+// The file of a picture is kept from when the server has framed it, which may refuse it, as long as it is framed and
+// reconstructed, and until what came of it is kept.
 const keepInTurn = (file) => { turn = turn.then(() => keepFramed(file)).catch(() => {}); }; // a full store: it is not kept
+let chosen = null; // the last file that was sent
 document.addEventListener('change', ({ target }) => {
-  if (target.matches('#own input[type=file]') && target.files[0]) keepInTurn(target.files[0]);
+  if (target.matches('#own input[type=file]') && target.files[0]) [chosen] = target.files;
 }, true);
+const framed = () => keepInTurn(chosen);
 
 // There is a picture, and none that is framed: one that was, when the page was left, is handed to `give`.
 let left = sessionStorage.getItem(FRAMED); // of that, '' while it is looked for
@@ -244,4 +247,4 @@ function forget() {
   if (over && over === sessionStorage.getItem(FRAMED)) keepInTurn(null);
 }
 
-window.draggan = { keeper, kept, unframed, see, seen: () => seen };
+window.draggan = { keeper, kept, framed, unframed, see, seen: () => seen };
