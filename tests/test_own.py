@@ -394,6 +394,13 @@ def test_what_is_changed_of_a_picture_is_told(network, tmp_path, photo, monkeypa
     assert told == ["grey: it becomes a colour picture without colours"]
 
 
+def test_where_stop_is_not_there_nobody_is_sent_to_it(network, photo):
+    own = Own(network)
+    _, reading, *_ = next(own.upload(network.draw("tiny", 3, 0.7), None, str(photo)))
+    with pytest.raises(gr.Error, match=r"^'something is running: wait for its end'$"):
+        own.cancel(reading)
+
+
 def test_two_who_send_the_same_picture_both_have_it(network, photo):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
     assert all(framed(own, session, photo)[1].framing for _ in range(2))

@@ -53,6 +53,8 @@ def shortly(session: Session, status: words.Said) -> tuple:
 def must_be_idle(session: Session | None) -> None:
     """Raises ValueError where a tab has no picture, or something runs in it."""
     must_be_here(session)
+    if session is not None and session.loading:  # of what loads or draws, not all can be stopped
+        raise ValueError("something is running: wait for its end")
     if session is not None and session.busy:
         raise ValueError("something is running: wait for its end, or press Stop")
 

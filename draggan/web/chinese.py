@@ -295,6 +295,7 @@ CHINESE = {
         "{name} 太大，不能上传（{width} x {height}）：请在启动服务器时用 --model 指定"
     ),
     "this tab has no place: reload the page": "此页没有名额：请重新加载页面",
+    "something is running: wait for its end": "正在运行：请等待结束",
     "something is running: wait for its end, or press Stop": "正在运行：请等待结束，或按“停止”",
     "your picture is being framed: press Reconstruct or Cancel first": ("正在取景您的图片：请先按“重建”或“取消”"),
     "there is nothing to drag yet: click a point of the picture, then where it should go": (
