@@ -16,7 +16,14 @@ FORMATS = (  # none that is run: Pillow hands PostScript to an interpreter
 
 
 class PictureError(ValueError):
-    """The file is not a picture that can be used; the message names it and says what to do."""
+    """The file is not a picture that can be used; the message names it and says what to do.
+
+    text: with a place {name} for each of the values.
+    """
+
+    def __init__(self, text: str, **values: object) -> None:
+        self.text, self.values = text, values
+        super().__init__(text.format(**values))
 
 
 @contextmanager
@@ -31,26 +38,30 @@ def opened(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     if path.stat().st_size == 0:
-        raise PictureError(f"{path.name} is empty: save or copy it again")
+        raise PictureError("{name} is empty: save or copy it again", name=path.name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit here is LARGEST, and what is damaged is told
             with Image.open(path, formats=_formats()) as image:
                 if image.width * image.height > LARGEST:
-                    raise PictureError(_too_large(path.name))
+                    raise _too_large(path.name)
                 if image.info.get("progressive") and _scans(path) > SCANS:
-                    raise PictureError(f"{path.name} has more than {SCANS} scans: save it again")
+                    raise PictureError("{name} has more than {most} scans: save it again", name=path.name, most=SCANS)
                 yield image
     except (PictureError, MemoryError):
         raise
     except PermissionError as error:
-        raise PictureError(f"{path.name} cannot be opened ({error.strerror}): allow that it is read") from error
+        said = "{name} cannot be opened ({why}): allow that it is read"
+        raise PictureError(said, name=path.name, why=error.strerror) from error
     except Image.DecompressionBombError:
-        raise PictureError(_too_large(path.name)) from None
+        raise _too_large(path.name) from None
     except UnidentifiedImageError:
-        raise PictureError(f"{path.name} is not a picture that can be read: save it as PNG or JPEG") from None
+        said = "{name} is not a picture that can be read: save it as PNG or JPEG"
+        raise PictureError(said, name=path.name) from None
     except Exception as error:
-        raise PictureError(f"{path.name} is damaged ({error}): save or copy it again") from error
+        raise PictureError(
+            "{name} is damaged ({why}): save or copy it again", name=path.name, why=str(error)
+        ) from error
 
 
 def endings() -> set[str]:
@@ -70,5 +81,6 @@ def _formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _too_large(name: str) -> str:
-    return f"{name} says that it has more than {LARGEST // 10**6} million pixels: make it smaller first"
+def _too_large(name: str) -> PictureError:
+    said = "{name} says that it has more than {most} million pixels: make it smaller first"
+    return PictureError(said, name=name, most=LARGEST // 10**6)

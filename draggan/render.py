@@ -94,7 +94,8 @@ def read_mask(path: Path, image_size: tuple[int, int]) -> np.ndarray:
     with opened(path) as picture:
         if picture.size != image_size[::-1]:
             own, wanted = (f"{width} x {height}" for width, height in (picture.size, image_size[::-1]))
-            raise PictureError(f"{path.name} has {own} pixels, the picture {wanted}: save the mask in its size")
+            said = "{name} has {own} pixels, the picture {wanted}: save the mask in its size"
+            raise PictureError(said, name=path.name, own=own, wanted=wanted)
         if picture.has_transparency_data and not picture.mode.startswith("I"):
             seen = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0)), seen)

@@ -3,10 +3,12 @@
 import base64
 import gc
 import io
+import re
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from gradio.context import LocalContext
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -33,6 +36,7 @@ from draggan.web import aims
 from draggan.web import own as module
 from draggan.web.aims import Aim, Aims
 from draggan.web.canvas import data_url
+from draggan.web.chinese import CHINESE
 from draggan.web.dragging import Dragging
 from draggan.web.handlers import Handlers
 from draggan.web.keep import Keep
@@ -64,6 +68,13 @@ def photo(tmp_path):
 def framed(own, session, path):
     """A picture that was sent. -> framing, session, canvas, buttons .."""
     return list(own.upload(session, None, str(path)))[-1]
+
+
+def in_chinese(handler, *args):
+    """What a handler gives to a browser that prefers Chinese."""
+    asked = copy_context()
+    asked.run(LocalContext.request.set, SimpleNamespace(headers={"accept-language": "zh-CN"}))
+    return asked.run(handler, *args)
 
 
 def test_pictures_are_read_one_after_the_other(network, photo, monkeypatch):
@@ -390,8 +401,10 @@ def test_after_a_reconstruction_that_never_began_nothing_is_framed(network, phot
 def test_what_is_changed_of_a_picture_is_told(network, tmp_path, photo, monkeypatch):
     monkeypatch.setattr(gr, "Info", (told := []).append)
     Image.open(photo).convert("L").save(tmp_path / "grey.png")
-    framed(Own(network), network.draw("tiny", 3, 0.7), tmp_path / "grey.png")
-    assert told == ["grey: it becomes a colour picture without colours"]
+    session, note = network.draw("tiny", 3, 0.7), "grey: it becomes a colour picture without colours"
+    framed(Own(network), session, tmp_path / "grey.png")
+    in_chinese(framed, Own(network), session, tmp_path / "grey.png")
+    assert told == [note, CHINESE[note]]
 
 
 def test_where_stop_is_not_there_nobody_is_sent_to_it(network, photo):
@@ -404,6 +417,19 @@ def test_where_stop_is_not_there_nobody_is_sent_to_it(network, photo):
 def test_two_who_send_the_same_picture_both_have_it(network, photo):
     own, session = Own(network), network.draw("tiny", 3, 0.7)
     assert all(framed(own, session, photo)[1].framing for _ in range(2))
+
+
+def test_what_is_wrong_with_a_picture_is_told_in_chinese_too(network, tmp_path):
+    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    Image.new("RGB", (90, 63)).save(tmp_path / "small.png")
+    (tmp_path / "bad{}.png").write_bytes(b"no picture")
+    for name, said, values in (
+        ("small.png", "{name} has {size} pixels: use one of at least {least} x {least}", ("90 x 63", 64)),
+        ("bad{}.png", "{name} is not a picture that can be read: save it as PNG or JPEG", ()),
+    ):
+        wanted = CHINESE[said].format(name=name, **dict(zip(("size", "least"), values, strict=False)))
+        with pytest.raises(gr.Error, match=re.escape(wanted)):
+            in_chinese(framed, own, session, tmp_path / name)
 
 
 def test_what_cannot_be_done_is_told(network, tmp_path):

@@ -12,6 +12,7 @@ from draggan.web.chinese import CHINESE
 from tests.browser import WINDOW, Tab
 
 WEB = Path(__file__).parent.parent / "draggan" / "web"
+PICTURE = "inversion/picture.py"
 SAME = {
     "auto",
     "draggan",
@@ -43,14 +44,27 @@ def test_a_translation_has_the_same_figures(english):
 def test_errors_without_figures_are_translated():
     raised = [
         node.args[0].value
-        for path in (*WEB.glob("*.py"), WEB.parent / "session.py")
+        for path in (*WEB.glob("*.py"), *(WEB.parent / name for name in ("session.py", "imagefile.py", PICTURE)))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "ValueError"
+        and getattr(node.func, "id", "") in ("ValueError", "PictureError")
         and isinstance(node.args[0], ast.Constant)
     ]
     assert len(raised) > 4
     assert set(raised) <= set(CHINESE)
+
+
+def test_what_is_changed_of_a_picture_is_told_in_chinese_too():
+    tree = ast.parse(WEB.parent.joinpath(PICTURE).read_text("utf-8"))
+    notes = {
+        node.value
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef) and function.name in ("_upright", "_in_srgb", "_to_8_bits")
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant) and " " in str(node.value) and node is not function.body[0].value
+    }
+    assert len(notes) > 10
+    assert notes <= set(CHINESE)
 
 
 def test_that_of_taiwan_is_chinese_too(browser, address):

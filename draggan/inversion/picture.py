@@ -105,7 +105,8 @@ def read_picture(path: Path) -> Picture:
     with opened(path) as image:
         if min(image.size) < SMALLEST:
             size = f"{image.width} x {image.height}"
-            raise PictureError(f"{path.name} has {size} pixels: use one of at least {SMALLEST} x {SMALLEST}")
+            said = "{name} has {size} pixels: use one of at least {least} x {least}"
+            raise PictureError(said, name=path.name, size=size, least=SMALLEST)
         return _upright(image)
 
 
@@ -172,7 +173,7 @@ def _upright(image: Image.Image) -> Picture:
     if image.mode in GREYS:
         notes.append("grey: it becomes a colour picture without colours")
     elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        notes.append(f"{image.mode} colours become RGB")
+        notes.append("other kinds of colours (CMYK, LAB, ..) become RGB")
     elif image.mode.startswith("P"):
         notes.append("a palette becomes full colours")
     mode = image.mode

@@ -96,6 +96,20 @@ CHINESE = {
     "Nearly the same as your picture ({near}). Now click a point, then where it should go.": (
         "与您的图片几乎相同（{near}）。现在点击一点，再点击它应去的位置。"
     ),
+    # what was changed of a picture of one's own
+    "several pictures: the first is used": "含多幅图像：使用第一幅",
+    "an animation: its first frame is used": "动画：使用第一帧",
+    "turned upright, as its camera says": "已按相机信息转正",
+    "grey: it becomes a colour picture without colours": "灰度图：转为没有颜色的彩色图像",
+    "other kinds of colours (CMYK, LAB, ..) become RGB": "其他色彩模式（CMYK、LAB 等）转为 RGB",
+    "a palette becomes full colours": "调色板转为全彩",
+    "transparent parts become white": "透明部分变为白色",
+    "its colour profile cannot be used and is left out": "其色彩配置文件无法使用，已忽略",
+    "colours of its colour profile become sRGB": "色彩配置文件的颜色转为 sRGB",
+    "16 bits a grey become 8": "16 位灰度转为 8 位",
+    "32 bits a grey become 8": "32 位灰度转为 8 位",
+    "numbers become greys, the least black and the largest white": "数值转为灰度：最小为黑，最大为白",
+    # settings of a drag
     "Precision": "精度",
     "Of a drag's multiplications; auto: the fastest here whose drags are as good": (
         "拖动时乘法的精度\uff1bauto\uff1a自动选择本机最快且效果不变的精度"
@@ -309,6 +323,19 @@ CHINESE = {
     "PICTURE": "此会话不含完整的原图：请按“会话”保存，再使用 draggan drag --session FILE --paste-into PICTURE",
     "the browser has lost the details of your picture and the whole of it: it is shown without them": (
         "浏览器丢失了您的图像的细节和完整的原图：现在显示的图像不含这些"
+    ),
+    "{name} is empty: save or copy it again": "{name} 是空文件：请重新保存或复制",
+    "{name} has more than {most} scans: save it again": "{name} 的扫描超过 {most} 次：请重新保存",
+    "{name} cannot be opened ({why}): allow that it is read": "{name} 无法打开（{why}）：请允许读取",
+    "{name} is not a picture that can be read: save it as PNG or JPEG": (
+        "{name} 不是可读取的图像：请另存为 PNG 或 JPEG"
+    ),
+    "{name} is damaged ({why}): save or copy it again": "{name} 已损坏（{why}）：请重新保存或复制",
+    "{name} says that it has more than {most} million pixels: make it smaller first": (
+        "{name} 标明的像素超过 {most} 百万：请先缩小"
+    ),
+    "{name} has {size} pixels: use one of at least {least} x {least}": (
+        "{name} 为 {size} 像素：请使用至少 {least} x {least} 的图像"
     ),
     "there is no picture to reconstruct: upload one first": "没有可以重建的图片：请先上传一张",
     "the session was made with the model file {file}: open that file first": (

@@ -24,7 +24,7 @@ from draggan.session import Session, photo_session
 from draggan.web import canvas, words
 from draggan.web.answers import free, must_be_idle, shortly, shown
 from draggan.web.network import Network
-from draggan.web.telling import told, warn
+from draggan.web.telling import spoken, told, warn
 
 EVERY = 4  # steps from one preview to the next
 NEAREST = 0.1  # of the largest crop, the smallest
@@ -67,7 +67,7 @@ class Own:
             with self._reading:
                 picture = read_picture(Path(path))
             if picture.notes:
-                gr.Info("; ".join(picture.notes))
+                gr.Info("; ".join(spoken(words.Said(note)) for note in picture.notes))
             sent = _begun(picture, session)
             yield sent, *_framed(replace(session, framing=True), sent)
         except Exception:

@@ -8,6 +8,7 @@ from typing import Any
 from gradio.i18n import I18nData
 
 from draggan.engine.steps import Stuck
+from draggan.imagefile import PictureError
 from draggan.inversion.invert import InversionStep
 from draggan.inversion.tuning import TuningStep
 from draggan.registry.cache import ModelGoneError
@@ -116,6 +117,8 @@ def explain(error: BaseException) -> Said:
         return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
+    if isinstance(error, PictureError):
+        return Said(error.text, error.values)
     if isinstance(error, ModelGoneError):
         return Said(error.SAID, {"name": error.name})
     if isinstance(error, DownloadError):
