@@ -324,6 +324,20 @@ def test_settings_are_used_kept_by_the_browser_and_reset(browser, address):
     context.close()
 
 
+def test_settings_can_be_changed_when_those_that_are_kept_have_come(browser, address):
+    page, asked = browser.new_page(viewport=WINDOW), []
+    page.route("**/gradio_api/queue/join*", lambda request: asked.append(request))  # held up
+    page.goto(address)
+    page.get_by_text("Drag settings").click()
+    most = page.get_by_label("number input for Max steps")
+    expect(most).to_be_disabled()
+    for request in asked:
+        request.continue_()
+    page.unroute_all()
+    expect(most).to_be_enabled(timeout=20_000)
+    page.close()
+
+
 def test_a_setting_is_judged_when_it_is_used_and_not_while_it_is_typed(tab):
     tab.page.get_by_text("Drag settings").click()
     tab.page.get_by_label("draggan", exact=True).check()

@@ -2,6 +2,7 @@
 
 import re
 
+import gradio as gr
 import pytest
 
 from draggan.engine.kinematics import KinematicConfig
@@ -84,13 +85,13 @@ def test_what_an_engine_does_not_have_may_be_anything():
     assert settings.chosen(shown) == ("kinematics", KinematicConfig(), "auto")
 
 
-SAME = {"__type__": "update"}  # what leaves a control as it is
+SAME = gr.update(interactive=True)  # what leaves a control as it is
 KEPT = ["draggan", 0.002, 3, "w", 5, 64, 4, 11, 0, 2, "fp32"]
 
 
 def test_what_a_browser_keeps_comes_back():
-    assert settings.remembered(KEPT) == KEPT
-    assert settings.remembered([*settings.defaults("plush-256")]) == [*settings.defaults("plush-256")]
+    for kept in (KEPT, [*settings.defaults("plush-256")]):
+        assert settings.remembered(kept) == [gr.update(value=value, interactive=True) for value in kept]
 
 
 @pytest.mark.parametrize("kept", [None, [], "text", "text-of-it", [1] * 12, KEPT[:-1], dict(enumerate(KEPT))])
@@ -109,4 +110,5 @@ def test_what_a_browser_kept_of_other_controls_is_left(kept):
 def test_of_what_a_browser_kept_only_what_cannot_be_used_is_left(name, wrong):
     index = Shown._fields.index(name)
     kept = [*KEPT[:index], wrong, *KEPT[index + 1 :]]
-    assert settings.remembered(kept) == [*KEPT[:index], SAME, *KEPT[index + 1 :]]
+    shown = [gr.update(value=value, interactive=True) for value in KEPT]
+    assert settings.remembered(kept) == [*shown[:index], SAME, *shown[index + 1 :]]

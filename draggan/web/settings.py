@@ -51,7 +51,7 @@ SHARED = ("max_steps", "space", "mask_weight", "tolerance")  # settings that eve
 
 
 def controls(model: str) -> Shown:
-    """One control a setting."""
+    """One control a setting, which can be changed from when `remembered` has been shown: that would undo the change."""
     first = defaults(model)
     engines = "kinematics: a few large steps, each solved for; draggan: the paper's, many small ones"
     uneven, shaping = "Larger is faster and less even", "The first ones shape, the others colour"
@@ -62,7 +62,8 @@ def controls(model: str) -> Shown:
 
     def said(name: str, info: str) -> dict[str, Any]:
         seen = name not in PAPERS or first.engine == PAPER
-        return {"value": getattr(first, name), "label": say(getattr(LABELS, name)), "info": say(info), "visible": seen}
+        shows = {"value": getattr(first, name), "visible": seen, "interactive": False}
+        return {**shows, "label": say(getattr(LABELS, name)), "info": say(info)}
 
     return Shown(
         engine=gr.Radio(list(ENGINES), **said("engine", engines)),
@@ -130,9 +131,10 @@ def live(shown: Shown) -> tuple[str, Config, DragPrecision]:
 
 def remembered(kept: Any) -> list[Any]:
     """What the controls show of what the browser kept of them; one whose value cannot be used stays as it is."""
+    free = gr.update(interactive=True)
     if not isinstance(kept, list) or len(kept) != len(Shown._fields):
-        return [gr.skip()] * len(Shown._fields)
-    return [v if _usable(name, v) else gr.skip() for name, v in zip(Shown._fields, kept, strict=True)]
+        return [free] * len(Shown._fields)
+    return [free | {"value": v} if _usable(name, v) else free for name, v in zip(Shown._fields, kept, strict=True)]
 
 
 def _usable(name: str, value: Any) -> bool:
