@@ -90,7 +90,7 @@ def test_the_control_for_the_class_is_there_for_models_with_classes(network, con
     do = Handlers(network, Listeners())
     shown = lambda value: gr.update(value=value, visible=True)  # noqa: E731
     hidden = gr.update(value=0, visible=False)
-    _, _, _, control, plain, *_ = do.start(PLAIN, 3, 0.7, 0)
+    _, _, _, control, plain, *_ = next(do.start(PLAIN, 3, 0.7, 0))
     assert (control, plain.class_index) == (hidden, None)
     *_, (menu, control, first, *_) = do.choose(plain, CLASSES, 3, 0.7)
     assert (menu, control, first.class_index) == (CLASSES, shown(0), 0)

@@ -89,8 +89,13 @@ class Shop(Shelf):
         return super().load(name)
 
 
+def last(answers):
+    """The last of what a handler answers."""
+    return list(answers)[-1]
+
+
 def drawn(do):
-    return do.start("tiny", 3, 0.7, 0)[SESSION]
+    return last(do.start("tiny", 3, 0.7, 0))[SESSION]
 
 
 def event(kind, **data):
@@ -126,7 +131,7 @@ def png_of(mask):
 
 
 def test_draw_shows_the_picture_of_the_seed(do, generator):
-    *_, session, canvas, drag, stop, _, _ = do.start("tiny", 3, 0.7, 0)
+    *_, session, canvas, drag, stop, _, _ = last(do.start("tiny", 3, 0.7, 0))
     expected = to_picture(generator.render(generator.latent(3, 0.7))).astype(int)
     assert np.abs(picture_in(canvas).astype(int) - expected).mean() < 8
     assert canvas["marks"]["size"] == [64, 64]
@@ -468,7 +473,7 @@ def test_a_session_opens_where_its_model_file_was_sent_here_and_names_no_other_f
         kept = Keep(network).safe(with_file(do, model), event("safe", details=None))["kept"]
         path = tmp_path / "kept.draggan"
         path.write_bytes(base64.b64decode(kept["session"]))
-        session, canvas = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION : SESSION + 2]
+        session, canvas = last(do.start("tiny", 3, 0.7, 0, [str(path)], 1))[SESSION : SESSION + 2]
         assert session.model == ("tiny" if message else model)
         assert (canvas["refused"] and canvas["refused"]["values"]["why"]) == (message or False)
 
@@ -477,13 +482,16 @@ def test_the_model_of_what_a_browser_kept_is_downloaded(do, network, tmp_path, m
     path, come = tmp_path / "kept.draggan", []
     kept = Keep(network).safe(with_file(do, "far"), event("safe", details=None))["kept"]
     path.write_bytes(base64.b64decode(kept["session"]))
-    monkeypatch.setattr(network, "download", lambda model: come.append(model) or iter(()))
-    assert do.start("far", 3, 0.7, 0, [str(path)], 1)[SESSION].model == "far"
-    assert come == ["far"]
+    half = Progress("downloading", received=50_000_000, total=100_000_000)
+    monkeypatch.setattr(network, "download", lambda model: come.append(model) or iter([half]))
+    (*_, coming, _, _, _, _), (*_, session, _, _, _, _, _) = do.start("far", 3, 0.7, 0, [str(path)], 1)
+    assert coming["marks"]["status"]["text"] == "Downloading {model}: {come}{note}"
+    assert coming["marks"]["progress"] == 0.5
+    assert (session.model, come) == ("far", ["far"])
 
 
 def test_what_could_not_be_sent_is_told(do):
-    _, canvas = do.start("tiny", 3, 0.7, 0, None, 2)[SESSION : SESSION + 2]
+    _, canvas = last(do.start("tiny", 3, 0.7, 0, None, 2))[SESSION : SESSION + 2]
     assert "could not be sent: reload the page" in canvas["refused"]["values"]["why"]
     assert canvas["refused"]["text"] in CHINESE
 
@@ -493,7 +501,7 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     *_, (dragging, *_) = (next(running) for _ in range(2))
     path = tmp_path / "kept.draggan"
     path.write_bytes(base64.b64decode(Keep(network).safe(dragging, event("safe", details=None))["kept"]["session"]))
-    session = do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
+    session = last(do.start("tiny", 3, 0.7, 0, [str(path)], 1))[SESSION]
     assert (session.phase, session.steps) == ("stopped", dragging.steps)
     assert (session.film.seen, len(session.film.frames)) == (dragging.film.seen, 2), "the way is kept too"
     after, kept = (list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
@@ -502,7 +510,7 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
 
 def kept_and_back(do, network, session, path):
     path.write_bytes(base64.b64decode(Keep(network).safe(session, event("safe", details=None))["kept"]["session"]))
-    return do.start("tiny", 3, 0.7, 0, [str(path)], 1)[SESSION]
+    return last(do.start("tiny", 3, 0.7, 0, [str(path)], 1))[SESSION]
 
 
 def test_a_browser_keeps_what_can_be_undone_and_gone_back_to(do, network, tmp_path, monkeypatch):
@@ -624,7 +632,7 @@ def test_a_tab_waits_for_one_turn_of_each_other(handles, least, do, network, mon
 
     monkeypatch.setattr(turns, "HANDLES", handles)
     monkeypatch.setattr(turns, "_Waiting", counted)
-    sessions = [clicked(do, do.start("tiny", seed, 1.0, 0)[SESSION], (5, 6), (40, 30)) for seed in range(5)]
+    sessions = [clicked(do, last(do.start("tiny", seed, 1.0, 0))[SESSION], (5, 6), (40, 30)) for seed in range(5)]
     with ThreadPoolExecutor(max_workers=6) as tabs:
         drags = [tabs.submit(list, do.dragging.drag(session, TAB, *SETTINGS)) for session in sessions]
         drags.append(tabs.submit(lambda: [list(do.draw(sessions[0], seed, 0.7, 0)) for seed in range(10)]))
@@ -740,7 +748,7 @@ def test_the_status_of_a_drag_counts_the_others(do):
 def test_two_tabs_that_drag_at_once_get_what_each_gets_alone(handles, do, monkeypatch):
     monkeypatch.setattr(turns, "HANDLES", handles)
     first = clicked(do, drawn(do), (5, 6), (40, 30))
-    second = clicked(do, do.start("tiny", 9, 1.0, 0)[SESSION], (50, 20), (10, 40))
+    second = clicked(do, last(do.start("tiny", 9, 1.0, 0))[SESSION], (50, 20), (10, 40))
     alone = [list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent for s in (first, second)]
     with ThreadPoolExecutor(max_workers=2) as tabs:
         together = list(tabs.map(lambda s: list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent, (first, second)))

@@ -1,5 +1,6 @@
 """Choosing and sending models on the page, in a real browser. The models come from a mirror on this machine."""
 
+import base64
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,13 +8,15 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, expect
 
+from draggan.project import Project, pack
 from draggan.registry.models import spec_of
+from draggan.session import new_session
 from draggan.stylegan2 import checkpoint
 from tests.browser import Tab, serving
 from tests.closed_proxy import ClosedProxy
 from tests.file_server import FileServer, Reply
 from tests.foreign_files import write_nvidia_tensorflow
-from tests.networks import random_tensors, tiny_config
+from tests.networks import random_tensors, tiny_config, tiny_generator
 from tests.test_page_canvas import until
 
 CAT, HORSE = "/stylegan2-cat-config-f.pkl", "/stylegan2-horse-config-f.pkl"  # each test has a model of its own
@@ -127,6 +130,20 @@ def test_stop_goes_back_to_the_old_model_and_choosing_again_goes_on(tab, hold, m
     assert re.fullmatch(r"bytes=\d+-", second.headers["Range"])
     assert second.start >= 50_000
     assert proxy.asked == []
+
+
+def test_the_model_of_a_session_that_comes_back_comes_with_progress(tab, mirror, tmp_path):
+    config = tiny_config(512)
+    file = write_nvidia_tensorflow(tmp_path / "network.pkl", config, random_tensors(config))
+    mirror.add("/stylegan2-car-config-f.pkl", file.read_bytes(), Reply(pace=0.01))
+    session = new_session(tiny_generator(512), "stylegan2-car", 3, 0.7)
+    kept = base64.b64encode(pack(Project(session, ""))).decode()
+    tab.page.evaluate("kept => sessionStorage.setItem('draggan', kept)", kept)
+    tab.page.reload()
+    expect(tab.status).to_have_text(re.compile(r"Downloading stylegan2-car: \d+ % / \d+ MB$"), timeout=20_000)
+    expect(tab.page.get_by_role("progressbar", name="Progress")).to_be_visible()
+    expect(tab.status).to_contain_text("Click a point", timeout=60_000)
+    expect(model(tab)).to_have_value(re.compile("stylegan2-car"))
 
 
 def test_a_model_that_is_nowhere_is_told_and_the_old_one_stays(tab, mirror, proxy, folder):

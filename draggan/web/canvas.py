@@ -113,9 +113,9 @@ def refused(view: dict[str, Any], why: Said | None) -> dict[str, Any]:
     return view | {"refused": why is not None and asdict(why)}  # None would not reach the browser
 
 
-def note(status: Said) -> dict[str, Any]:
-    """Words on a canvas that has no picture yet."""
-    return gr.update(marks=marks(None, status))
+def note(status: Said, progress: float | None = None) -> dict[str, Any]:
+    """Words on a canvas that has no picture yet; progress as in `update`."""
+    return gr.update(marks=marks(None, status) | {"progress": progress})
 
 
 def file(name: str, kind: str, raw: bytes) -> dict[str, Any]:

@@ -252,6 +252,7 @@ CHINESE = {
     "Preparing {model}, once ...": "正在为首次拖动准备 {model}……",
     "Waiting for {model}{note}": "等待 {model}{note}",
     "Checking {model} ...": "正在校验 {model}……",
+    "Downloading {model}: {come}{note}": "正在下载 {model}：{come}{note}",
     "Downloading {model}: {come}{note}. Stop keeps what has come.": (
         "正在下载 {model}：{come}{note}。按“停止”会保留已下载的部分。"
     ),

@@ -12,6 +12,7 @@ import gradio as gr
 from draggan.project import Project, check_fits, load, load_details
 from draggan.registry.models import available_models, step_size
 from draggan.registry.table import MODELS
+from draggan.registry.transfer import Progress
 from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.web import canvas, settings, words
@@ -42,20 +43,25 @@ class Handlers:
         class_index: float,
         sent: list[str] | None = None,
         parts: int = 0,
-    ) -> tuple:
-        """The first picture of a tab, or what its browser kept of one: as `_back` takes it.
+    ) -> Iterator[tuple]:
+        """The first picture of a tab, or what its browser kept of one: as `_kept` takes it.
 
         -> menu, seed, psi, class, then what `shown` gives
         """
         refused = None
         if parts:
             try:
-                return self._back(sent, parts, model)
+                saved = self._kept(sent, parts, model)
+                for coming in self._network.download(saved.session.model):
+                    note = canvas.note(words.loading(saved.session.model, coming, stops=False), _part(coming))
+                    yield *5 * [gr.skip()], note, *4 * [gr.skip()]
+                yield self._seen(self._opened(saved))
+                return
             except Exception as error:
                 report(error)
                 refused = words.refused(explained(error))
         session, view, *buttons = self._drawn(None, model, seed, truncation_psi, class_index)
-        return self.menu(model), *self._how(session), session, canvas.refused(view, refused), *buttons
+        yield self.menu(model), *self._how(session), session, canvas.refused(view, refused), *buttons
 
     def open_session(self, session: Session, path: str) -> Iterator[tuple]:
         """A session in a file that the user sends; its model is downloaded where needed.
@@ -141,7 +147,10 @@ class Handlers:
             yield (self.menu(path) if model == path else model), gr.skip(), gr.skip(), *rest
         if parts and model == path:
             try:
-                yield self._back(sent, parts, path)
+                saved = self._kept(sent, parts, path)
+                for _ in self._network.download(saved.session.model):
+                    pass
+                yield self._seen(self._opened(saved))
             except Exception as error:
                 warn(error)
 
@@ -222,8 +231,8 @@ class Handlers:
     def _coming(self, session: Session, model: str) -> Iterator[tuple]:
         """What `shown` gives while a model is downloaded; nothing where it is here."""
         for progress in self._network.download(model):
-            status, part = words.loading(model, progress), progress.received / (progress.total or math.inf)
-            yield shown(replace(session, loading=True), status=status, progress=part)
+            status = words.loading(model, progress)
+            yield shown(replace(session, loading=True), status=status, progress=_part(progress))
 
     def _found(self, saved: Project, own: str) -> Project:
         """A session with its model where that is now.
@@ -243,10 +252,10 @@ class Handlers:
         check_fits(saved, self._network.generator(saved.session.model))
         return saved.session
 
-    def _back(self, sent: list[str] | None, parts: int, own: str) -> tuple:
+    def _kept(self, sent: list[str] | None, parts: int, own: str) -> Project:
         """What a browser kept of a session, in files that it has sent: the session, and its details where it has some.
 
-        parts: how many files that should be. own: the tab's model. -> what `_seen` gives
+        parts: how many files that should be. own: the tab's model.
         """
         if not sent:
             raise ConnectionError("it could not be sent: reload the page")
@@ -260,9 +269,7 @@ class Handlers:
                 "the browser has lost the details of your picture and the whole of it: it is shown without them"
             )
             gr.Warning(spoken(lost))
-        for _ in self._network.download(saved.session.model):
-            pass  # a tab that has no picture yet cannot show how far it is
-        return self._seen(self._opened(saved))
+        return saved
 
     def _seen(self, session: Session) -> tuple:
         """A whole session that the browser has not seen. -> menu, seed, psi, class, then what `shown` gives"""
@@ -305,6 +312,11 @@ class Handlers:
         """The control for the class, which is there for models that have classes."""
         classes = self._network.classes(session.model)
         return gr.update(value=session.class_index or 0, visible=classes > 0)
+
+
+def _part(progress: Progress) -> float:
+    """How much of a download is done, 0 .. 1; nothing as long as nobody knows how much there is."""
+    return progress.received / (progress.total or math.inf)
 
 
 def _loading(session: Session, file: str) -> tuple:

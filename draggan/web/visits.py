@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -64,17 +64,17 @@ class Visits:
             await asyncio.sleep(WAIT_SECONDS if before else ENTER_SECONDS)
 
     def with_place(self, handler: Callable) -> Callable:
-        """The same handler, for tabs that have a place: whoever asks for it need not have arrived."""
+        """The same handler, one that yields, for tabs that have a place: whoever asks for it need not have arrived."""
 
         @told
         @functools.wraps(handler)
-        def call(*args: Any) -> Any:
+        def iterate(*args: Any) -> Iterator[Any]:
             request = LocalContext.request.get()
             if request is None or not self._places.has(str(request.session_hash)):
                 raise ValueError("this tab has no place: reload the page")
-            return handler(*args)
+            yield from handler(*args)
 
-        return call
+        return iterate
 
     def _put_away(self, tab: str) -> None:
         """Forgets a tab, unless it has come back: its browser keeps what there was."""

@@ -151,8 +151,8 @@ def preparing(model: str) -> Said:
     return Said("Preparing {model}, once ...", {"model": Path(model).name})
 
 
-def loading(model: str, progress: Progress) -> Said:
-    """How far the download of a model is."""
+def loading(model: str, progress: Progress, stops: bool = True) -> Said:
+    """How far the download of a model is. stops: whether Stop ends it."""
     values = {"model": model, "note": f" ({progress.note})" if progress.note else ""}
     if progress.phase == "waiting":
         return Said("Waiting for {model}{note}", values)
@@ -161,4 +161,5 @@ def loading(model: str, progress: Progress) -> Said:
     come = f"{progress.received / 1e6:.0f} MB"
     if progress.total:
         come = f"{100 * progress.received // progress.total} % / {progress.total / 1e6:.0f} MB"
-    return Said("Downloading {model}: {come}{note}. Stop keeps what has come.", values | {"come": come})
+    text = "Downloading {model}: {come}{note}"
+    return Said(text + ". Stop keeps what has come." if stops else text, values | {"come": come})
