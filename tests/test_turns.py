@@ -82,10 +82,11 @@ def test_whoever_came_turns_later_overtakes_nobody(stage):
     stage.wait(lambda: "first")
     one, picture = stage.wait(stage.drag()), stage.wait(lambda: "picture")
     stage.work()
+    stage.wait(lambda: "another picture")  # which `late` may overtake, but not `picture`
     late = stage.wait(stage.drag())
     stage.work()
     assert (one.done(), picture.done(), late.done()) == (True, False, False)
-    for _ in range(2):
+    for _ in range(3):
         stage.work()
     assert step_of(late) == 1
 
@@ -95,6 +96,21 @@ def test_a_drag_goes_on_and_ends():
         yield from (1, 2)
 
     assert [step for step, seconds in Turns().drag("a", course(), 1) if seconds >= 0] == [1, 2]
+
+
+def test_steps_taken_together_share_their_seconds(stage):
+    def slow():
+        while True:
+            time.sleep(0.01)
+            yield 1
+
+    steps = [stage.wait(stage.drag(slow())) for _ in range(3)]
+    began = time.monotonic()
+    stage.work()
+    took = time.monotonic() - began
+    shares = [step.result()[1] for step in steps]
+    assert max(shares) >= 0.01
+    assert sum(shares) <= took
 
 
 def test_an_error_is_its_own_drags(stage):
