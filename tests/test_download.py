@@ -83,14 +83,14 @@ def test_a_folder_without_locks_can_be_downloaded_to(server, path, monkeypatch, 
 
 def test_a_file_whose_length_is_told_late_is_gone_on_from(server, path):
     endless = Reply(headers={"Content-Length": "", "Connection": "close"}, pace=0.01, cut=len(DATA))
-    url = server.add("/f", DATA, endless)
+    url = server.add("/f", DATA, endless, replace(endless, pace=0, cut=100_000))
     begun = download([url], path, patience=QUICK)
     next(step for step in begun if step.received > 50_000)
     begun.close()
     kept = received(path)
     list(download([url], path, patience=QUICK))
     assert path.read_bytes() == DATA
-    assert [request.start for request in server.requests] == [0, kept]
+    assert [request.start for request in server.requests] == [0, kept, kept + 100_000]
 
 
 def test_a_file_that_is_there_is_not_asked_for(server, path):
@@ -161,6 +161,16 @@ def test_a_complete_part_needs_no_server(server, path):
     run(url, path)
     assert path.read_bytes() == DATA
     assert len(server.requests) == 1
+
+
+def test_a_complete_part_that_turns_out_wrong_is_fetched_once_more(server, path):
+    """It may be of several pieces."""
+    url = server.add("/f", DATA, Reply(content=OTHER))
+    for step in download([url], path, patience=QUICK):
+        if step.phase == "checking":
+            break
+    run(url, path, sha256=sha256(DATA))
+    assert path.read_bytes() == DATA
 
 
 def test_a_file_that_changes_between_attempts_is_not_spliced(server, path):
@@ -319,6 +329,12 @@ def test_the_hash_that_the_host_tells_is_held_to_also_on_a_redirect(server, path
     assert record.url == good
 
 
+@pytest.mark.parametrize("told", [sha256(DATA).upper(), hashlib.sha1(OTHER).hexdigest()])
+def test_a_hash_that_the_host_tells_may_be_in_capitals_or_of_another_kind(server, path, told):
+    run(server.add("/f", DATA, then=Reply(headers={"X-Linked-ETag": f'"{told}"'})), path, sha256=sha256(DATA))
+    assert path.read_bytes() == DATA
+
+
 def test_a_host_that_tells_another_hash_than_the_table_is_not_downloaded_from(server, path):
     url = server.add("/f", DATA, then=Reply(headers={"X-Linked-ETag": f'"{sha256(DATA)}"'}))
     with pytest.raises(DownloadError, match="expected"):
@@ -347,7 +363,7 @@ def test_a_file_that_does_not_read_is_refused(server, path):
     assert received(path) == 0
 
 
-@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/xhtml+xml"])
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml"])
 def test_a_web_page_is_not_a_file(server, path, kind):
     url = server.add("/f", b"<html>sign in", then=Reply(headers={"Content-Type": kind}))
     with pytest.raises(DownloadError, match="web page"):
@@ -362,7 +378,9 @@ def test_encoded_bytes_are_refused(server, path):
     assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (410, 1), (500, 3), (503, 3), (429, 3)])
+@pytest.mark.parametrize(
+    ("status", "requests"), [(404, 1), (403, 1), (410, 1), (206, 1), (416, 1), (500, 3), (503, 3), (429, 3)]
+)
 def test_only_what_may_pass_is_asked_again(server, path, status, requests):
     url = server.add("/f", b"", then=Reply(status=status))
     with pytest.raises(DownloadError, match=f"status {status}"):
@@ -370,10 +388,17 @@ def test_only_what_may_pass_is_asked_again(server, path, status, requests):
     assert len(server.requests) == requests
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 408])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 425, 408])
 def test_trouble_that_passes(server, path, status):
     run(server.add("/f", DATA, Reply(status=status, content=b"sorry")), path)
     assert path.read_bytes() == DATA
+
+
+def test_patience_that_would_never_begin_or_never_wait_is_refused():
+    Patience(failures=1, backoff=1e-9, longest_pause=1e-9, connect_timeout=1e-9, stall_timeout=1e-9)
+    for wrong in ("failures", "backoff", "longest_pause", "connect_timeout", "stall_timeout"):
+        with pytest.raises(ValueError, match=f"{wrong}=0.*at least 1, times above 0"):
+            replace(QUICK, **{wrong: 0})
 
 
 def test_retry_after_is_heeded(server, path):
@@ -383,14 +408,23 @@ def test_retry_after_is_heeded(server, path):
     assert phases.count("retrying") >= 5  # chances to cancel
 
 
-def test_pauses_are_doubled_up_to_the_longest(server, path, monkeypatch):
+@pytest.mark.parametrize(("end", "expected"), [(0, [1, 2, 4, 7]), (1, [3, 6, 7, 7])])
+def test_pauses_are_doubled_up_to_the_longest_and_spread_by_a_half(server, path, monkeypatch, end, expected):
     pauses = []
     monkeypatch.setattr(transfer, "wait", lambda seconds, _: pauses.append(seconds) or iter(()))
-    monkeypatch.setattr(random, "uniform", lambda *_: 1)
+    monkeypatch.setattr(random, "uniform", lambda *ends: ends[end])
     url = server.add("/f", b"", then=Reply(status=503))
     with pytest.raises(DownloadError, match="status 503"):
         run(url, path, patience=Patience(failures=5, backoff=1, longest_pause=7))
-    assert pauses == [2, 4, 7, 7]
+    assert pauses == expected
+
+
+def test_how_far_it_is_is_told_also_where_it_tries_again(server, path):
+    steps = list(download([server.add("/f", DATA, Reply(cut=100_000))], path, patience=QUICK))
+    (again,) = (i for i, step in enumerate(steps) if step.phase == "connecting" and step.received)
+    for step in (steps[again - 1], steps[again]):
+        assert (step.received, step.total) == (100_000, len(DATA))
+    assert steps[again - 1].phase == "retrying"
 
 
 @pytest.mark.parametrize("value", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
@@ -401,6 +435,7 @@ def test_a_server_that_asks_for_an_hour_is_given_up(server, path, value):
     ]
     run(urls, path)
     assert path.read_bytes() == DATA
+    assert [r.path for r in server.requests] == ["/a", "/b"]
 
 
 def test_a_stall_is_cut_and_resumed(server, path):
@@ -474,7 +509,7 @@ def test_reasons_are_words(server, path, reply, reason):
 def test_a_full_disk_is_noticed_before(server, path, monkeypatch):
     free = transfer.HEADROOM + len(DATA) - 1
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    with pytest.raises(DownloadError, match="to stay free"):
+    with pytest.raises(DownloadError, match=r": 0 MB are to come and 268 MB to stay free, but .* has only 269 MB"):
         run(server.add("/f", DATA), path)
     assert received(path) == 0
 

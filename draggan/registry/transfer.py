@@ -168,7 +168,6 @@ def _receive(response: requests.Response, part: Path, size: int, origin: Origin)
                 shown = time.monotonic()
                 yield Progress("downloading", origin.url, size, origin.total)
         os.fsync(file.fileno())
-    yield Progress("downloading", origin.url, size, origin.total)
     return size
 
 
@@ -191,7 +190,7 @@ def _start(response: requests.Response, url: str, part: Path, sha256: str | None
     if sha256 and host and host != sha256:
         raise Refused(f"the server has a file of SHA-256 {host}, expected {sha256}")
     length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isascii() and length.isdigit() else None
+    total = int(length) if length.isdecimal() else None
     origin = Origin(without_password(url), _etag(response), total, host)
     discard(part)
     write_json(beside(part, ".json"), origin)
@@ -253,11 +252,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _retry_after(text: str) -> float:
-    """Seconds, of a header that gives them as a number or as a date; 0 where it gives neither."""
+    """Seconds, of a header that gives them as a number or as a date, maybe a past one; 0 where it gives neither."""
     if text.strip().isdecimal():
         return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds())
+        return (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds()
     except (ValueError, TypeError):
         return 0.0
 
