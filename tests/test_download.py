@@ -60,8 +60,8 @@ def only_the_file(path: Path) -> None:
 
 
 def test_a_file_arrives_with_a_record(server, path):
-    url = server.add("/f", DATA)
-    steps = list(download([url], path, patience=QUICK))
+    url, path = server.add("/f", DATA), path.parent / "deeper" / path.name
+    steps = list(download([url], path))
     assert path.read_bytes() == DATA
     assert {s.phase for s in steps} == {"connecting", "downloading", "checking"}
     assert (steps[-1].received, steps[-1].total) == (len(DATA), len(DATA))
@@ -79,6 +79,16 @@ def test_a_folder_without_locks_can_be_downloaded_to(server, path, monkeypatch, 
     monkeypatch.setattr(filelock.FileLock, "acquire", refused)
     list(download([server.add("/f", DATA)], path, patience=QUICK))
     assert path.read_bytes() == DATA
+
+
+def test_without_the_lock_nothing_is_downloaded(server, path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EACCES, "not yours")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    with pytest.raises(DownloadError, match="not yours"):
+        run(server.add("/f", DATA), path)
+    assert server.requests == []
 
 
 def test_a_file_whose_length_is_told_late_is_gone_on_from(server, path):
@@ -343,9 +353,10 @@ def test_a_host_that_tells_another_hash_than_the_table_is_not_downloaded_from(se
 
 
 def test_the_first_download_is_held_to_later(server, path):
-    url = server.add("/f", DATA, GOOD, then=Reply(content=OTHER))
-    run(url, path)
-    path.unlink()
+    url = server.add("/f", DATA, GOOD, GOOD, then=Reply(content=OTHER))
+    for _ in range(2):
+        run(url, path)
+        path.unlink()
     with pytest.raises(DownloadError, match=r"but was .* delete .*model\.pkl\.json"):
         run(url, path)
     remove(path)
@@ -622,9 +633,27 @@ def test_an_answer_that_makes_no_sense_leaves_the_other_addresses(server, path, 
 
 
 def test_a_folder_that_cannot_be_made(server, tmp_path):
-    (tmp_path / "folder").write_text("a file")
-    with pytest.raises(DownloadError, match="folder"):
-        run(server.add("/f", DATA), tmp_path / "folder" / "model.pkl")
+    folder = tmp_path / "folder"
+    folder.write_text("a file")
+    with pytest.raises(DownloadError) as caught:
+        run(server.add("/f", DATA), folder / "model.pkl")
+    assert caught.value.tried == ((str(folder), os.strerror(errno.EEXIST)),)
+    assert server.requests == []
+
+
+def test_what_cannot_be_written_is_said_of_each_address(server, path):
+    path.with_name("model.pkl.part").mkdir(parents=True)
+    urls = [server.add("/a", DATA), server.add("/b", DATA)]
+    with pytest.raises(DownloadError) as caught:
+        run(urls, path)
+    assert [url for url, _ in caught.value.tried] == urls
+    assert all(re.fullmatch(r"cannot write: [\w ]+", said) for _, said in caught.value.tried)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such modes")
+def test_another_account_may_download_to_the_same_folder(server, path):
+    list(download([server.add("/f", DATA)], path, patience=QUICK))
+    assert Path(f"{path}.lock").stat().st_mode & 0o666 == 0o666
 
 
 @pytest.mark.parametrize("note", ['{"url": "', '{"of": "another version"}'])
