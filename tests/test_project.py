@@ -13,6 +13,8 @@ from safetensors.torch import load, load_file, save_file
 from draggan import project
 from draggan.engine.engines import ENGINES
 from draggan.engine.paper import DragConfig
+from draggan.engine.steps import MAX_PAIRS
+from draggan.film import FRAMES
 from draggan.geometry import DragPair, Point
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import Crop, Picture
@@ -39,7 +41,7 @@ def edited(generator):
     shown = np.random.RandomState(0).randint(0, 256, (32, 16, 3), dtype=np.uint8)
     whole = Picture(np.random.RandomState(1).randint(0, 256, (70, 80, 3), dtype=np.uint8), ("turned",))
     change = Delta({WEIGHT: torch.full((8, 8, 3, 3), 0.25, dtype=torch.float16)})
-    session = replace(session, photo=Photo(Crop(30.125, 33, 41.5, -12.3), shown, change, whole))
+    session = replace(session, photo=Photo(Crop(30.125, 33, 41.5, -12.3), shown, change, whole), number=7)
     session = session.add(DragPair(Point(0.1 + 0.2, 5), Point(9, 8))).with_mask(np.eye(32, 16) > 0)
     session = session.add(DragPair(Point(12, 20), Point(9, 21)))
     session = session.dragged_by("draggan", DragConfig(lr=0.02, max_steps=3), "bf16")
@@ -171,6 +173,24 @@ def set_tensor(*way, value):
     return change
 
 
+def many(name, count):
+    def change(document, tensors):
+        document[name] = document[name][:1] * count
+
+    return change
+
+
+def changed(*way, by):
+    """With another tensor, made of the one that there is."""
+
+    def change(document, tensors):
+        for key in way:
+            document = document[key]
+        tensors[document] = by(tensors[document])
+
+    return change
+
+
 S = "session"
 BAD = {
     "another version": set_in("version", value=9),
@@ -198,9 +218,13 @@ BAD = {
     "a mask that is a bomb": set_tensor(
         S, "mask", value=torch.frombuffer(bytearray(zlib.compress(bytes(10**7))), dtype=torch.uint8)
     ),
+    "a mask that is cut short": changed(S, "mask", by=lambda packed: packed[:-4]),
     "templates of two lengths": set_tensor(S, "drag", "templates", 0, value=torch.zeros(3)),
     "fewer handles than templates": set_in(S, "drag", "handles", value=[]),
+    "templates of whole numbers": changed(S, "drag", "templates", 0, by=torch.Tensor.long),
     "an optimiser of something else": set_in(S, "drag", "adam", value={"step": "t0"}),
+    "an optimiser of many steps": set_tensor(S, "drag", "adam", "step", value=torch.zeros(3)),
+    "an optimiser with means of two shapes": changed(S, "drag", "adam", "exp_avg", by=lambda mean: mean[:, 1:]),
     "a crop without a side": set_in(S, "photo", "crop", value=[1, 1, 0, 0]),
     "a picture of floats": set_tensor(S, "photo", "shown", value=torch.zeros(32, 16, 3)),
     "a picture of another size": set_tensor(S, "photo", "shown", value=torch.zeros(8, 8, 3, dtype=torch.uint8)),
@@ -209,6 +233,23 @@ BAD = {
     "a small picture of nothing": set_tensor("shots", 0, "thumbnail", value=torch.zeros(0, dtype=torch.uint8)),
     "a setting that no float is as large as": set_in(S, "config", "lr", value=10**400),
     "a precision of all drags": set_in(S, "precision", value="tf32"),
+    "too long a past": many("past", HISTORY + 1),
+    "too long a future": many("future", HISTORY + 1),
+    "too many pictures": many("shots", SHOTS + 1),
+    "a thumbnail that is none": lambda d, tensors: tensors.update(
+        {d["shots"][0]["thumbnail"]: torch.zeros((1 << 16) + 1, dtype=torch.uint8)}
+    ),
+    "a small picture of rows": set_tensor("shots", 0, "thumbnail", value=torch.zeros(4, 4, dtype=torch.uint8)),
+    "a small picture of floats": set_tensor("shots", 0, "thumbnail", value=torch.zeros(4)),
+    "a drag's latent of another shape": set_tensor(S, "drag", "latent", value=torch.zeros(1, 8, 13)),
+    "an origin of another shape": set_tensor(S, "drag", "origin", value=torch.zeros(1, 8, 13)),
+    "a frame of another width": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 6, 13)),
+    "a frame of two pictures": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(2, 6, 12)),
+    "a frame of more layers": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 9, 12)),
+    "a frame with a handle alone": set_in(S, "film", "frames", 0, 2, value=[]),
+    "too long a film": lambda d, _: d[S]["film"].update(frames=d[S]["film"]["frames"][:1] * 65),
+    "a truncation that is infinite": set_in(S, "truncation_psi", value=float("inf")),
+    "a seed that is no whole number": set_in(S, "seed", value=1.5),
     "no session": set_in(S, value=None),
 }
 
@@ -218,6 +259,34 @@ def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
     path = doctored(change)
     with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: ."):
         project.load(path)
+
+
+def test_the_fullest_session_is_read(doctored):
+    """As many points, frames, pictures and edits as there may be."""
+    places = [[x, y] for x in range(4) for y in range(17)]
+
+    def change(document, tensors):
+        now = document[S]
+        now["pairs"] = [[*place, 9, 9] for place in places]
+        now["drag"] |= dict.fromkeys(("starts", "looked", "handles"), places)
+        now["drag"]["templates"] = now["drag"]["templates"][:1] * MAX_PAIRS
+        now["film"]["frames"] = now["film"]["frames"][-1:] * FRAMES
+        tensors[now["film"]["frames"][0][0]] = torch.ones(1, 8, 12).half()  # all layers
+        for name, most in (("past", HISTORY), ("future", HISTORY), ("shots", SHOTS)):
+            document[name] = document[name][:1] * most
+
+    loaded = project.load(doctored(change)).session
+    assert len(loaded.pairs) == len(loaded.drag.handles) == MAX_PAIRS
+    assert len(loaded.film.frames) == FRAMES
+    assert (len(loaded.past), len(loaded.future), len(loaded.shots)) == (HISTORY, HISTORY, SHOTS)
+
+
+@pytest.mark.parametrize("number", [0, 2**32 - 1])
+def test_the_least_and_the_largest_seed_and_class_come_back(generator, tmp_path, number):
+    session = replace(new_session(generator, "tiny", number, 0.7), class_index=number)
+    project.save(tmp_path / "a.draggan", Project(session, ""))
+    loaded = project.load(tmp_path / "a.draggan").session
+    assert (loaded.seed, loaded.class_index) == (number, number)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not tell")
@@ -357,30 +426,6 @@ def test_what_was_undone_of_another_model_is_left_out(generator, tmp_path):
     project.save(tmp_path / "a.draggan", Project(now, ""))
     loaded = project.load(tmp_path / "a.draggan").session
     assert (loaded.pending, len(loaded.past), loaded.future) == (Point(1, 2), 1, ())
-
-
-def many(name, count):
-    def change(document, tensors):
-        document[name] = document[name][:1] * count
-
-    return change
-
-
-MORE = {
-    "too long a past": many("past", HISTORY + 1),
-    "too long a future": many("future", HISTORY + 1),
-    "too many pictures": many("shots", SHOTS + 1),
-    "a thumbnail that is none": lambda d, tensors: tensors.update(
-        {d["shots"][0]["thumbnail"]: torch.zeros((1 << 16) + 1, dtype=torch.uint8)}
-    ),
-    "an origin of another shape": set_tensor(S, "drag", "origin", value=torch.zeros(1, 8, 13)),
-    "a frame of another width": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 6, 13)),
-    "a frame of more layers": set_tensor(S, "film", "frames", 1, 0, value=torch.zeros(1, 9, 12)),
-    "a frame with a handle alone": set_in(S, "film", "frames", 0, 2, value=[]),
-    "too long a film": lambda d, _: d[S]["film"].update(frames=d[S]["film"]["frames"][:1] * 65),
-    "a truncation that is infinite": set_in(S, "truncation_psi", value=float("inf")),
-    "a seed that is no whole number": set_in(S, "seed", value=1.5),
-}
 
 
 def test_pictures_of_ones_own_are_told_apart_and_shared(generator, tmp_path):
