@@ -208,7 +208,7 @@ class Session:
         kept = self.shots[index].session
         if kept._looks() == self._looks():
             return self
-        return replace(kept, past=_kept((*self.past, self._alone())), future=(), shots=self.shots)
+        return replace(kept, past=_kept((*self.past, self._alone())), shots=self.shots)
 
     def reset(self) -> "Session":
         """The picture as drawn and the handles where they were set."""

@@ -11,10 +11,11 @@ from draggan import session as module
 from draggan.engine.kinematics import KinematicConfig
 from draggan.engine.paper import DragConfig
 from draggan.engine.steps import MAX_PAIRS
+from draggan.film import Film, Frame
 from draggan.geometry import DragPair, Point
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import Crop, Picture
-from draggan.session import HISTORY, SHOTS, new_session, photo_session
+from draggan.session import HISTORY, HISTORY_BYTES, SHOTS, new_session, photo_session
 from draggan.stylegan2.delta import Delta
 from tests.networks import tiny_generator
 
@@ -34,8 +35,8 @@ def session(generator):
 def test_a_new_session_has_a_picture_and_no_points(generator, session):
     assert torch.equal(session.latent, generator.latent(3, 0.7))
     assert session.image_size == (32, 16)
-    assert session.pairs == ()
-    assert session.phase == "ready"
+    assert session.pairs == session.distances == ()
+    assert (session.phase, session.steps) == ("ready", 0)
 
 
 def test_two_clicks_make_a_pair(session):
@@ -163,6 +164,7 @@ def test_undo_and_redo_go_through_every_kind_of_edit(generator, session):
         now = now.redo()
         assert same(now, expected)
     assert now.redo() is now
+    assert same(now.undo(), states[-2]), "also of what was taken back before"
     assert now.undo().click(Point(2, 2)).future == ()
 
 
@@ -210,11 +212,28 @@ def test_clicks_that_make_no_sense_are_refused(session):
         session.click(Point(16, 2))
     with pytest.raises(ValueError, match=r"a handle at \(1, 2\) already"):
         session.click(Point(1, 2)).click(Point(9, 8)).click(Point(1, 2))
+    with pytest.raises(ValueError, match="outside the picture"):
+        session.click(Point(1, 2)).click(Point(9, 32))
     full = session
     for i in range(MAX_PAIRS):
         full = full.click(Point(i % 16, i // 16)).click(Point(0, 0))
     with pytest.raises(ValueError, match="68 points already"):
         full.click(Point(9, 20))
+    with pytest.raises(ValueError, match=r"a handle at \(1, 0\) already"):
+        full.remove(2).add(DragPair(Point(1, 0), Point(9, 8)))
+    with pytest.raises(ValueError, match="68 points already"):
+        full.pull(Point(9, 20), Point(9, 8))
+
+
+def test_what_there_is_not_is_refused(session):
+    with pytest.raises(ValueError, match=r"\(16, 2\) lies outside the picture"):
+        session.add(DragPair(Point(16, 2), Point(9, 8)))
+    with pytest.raises(ValueError, match="end 'middle' is not one of handle, target"):
+        session.add(DragPair(Point(1, 2), Point(9, 8))).move(0, "middle", Point(9, 20))
+    with pytest.raises(ValueError, match="no picture number 2 to go back to: there are 1"):
+        session.keep(b"a").go_back(1)
+    with pytest.raises(ValueError, match="no picture number 0"):
+        session.keep(b"a").go_back(-1)
 
 
 def test_a_drag_moves_latent_and_handles_and_can_go_on(generator, session):
@@ -301,7 +320,7 @@ def test_reset_goes_back_and_clear_stays(generator, session):
     assert moved.reset().handles == (Point(1, 2),)
     assert torch.equal(moved.clear_points().latent, moved.latent)
     assert moved.clear_points().pairs == ()
-    assert moved.clear_points().drag is None
+    assert moved.clear_points().drag is moved.remove(0).clear_points().drag is None
 
 
 @pytest.mark.parametrize(
@@ -343,7 +362,7 @@ def test_a_mask_must_fit(session):
     mask[3:9, 5:] = True
     assert np.array_equal(session.with_mask(mask).mask, mask)
     assert session.with_mask(mask).with_mask(None).mask is None
-    with pytest.raises(ValueError, match="mask of 32 x 16 pixels"):
+    with pytest.raises(ValueError, match=r"mask of 32 x 16 pixels: the picture has \(16, 32\)"):
         session.with_mask(np.zeros((16, 32), dtype=bool))
 
 
@@ -487,9 +506,29 @@ def test_what_ends_a_drag(generator, session):
     step = next(near.run(generator))
     assert step.last
     assert near.advance(step, stuck=True).phase == "arrived"
+    assert near.advance(replace(step, last=False), stuck=True).phase == "stuck"
     arrived = near.advance(step)
-    assert arrived.move(0, "target", Point(9, 8)).phase == "ready", "the page says what to do next"
-    assert arrived.remove(0).phase == "ready"
+    edits = (
+        arrived.add(DragPair(Point(3, 3), Point(4, 4))),
+        arrived.move(0, "target", Point(9, 8)),
+        arrived.move(0, "handle", Point(3, 3)),
+        arrived.pull(0, Point(9, 8)),
+        arrived.remove(0),
+        arrived.clear_points(),
+        arrived.restyled(generator.latent(8), 3),
+        arrived.reset(),
+        arrived.keep(b"a small picture").clear_points().go_back(0),
+    )
+    assert {edited.phase for edited in edits} == {"ready"}, "the page says what to do next"
+
+
+def test_a_drag_that_is_begun_is_one_edit(generator, session):
+    before = session.add(DragPair(Point(1, 2), Point(9, 8)))
+    now = before.begin()
+    assert (now.phase, now.busy) == ("dragging", True)
+    for step in before.run(generator):
+        now = replace(now.advance(step), phase="dragging")
+    assert same(now.stop().undo(), before)
 
 
 def test_clear_takes_the_handle_that_waits(session):
@@ -522,3 +561,12 @@ def test_whole_pictures_of_ones_own_are_kept_as_long_as_there_is_room(generator,
     assert [shot.thumbnail for shot in session.shots] == [b"0", *3 * [b"1"]]
     edited = session.click(Point(1, 2)).click(Point(9, 8))
     assert len(edited.past) == 4, "edits of one picture hold it once"
+    monkeypatch.setattr(module, "PHOTO_BYTES", 1)
+    assert [shot.thumbnail for shot in edited.keep(b"2").shots] == [b"0", b"2"], "one is kept whatever it takes"
+
+
+def test_the_frames_of_the_way_are_a_part_of_what_a_history_takes(session):
+    for _ in range(6):
+        frame = Frame(torch.zeros(1, 8, HISTORY_BYTES // 32), (), ())
+        session = replace(session, film=Film((frame,))).click(Point(1, 2)).drop()
+    assert len(session.past) <= 2
