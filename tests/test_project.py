@@ -125,6 +125,12 @@ def test_what_the_history_shares_is_written_once_and_shared_again(edited, tmp_pa
     assert (tmp_path / "a.draggan").stat().st_size == (tmp_path / "b.draggan").stat().st_size
 
 
+def test_a_long_history_comes_back_whole(generator, tmp_path):
+    now = new_session(generator, "tiny", seed=3, truncation_psi=0.7).click(Point(1, 2))
+    project.save(tmp_path / "a.draggan", Project(replace(now, past=now.past * (HISTORY - 20)), ""))
+    assert len(project.load(tmp_path / "a.draggan").session.past) == HISTORY - 20
+
+
 def test_a_running_session_is_not_saved_and_a_failure_leaves_the_old_file(edited, tmp_path, monkeypatch):
     path = tmp_path / "a.draggan"
     path.write_text("old")
@@ -382,6 +388,10 @@ def test_it_fits_its_own_model_only(generator, edited):
     project.check_fits(Project(edited, ""), generator)
     with pytest.raises(ValueError, match="made with another model"):
         project.check_fits(Project(edited, ""), tiny_generator(32))
+    with pytest.raises(ValueError, match="made with another model"):
+        project.check_fits(Project(replace(edited, latent=edited.latent[:, 1:]), ""), generator)
+    for photo in (None, replace(edited.photo, delta=None)):
+        project.check_fits(Project(replace(edited, photo=photo), ""), generator)
     photo = replace(edited.photo, delta=Delta({WEIGHT: torch.zeros(8, 8, dtype=torch.float16)}))
     with pytest.raises(ValueError, match=rf"{WEIGHT} has shape \(8, 8\)"):
         project.check_fits(Project(replace(edited, photo=photo), ""), generator)
@@ -436,6 +446,8 @@ def test_pictures_of_ones_own_are_told_apart_and_shared(generator, tmp_path):
     loaded = project.load(tmp_path / "a.draggan").session
     assert [each.photo.crop.side for each in (*loaded.past, loaded)] == [20, 30, 30]
     assert loaded.photo is loaded.past[1].photo
+    project.save(tmp_path / "b.draggan", Project(replace(now, photo=replace(two, delta=None)), ""))
+    assert project.load(tmp_path / "b.draggan").session.photo.delta is None
 
 
 def test_a_drag_that_knows_no_loss_yet_comes_back(generator, tmp_path):
