@@ -49,6 +49,12 @@ def test_the_other_engine_keeps_its_own_settings():
     assert config == KinematicConfig(max_steps=77, space="w", mask_weight=20, tolerance=3)
 
 
+def test_whole_numbers_may_come_with_a_point():
+    told = Shown("draggan", 0.1, 77.0, "w", 6.0, 128.0, 3, 12, 20, 3, "fp16")
+    config = settings.chosen(told)[1]
+    assert [repr(n) for n in (config.max_steps, config.moving_layers, config.feature_resolution)] == ["77", "6", "128"]
+
+
 def test_a_hand_is_followed_by_the_fast_engine_with_settings_of_its_own():
     paper = Shown("draggan", 0.1, 77, "w", 6, 128, 3, 12, 0.5, 3, "fp16")
     assert settings.live(paper) == ("kinematics", KinematicConfig(space="w", tolerance=3), "fp16")
