@@ -287,24 +287,28 @@ def test_invert_says_which_crop_it_took_when_it_was_not_told_one(tmp_path, short
     assert capsys.readouterr().out.strip().endswith(f"; --crop {crop.x:.0f},{crop.y:.0f},{crop.side:.0f}, its face")
 
 
-def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, small, capsys):
+def test_invert_works_through_a_folder_and_goes_on_where_it_stopped(tmp_path, photo, short, small, capsys, monkeypatch):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     (folder / "b.png").write_bytes(photo.read_bytes())
     (folder / "a.jpg").write_bytes(b"not a picture")
     (folder / "notes.txt").write_text("not even the name of one")
+    (folder / "README").write_text("nor an ending")
     (folder / "._b.png").write_bytes(b"what another system keeps of it")
+    (folder / "c.png").mkdir()
     command = ["invert", str(folder), "--model", small, "--no-tuning", "--steps", "2", "--device", "cpu"]
     command += ["--out", str(out)]
     assert main(command) == 2
     said = capsys.readouterr()
     assert f"1 of 2 could not be done: {folder / 'a.jpg'}" in said.err
-    assert f"{folder}: pictures: 2, done before: 0, other files: 1 (.txt)" in said.out
+    assert f"{folder}: pictures: 2, done before: 0, other files: 2 (.txt, README)" in said.out
     assert [p.name for p in out.iterdir()] == ["b.png.draggan"]
     assert project.load(out / "b.png.draggan").session.photo.delta is None
     (folder / "a.jpg").unlink()
-    assert main(command) == 0
-    assert capsys.readouterr().out == f"{folder}: pictures: 1, done before: 1, other files: 1 (.txt)\n"
+    with monkeypatch.context() as patched:
+        patched.setattr("draggan.registry.models.load", lambda *_: pytest.fail("there is nothing to do with it"))
+        assert main(command) == 0
+    assert capsys.readouterr().out == f"{folder}: pictures: 1, done before: 1, other files: 2 (.txt, README)\n"
     saved = project.load(out / "b.png.draggan")
     project.save(out / "b.png.draggan", replace(saved, model_sha256=""))
     assert main(command) == 0, "it is not known which"
