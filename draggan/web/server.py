@@ -90,8 +90,10 @@ def serve(page: Page, config: ServerConfig) -> str:
 
 def _head() -> str:
     """What is there before the components are: `window.draggan`."""
-    scripts, words = canvas.joined("store.js", "speech.js"), json.dumps(CHINESE, ensure_ascii=False)
-    first = f"(() => {{ {scripts} Object.assign(window.draggan, speech({words})); }})();"
+    scripts = canvas.joined("store.js", "framed.js", "kept.js", "speech.js")
+    words = json.dumps(CHINESE, ensure_ascii=False)
+    parts = f"framed, kept, keeper, see, seen, unframed, ...speech({words})"
+    first = f"(() => {{ {scripts} window.draggan = {{ {parts} }}; }})();"
     return f"<script>{first} {canvas.script()}</script>"
 
 
