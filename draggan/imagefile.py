@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from draggan.stylegan2.said import Said
+
 LARGEST = 100_000_000  # pixels: 300 MB in memory
 SCANS = 100  # of a progressive JPEG, each of which paints the whole picture for a few bytes; most have 10
 FORMATS = (  # none that is run: Pillow hands PostScript to an interpreter
@@ -22,8 +24,7 @@ class PictureError(ValueError):
     """
 
     def __init__(self, text: str, **values: object) -> None:
-        self.text, self.values = text, values
-        super().__init__(text.format(**values))
+        super().__init__(Said(text, values))
 
 
 @contextmanager

@@ -28,10 +28,13 @@ from draggan.session import HISTORY, Session, Shot
 from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.delta import Delta, check
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.said import Said
 
 VERSION = 1
 DOCUMENT = "document"
 WHOLE = "picture"  # which no weight of a generator is called
+NO_SESSION = "{file} is not a session that can be read: {why}; save or copy it again, or open another"
+NO_DETAILS = "{file} are not the details of a picture that can be read: {why}"
 LARGEST_DOCUMENT, MOST_LISTS = 1 << 24, 1 << 20  # bytes, and lists in it: while it is read, all else in a server waits
 
 
@@ -77,7 +80,7 @@ def _tensors(project: Project, edits: int = HISTORY) -> dict[str, Tensor]:
 def load(path: str | Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
     path = Path(path)
-    with refusing(path, "a session"), safe_open(path, framework="pt") as file:
+    with refusing(path, NO_SESSION), safe_open(path, framework="pt") as file:
         document = _document(file)
         names = [name for name in file.keys() if name != DOCUMENT]  # noqa: SIM118
         tensors = {name: file.get_tensor(name).clone() for name in names}  # so that the file is not held
@@ -86,7 +89,7 @@ def load(path: str | Path) -> Project:
 
 def model_of(path: Path) -> str:
     """The SHA-256 of the model that a file of `save` was made with; empty: not known. Raises as `load` does."""
-    with refusing(path, "a session"), safe_open(path, framework="pt") as file:
+    with refusing(path, NO_SESSION), safe_open(path, framework="pt") as file:
         return text_of(_document(file)["model_sha256"], "model_sha256")
 
 
@@ -119,7 +122,7 @@ def pack_details(photo: Photo) -> bytes:
 
 def load_details(path: Path, photo: Photo) -> Photo:
     """The photo with what `pack_details` kept of it. Raises as `load` does; whether it fits, `check_fits` tells."""
-    with refusing(path, "the details of a picture"):
+    with refusing(path, NO_DETAILS):
         tensors = safetensors.torch.load(path.read_bytes())
         picture = Picture(pixels_of(tensors.pop(WHOLE))) if WHOLE in tensors else None
         return replace(photo, delta=Delta(tensors) if tensors else None, picture=picture)
@@ -130,8 +133,8 @@ def check_fits(project: Project, generator: Generator) -> None:
     session = project.session
     wanted = (1, generator.num_ws, generator.config.w_dim)
     if session.image_size != generator.image_size or tuple(session.latent.shape) != wanted:
-        name = Path(session.model).name
-        raise ValueError(f"the session was made with another model than {name} is here: find its own file")
+        said = "the session was made with another model than {name} is here: find its own file"
+        raise ValueError(Said(said, {"name": Path(session.model).name}))
     if session.photo and session.photo.delta:
         check(session.photo.delta, generator)
 

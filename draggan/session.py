@@ -18,6 +18,7 @@ from draggan.inversion.photo import Photo
 from draggan.precision import DragPrecision
 from draggan.require import require_choice
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.said import Said
 
 Phase = Literal["ready", "dragging", "arrived", "limit", "stuck", "stopped"]
 End = Literal["handle", "target"]
@@ -334,11 +335,12 @@ class Session:
     def _check_handle(self, point: Point, *waiting: Point | None) -> None:
         self._check_inside(point)
         if point in (*self.handles, *waiting):
-            raise ValueError(f"there is a handle at {point} already: choose another place")
+            raise ValueError(Said("there is a handle at {point} already: choose another place", {"point": point}))
 
     def _check_room(self) -> None:
         if len(self.pairs) == MAX_PAIRS:
-            raise ValueError(f"there are {MAX_PAIRS} points already, the most that one drag takes: remove one first")
+            said = "there are {most} points already, the most that one drag takes: remove one first"
+            raise ValueError(Said(said, {"most": MAX_PAIRS}))
 
     def _sizes(self) -> dict[int, int]:
         """Bytes of each large part, by its identity."""

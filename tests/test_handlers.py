@@ -18,6 +18,7 @@ import torch
 from gradio.context import LocalContext
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from draggan import project
 from draggan.engine import metric
@@ -33,6 +34,7 @@ from draggan.registry.download import DownloadError
 from draggan.registry.transfer import Progress
 from draggan.render import side_by_side, to_picture, with_points
 from draggan.session import Session, new_session
+from draggan.stylegan2 import checkpoint
 from draggan.web import dragging, turns
 from draggan.web.canvas import read_mask
 from draggan.web.chinese import CHINESE
@@ -882,6 +884,22 @@ def test_errors_and_models_are_said_in_the_language_of_the_browser(do):
         labels = {name: label for label, name in asked.run(do.menu, "stylegan2-cat")["choices"]}
         assert shows in labels["stylegan2-cat"]
         assert labels["plush-256"].startswith("plush-256")
+
+
+@pytest.mark.parametrize(
+    ("read", "said", "why"),
+    [
+        (project.load, project.NO_SESSION, "it is another kind of safetensors file"),
+        (checkpoint.read, checkpoint.NO_GENERATOR, "its metadata has no config: convert the original file again"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_chinese_too(tmp_path, read, said, why):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "a.file")
+    asked = copy_context()
+    asked.run(LocalContext.request.set, SimpleNamespace(headers={"accept-language": "zh-CN"}))
+    with pytest.raises(ValueError, match=why) as told:
+        read(tmp_path / "a.file")
+    assert asked.run(explained, told.value) == CHINESE[said].format(file=tmp_path / "a.file", why=CHINESE[why])
 
 
 @pytest.mark.parametrize("spec", models.MODELS, ids=lambda spec: spec.name)

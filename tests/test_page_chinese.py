@@ -13,6 +13,8 @@ from tests.browser import WINDOW, Tab
 
 WEB = Path(__file__).parent.parent / "draggan" / "web"
 PICTURE = "inversion/picture.py"
+MODEL_FILES = ("checkpoint", "config", "foreign", "arrays", "pickles")
+BEHIND = ("kept.py", "render.py")  # what nobody reads on the page: files of the metric, masks of the command line
 SAME = {
     "auto",
     "draggan",
@@ -41,17 +43,43 @@ def test_a_translation_has_the_same_figures(english):
     assert re.search("[\u4e00-\u9fff]", CHINESE[english])
 
 
+def calls(path):
+    """The names of what a file calls, and its texts among the arguments, also those that have a name in the file."""
+    tree = ast.parse(path.read_text("utf-8"))
+    named = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            named.setdefault(ast.unparse(node.targets[0]), []).append(node.value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            given = (text for arg in node.args for text in named.get(ast.unparse(arg), [arg]))
+            texts = [text.value for text in given if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+            yield ast.unparse(node.func).removeprefix("words."), texts
+
+
 def test_errors_without_figures_are_translated():
+    files = ("session.py", "project.py", "imagefile.py", PICTURE, *(f"stylegan2/{name}.py" for name in MODEL_FILES))
     raised = [
-        node.args[0].value
-        for path in (*WEB.glob("*.py"), *(WEB.parent / name for name in ("session.py", "imagefile.py", PICTURE)))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") in ("ValueError", "PictureError")
-        and isinstance(node.args[0], ast.Constant)
+        text
+        for path in (*WEB.glob("*.py"), *(WEB.parent / name for name in files))
+        for name, texts in calls(path)
+        for text in texts
+        if name == "ValueError" and not text.startswith("damaged")
     ]
-    assert len(raised) > 4
+    assert len(raised) > 15
     assert set(raised) <= set(CHINESE)
+
+
+def test_what_is_said_with_its_figures_apart_is_translated():
+    said = [
+        text
+        for path in WEB.parent.rglob("*.py")
+        for name, texts in calls(path)
+        for text in texts
+        if name in ("Said", "PictureError", "refusing") and path.name not in BEHIND
+    ]
+    assert len(said) > 40
+    assert set(said) <= set(CHINESE)
 
 
 def test_what_is_changed_of_a_picture_is_told_in_chinese_too():

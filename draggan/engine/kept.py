@@ -55,7 +55,7 @@ def fingerprint(generator: Generator) -> str:
 
 def _read(path: Path, shape: tuple[int, int, int]) -> list[Tensor]:
     """The pieces of a metric. Raises FileNotFoundError, or ValueError where the file holds anything else."""
-    with refusing(path, "a metric"):
+    with refusing(path, "{file} is not a metric that can be read: {why}"):
         found = load_file(path)
         pieces = [found[str(piece)] for piece in range(PIECES)]
         if any(piece.shape != shape or not piece.isfinite().all() for piece in pieces):

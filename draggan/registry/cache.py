@@ -13,6 +13,7 @@ from draggan.registry.download import hash_file
 from draggan.registry.transfer import Progress
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.recent import Recent
+from draggan.stylegan2.said import Said
 
 DIGESTS = 100  # that are known at once: users may send any number of models
 
@@ -20,11 +21,9 @@ DIGESTS = 100  # that are known at once: users may send any number of models
 class ModelGoneError(FileNotFoundError):
     """The file of a model of the table is not here, and a download is not for whoever wants it now."""
 
-    SAID = "the file of {name} is not here: choose the model again, which downloads it"
-
     def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(self.SAID.format(name=name))
+        said = "the file of {name} is not here: choose the model again, which downloads it"
+        super().__init__(Said(said, {"name": name}))
 
 
 class ModelCache:
@@ -63,7 +62,7 @@ class ModelCache:
             if key is None:
                 if name in models.available_models():
                     raise ModelGoneError(name)
-                raise FileNotFoundError(f"no such file: {path}")
+                raise FileNotFoundError(Said("no such file: {file}", {"file": path}))
             mine = key not in self._models
             future = self._models.setdefault(key, Future())
             self._models.move_to_end(key)

@@ -21,11 +21,13 @@ from draggan.stylegan2 import foreign
 from draggan.stylegan2.arrays import open_document
 from draggan.stylegan2.config import GeneratorConfig
 from draggan.stylegan2.generator import MappingNetwork
+from draggan.stylegan2.said import Said
 from draggan.stylegan2.shortage import out_of_memory
 from draggan.stylegan2.whole import whole
 
 MAX_HEADER = 1 << 20  # bytes in the header of a .safetensors file; that of a 1024 pixel generator has 20,000
 MAX_MESSAGE = 1000  # characters of an error message, which may quote the file
+NO_GENERATOR = "{file} is not a generator that can be read: {why}"
 SAMPLES = 4096  # of w, whose mean is taken where a file holds none; as many as rosinality's tools take
 
 
@@ -41,7 +43,7 @@ def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     paints red, green and blue alike.
     Raises FileNotFoundError, or CheckpointError where the file is damaged or holds something else.
     """
-    with refusing(path, "a generator", CheckpointError):
+    with refusing(path, NO_GENERATOR, CheckpointError):
         config, tensors = _read_ours(path) if _has_our_format(path) else _read_foreign(path)
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
@@ -51,13 +53,13 @@ def read(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
 
 def is_ours(path: Path) -> bool:
     """Whether the file is a `.safetensors`, which needs no conversion. Raises as `read` does."""
-    with refusing(path, "a generator", CheckpointError):
+    with refusing(path, NO_GENERATOR, CheckpointError):
         return _has_our_format(path)
 
 
 def source(path: Path) -> str:
     """What `write` was told a `.safetensors` was made from; empty where nothing was. Raises as `read` does."""
-    with refusing(path, "a generator", CheckpointError):
+    with refusing(path, NO_GENERATOR, CheckpointError):
         _check_header(path)
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("source", "")
@@ -85,8 +87,8 @@ def write_whole(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str
 
 
 @contextmanager
-def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
-    """Whatever goes wrong while a file is read as `what` is one error of a kind, which names the file and the reason.
+def refusing(path: Path, said: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Whatever goes wrong while a file is read is one error of a kind: what is said of a {file} and a reason, {why}.
 
     A hostile file can make anything go wrong. Raises FileNotFoundError or IsADirectoryError where there is none. That
     memory is used up says nothing of the file: it stays what it is.
@@ -94,7 +96,7 @@ def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iter
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+        raise FileNotFoundError(Said("no such file: {file}", {"file": path}))
     try:
         yield
     except Exception as error:
@@ -102,7 +104,7 @@ def refusing(path: Path, what: str, kind: type[ValueError] = ValueError) -> Iter
             raise
         reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
         printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])
-        raise kind(f"{path} is not {what} that can be read: {printable}") from error
+        raise kind(Said(said, {"file": path, "why": printable})) from error
 
 
 def _has_our_format(path: Path) -> bool:

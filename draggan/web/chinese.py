@@ -325,6 +325,48 @@ CHINESE = {
     "the browser has lost the details of your picture and the whole of it: it is shown without them": (
         "浏览器丢失了您的图像的细节和完整的原图：现在显示的图像不含这些"
     ),
+    "{file} is not a session that can be read: {why}; save or copy it again, or open another": (
+        "{file} 不是可读取的会话（{why}）：请重新保存或复制，或打开另一个"
+    ),
+    "it is damaged, or a file of another kind": "文件已损坏，或是其他类型的文件",
+    "it is another kind of safetensors file": "这是其他类型的 safetensors 文件",
+    "its document is too long": "内容过长",
+    "its document is damaged": "内容已损坏",
+    "its points are damaged": "其中的点已损坏",
+    "its mask is damaged": "其中的蒙版已损坏",
+    "its drag is damaged": "其中的拖动状态已损坏",
+    "its film is damaged": "其中的过程记录已损坏",
+    "its picture is damaged": "其中的图片已损坏",
+    "its settings are damaged": "其中的设置已损坏",
+    "{file} are not the details of a picture that can be read: {why}": "{file} 不是可读取的图像细节（{why}）",
+    "the session was made with another model than {name} is here: find its own file": (
+        "此会话使用的模型与这里的 {name} 不同：请找到它原来的模型文件"
+    ),
+    "something is running: stop it before the session is saved": "正在运行：请先停止，再保存会话",
+    "{file} is not a generator that can be read: {why}": "{file} 不是可读取的生成器模型：{why}",
+    "it holds no StyleGAN2 generator: neither G_ema, nor (G, D, Gs), nor g_ema": (
+        "其中没有 StyleGAN2 生成器：既没有 G_ema，也没有 (G, D, Gs) 或 g_ema"
+    ),
+    "a StyleGAN3 generator: choose a StyleGAN2 one of the same data, StyleGAN3 cannot be run": (
+        "这是 StyleGAN3 生成器，无法运行：请选择用同样数据训练的 StyleGAN2 模型"
+    ),
+    "a generator of the resnet architecture: only the skip architecture can be read": (
+        "这是 resnet 结构的生成器：只能读取 skip 结构"
+    ),
+    "its metadata has no config: convert the original file again": "元数据中没有配置：请重新转换原始文件",
+    "it was written on a big-endian machine: save it again on a little-endian one": (
+        "它是在大端序机器上写的：请在小端序机器上重新保存"
+    ),
+    "a PyTorch file of an unknown version": "未知版本的 PyTorch 文件",
+    "a zip archive, but not a PyTorch file: it has no data.pkl": "这是 zip 压缩包，但不是 PyTorch 文件：没有 data.pkl",
+    "a numpy array of a type that cannot be read: only little-endian numbers can": (
+        "其中的 numpy 数组类型无法读取：只支持小端序数值"
+    ),
+    "no such file: {file}": "没有这个文件：{file}",
+    "there is a handle at {point} already: choose another place": "{point} 处已有控制点：请选择其他位置",
+    "there are {most} points already, the most that one drag takes: remove one first": (
+        "已有 {most} 个点，一次拖动最多这么多：请先删除一个"
+    ),
     "{name} is empty: save or copy it again": "{name} 是空文件：请重新保存或复制",
     "{name} has more than {most} scans: save it again": "{name} 的扫描超过 {most} 次：请重新保存",
     "{name} cannot be opened ({why}): allow that it is read": "{name} 无法打开（{why}）：请允许读取",

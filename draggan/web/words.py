@@ -1,21 +1,19 @@
 """What the page says: where a session stands, and what an error means."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gradio.i18n import I18nData
 
 from draggan.engine.steps import Stuck
-from draggan.imagefile import PictureError
 from draggan.inversion.invert import InversionStep
 from draggan.inversion.tuning import TuningStep
-from draggan.registry.cache import ModelGoneError
 from draggan.registry.download import DownloadError
 from draggan.registry.table import ModelSpec
 from draggan.registry.transfer import Progress
 from draggan.session import Session
+from draggan.stylegan2.said import Said
 from draggan.stylegan2.shortage import out_of_memory
 
 CLOSE, VERY_CLOSE = 28, 34  # dB
@@ -25,17 +23,6 @@ ADVICE: dict[Stuck, str] = {
     "other handles": "The points may pull against each other: move or remove one.",
     "limit": "This model may go no further that way: choose a nearer target.",
 }
-
-
-@dataclass(frozen=True)
-class Said:
-    """Something said in English, with its figures apart: the browser says it in its own language."""
-
-    text: str  # with a place {name} for each figure
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.text.format(**self.values)
 
 
 def say(text: str) -> Any:
@@ -117,10 +104,6 @@ def explain(error: BaseException) -> Said:
         return Said("Out of memory. Nothing is lost: choose a smaller model, or start again with --device cpu.")
     if error.args and isinstance(error.args[0], Said):
         return error.args[0]
-    if isinstance(error, PictureError):
-        return Said(error.text, error.values)
-    if isinstance(error, ModelGoneError):
-        return Said(error.SAID, {"name": error.name})
     if isinstance(error, DownloadError):
         folder = str(error.folder.absolute())
         tried = error.reasons().replace(folder + os.sep, "").replace(folder, "the folder of its models")
