@@ -23,7 +23,7 @@ from draggan.film import Film
 from draggan.geometry import DragPair, Point
 from draggan.inversion.photo import Photo
 from draggan.inversion.picture import Picture
-from draggan.restore import Reader, own_numbers, pixels_of, text_of
+from draggan.restore import Reader, own_numbers, pixels_of, reading, text_of
 from draggan.session import HISTORY, Session, Shot
 from draggan.stylegan2.checkpoint import refusing, write_whole
 from draggan.stylegan2.delta import Delta, check
@@ -35,6 +35,7 @@ DOCUMENT = "document"
 WHOLE = "picture"  # which no weight of a generator is called
 NO_SESSION = "{file} is not a session that can be read: {why}; save or copy it again, or open another"
 NO_DETAILS = "{file} are not the details of a picture that can be read: {why}"
+DAMAGED = "it is damaged, or a file of another kind"
 LARGEST_DOCUMENT, MOST_LISTS = 1 << 24, 1 << 20  # bytes, and lists in it: while it is read, all else in a server waits
 
 
@@ -80,7 +81,7 @@ def _tensors(project: Project, edits: int = HISTORY) -> dict[str, Tensor]:
 def load(path: str | Path) -> Project:
     """Reads what `save` wrote. Raises FileNotFoundError, or ValueError, which names the file, for anything else."""
     path = Path(path)
-    with refusing(path, NO_SESSION), safe_open(path, framework="pt") as file:
+    with refusing(path, NO_SESSION), reading(DAMAGED), safe_open(path, framework="pt") as file:
         document = _document(file)
         names = [name for name in file.keys() if name != DOCUMENT]  # noqa: SIM118
         tensors = {name: file.get_tensor(name).clone() for name in names}  # so that the file is not held
@@ -89,7 +90,7 @@ def load(path: str | Path) -> Project:
 
 def model_of(path: Path) -> str:
     """The SHA-256 of the model that a file of `save` was made with; empty: not known. Raises as `load` does."""
-    with refusing(path, NO_SESSION), safe_open(path, framework="pt") as file:
+    with refusing(path, NO_SESSION), reading(DAMAGED), safe_open(path, framework="pt") as file:
         return text_of(_document(file)["model_sha256"], "model_sha256")
 
 
@@ -122,7 +123,7 @@ def pack_details(photo: Photo) -> bytes:
 
 def load_details(path: Path, photo: Photo) -> Photo:
     """The photo with what `pack_details` kept of it. Raises as `load` does; whether it fits, `check_fits` tells."""
-    with refusing(path, NO_DETAILS):
+    with refusing(path, NO_DETAILS), reading(DAMAGED):
         tensors = safetensors.torch.load(path.read_bytes())
         picture = Picture(pixels_of(tensors.pop(WHOLE))) if WHOLE in tensors else None
         return replace(photo, delta=Delta(tensors) if tensors else None, picture=picture)

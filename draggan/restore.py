@@ -2,7 +2,10 @@
 
 import json
 import math
+import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from types import UnionType
 from typing import Any, get_args
@@ -22,6 +25,7 @@ from draggan.precision import check_drag_precision
 from draggan.require import require_choice
 from draggan.session import HISTORY, SHOTS, Phase, Session, Shot, apart
 from draggan.stylegan2.delta import Delta
+from draggan.stylegan2.shortage import out_of_memory
 
 WHOLE = ("waited",)  # fields of an engine's state that count
 LATER = {"visible"}  # settings that files of before do not have
@@ -29,14 +33,29 @@ LARGEST_THUMBNAIL = 1 << 16  # bytes
 LONGEST = 4096  # characters of a text
 
 
+@contextmanager
+def reading(damaged: str) -> Iterator[None]:
+    """What goes wrong with a part and is not said in our words, but in Python's or a library's, is said in these.
+
+    That the file cannot be had, or memory is used up, says nothing of the part.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is ValueError or isinstance(error, OSError) or out_of_memory(error):
+            raise
+        raise ValueError(damaged) from error
+
+
 class Reader:
-    """Documents as sessions; what they share is shared again. Raises ValueError, and others where a kind is wrong."""
+    """Documents as sessions; what they share is shared again. Raises ValueError, which names the part."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self._tensors = tensors
         self._arrays: dict[str, Any] = {}
         self._finite: set[str] = set()  # tensors that were looked through: the same one may be named very often
 
+    @reading("its document is damaged")
     def session(self, document: dict[str, Any]) -> Session:
         """The session of a whole document, with its history."""
         if max(len(document["past"]), len(document["future"])) > HISTORY or len(document["shots"]) > SHOTS:
@@ -51,14 +70,13 @@ class Reader:
         return replace(session, past=past, future=future, shots=shots)
 
     def _session(self, d: dict[str, Any]) -> Session:
-        height, width = image_size = tuple(_whole(v, "image_size", 1, 1 << 14) for v in d["image_size"])
+        height, width = image_size = _size(*d["image_size"])
         start, latent = self._latent(d["start"]), self._latent(d["latent"])
         if start.shape != latent.shape:
             raise ValueError("its latents have different shapes")
         if len(d["pairs"]) > MAX_PAIRS:
             raise ValueError(f"it has more than {MAX_PAIRS} pairs")
-        places = ([_place(v[i : i + 2], image_size) for i in range(0, len(v), 2)] for v in d["pairs"])
-        pairs = tuple(DragPair(*ends) for ends in places)  # of a file of before without where they were set
+        pairs = tuple(_pair(v, image_size) for v in d["pairs"])
         phase = d["phase"]
         require_choice("phase", phase, Phase)
         why = d.get("why")  # a file of before has none
@@ -72,10 +90,10 @@ class Reader:
             seed=_whole(d["seed"], "seed", 0, 2**32 - 1),
             truncation_psi=_number(d["truncation_psi"], "truncation_psi"),
             class_index=None if class_index is None else _whole(class_index, "class_index", 0, 2**32 - 1),
-            image_size=(height, width),
+            image_size=image_size,
             start=start,
             latent=latent,
-            pairs=apart(pairs, (height, width)),  # a file of before may have two handles at one place
+            pairs=apart(pairs, image_size),  # a file of before may have two handles at one place
             pending=None if d["pending"] is None else _place(d["pending"], image_size),
             packed_mask=None if d["mask"] is None else self._mask(d["mask"], height * width),
             drag=None if d["drag"] is None else self._drag(d["drag"], engine, config, latent, image_size),
@@ -87,14 +105,15 @@ class Reader:
             precision=check_drag_precision(d.get("precision", "auto")),  # a file of before has none
             loss=_number(d["loss"], "loss"),
             film=self._film(d["film"], start, image_size),
-            photo=None if d["photo"] is None else self._photo(d["photo"], (height, width)),
+            photo=None if d["photo"] is None else self._photo(d["photo"], image_size),
         )
         if session.busy:
             raise ValueError(f"phase {phase!r} is of something that runs")
         return session
 
+    @reading("its drag is damaged")
     def _drag(
-        self, d: dict[str, Any], engine: str, config: Config, latent: Tensor, image_size: tuple[int, ...]
+        self, d: dict[str, Any], engine: str, config: Config, latent: Tensor, image_size: tuple[int, int]
     ) -> DragState:
         own, origin = self._latent(d["latent"]), self._latent(d["origin"])
         starts, looked, handles = (
@@ -122,32 +141,34 @@ class Reader:
         block = _whole(block, "feature_resolution", 4, 1 << 14)
         return kind(index, own, origin, starts, looked, handles, templates, block, adam, **more)
 
-    def _film(self, d: dict[str, Any], start: Tensor, image_size: tuple[int, ...]) -> Film:
+    @reading("its film is damaged")
+    def _film(self, d: dict[str, Any], start: Tensor, image_size: tuple[int, int]) -> Film:
         if len(d["frames"]) > FRAMES:
             raise ValueError(f"its film has more than {FRAMES} frames")
         frames = []
-        for name, *ends in d["frames"]:
-            moved = self._floats(name, 3)
+        for each in d["frames"]:
+            moved = self._floats(each[0], 3)
             if moved.shape[0] != 1 or moved.shape[1] > start.shape[1] or moved.shape[2] != start.shape[2]:
                 raise ValueError("a frame of its film has another shape than its latents")
-            handles, targets = (tuple(_place(p, image_size) for p in places) for places in ends)
-            if len(handles) != len(targets):
+            frame = Frame(moved, *(tuple(_place(p, image_size) for p in places) for places in each[1:]))
+            if len(frame.handles) != len(frame.targets):
                 raise ValueError("a frame of its film has not as many handles as targets")
-            frames.append(Frame(moved, handles, targets))
+            frames.append(frame)
         return Film(tuple(frames), _whole(d["every"], "every", 1, 2**53), _whole(d["seen"], "seen", 0, 2**53))
 
+    @reading("its picture is damaged")
     def _photo(self, d: dict[str, Any], image_size: tuple[int, int]) -> Photo:
         key = f"photo {json.dumps(d)}"
         if key not in self._arrays:
             shown = self._pixels(d["shown"])
             if shown.shape[:2] != image_size:
                 raise ValueError("what its crop holds has another size")
-            x, y, side, angle = (_number(v, "crop") for v in d["crop"])
+            crop = Crop(*(_number(v, "crop") for v in d["crop"]))
             delta = None if d["delta"] is None else Delta({n: self._named(of) for n, of in d["delta"].items()})
             picture = d["picture"] and Picture(
                 self._pixels(d["picture"]["pixels"]), tuple(text_of(n, "note") for n in d["picture"]["notes"])
             )
-            self._arrays[key] = Photo(Crop(x, y, side, angle), shown, delta, picture)
+            self._arrays[key] = Photo(crop, shown, delta, picture)
         return self._arrays[key]
 
     def _bytes(self, name: str) -> bytes:
@@ -156,6 +177,7 @@ class Reader:
             raise ValueError("one of its small pictures is empty or too large")
         return bytes(data.numpy())
 
+    @reading("its mask is damaged")
     def _mask(self, name: str, bits: int) -> bytes:
         if name not in self._arrays:
             data = bytes(self._named(name).numpy())
@@ -181,7 +203,7 @@ class Reader:
         tensor = self._named(name)
         finite = tensor.is_floating_point() and (name in self._finite or bool(tensor.isfinite().all()))
         if not finite or ndim not in (None, tensor.ndim):
-            raise ValueError(f"tensor {name} is not of finite numbers in {ndim} dimensions")
+            raise ValueError(f"tensor {name} is of another kind or shape, or of numbers that are not finite")
         self._finite.add(name)
         return tensor
 
@@ -203,6 +225,7 @@ def _more_of(name: str, value: Any) -> float:
     return _whole(value, name, 0, 2**53) if name in WHOLE else _number(value, name)
 
 
+@reading("its settings are damaged")
 def _config(engine: str, d: dict[str, Any]) -> Config:
     """Settings of a drag, each of the kind that it must have."""
     defaults = engine_of(engine).settings()
@@ -220,16 +243,26 @@ def _config(engine: str, d: dict[str, Any]) -> Config:
     return type(defaults)(**d)
 
 
-def _place(value: Any, image_size: tuple[int, ...]) -> Point:
+@reading("its points are damaged")
+def _pair(value: list[float], image_size: tuple[int, int]) -> DragPair:
+    """One of a file of before is without where it was set."""
+    return DragPair(*(_place(value[i : i + 2], image_size) for i in range(0, len(value), 2)))
+
+
+def _place(value: list[float], image_size: tuple[int, int]) -> Point:
     """A point of the picture."""
-    x, y = (_number(v, "a point") for v in value)
-    if not (point := Point(x, y)).inside((image_size[0], image_size[1])):
-        raise ValueError(f"{point} lies outside its picture")
+    point = Point(*(_number(v, "a point") for v in value))
+    if not point.inside(image_size):
+        raise ValueError(f"point {point} lies outside its picture")
     return point
 
 
+def _size(height: Any, width: Any) -> tuple[int, int]:
+    return _whole(height, "image_size", 1, 1 << 14), _whole(width, "image_size", 1, 1 << 14)
+
+
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{what} is {str(value)[:50]}, not a finite number")
     return value
 

@@ -1,6 +1,8 @@
 """A session as a file: what comes back is what was saved, and what is no session is refused."""
 
+import errno
 import json
+import re
 import zlib
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
@@ -257,14 +259,27 @@ BAD = {
     "a truncation that is infinite": set_in(S, "truncation_psi", value=float("inf")),
     "a seed that is no whole number": set_in(S, "seed", value=1.5),
     "no session": set_in(S, value=None),
+    "no points": set_in(S, "pairs", 0, value=None),
+    "half a size": set_in(S, "image_size", value=[32]),
+    "no settings": set_in(S, "config", value=None),
+    "a film of nothing": set_in(S, "film", "frames", 0, value=[]),
+    "a mask that is a list": set_in(S, "mask", value=[]),
+    "an optimiser of nothing": set_in(S, "drag", "adam", value=None),
+    "a crop of nothing": set_in(S, "photo", "crop", value=[]),
+    "a document without a model": lambda document, _: document.pop("model_sha256"),
 }
+PARTS = "version|tensor|latent|point|pair|phase|reason|seed|model|image_size|mask|drag|Crop|crop|picture|history|lr|"
+PARTS += "precision|film|truncation_psi|document|settings|a file of another kind"
 
 
 @pytest.mark.parametrize("change", BAD.values(), ids=BAD)
 def test_what_does_not_fit_together_is_refused_by_name(change, doctored):
     path = doctored(change)
-    with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: ."):
+    with pytest.raises(ValueError, match=r"bad\.draggan is not a session that can be read: .") as told:
         project.load(path)
+    why = str(told.value).split("can be read: ")[1].removesuffix("; save or copy it again, or open another")
+    assert re.search(PARTS, why)
+    assert not re.search(r"Error|argument|object|unpack|convert|type:", why), "in Python's words"
 
 
 def test_the_fullest_session_is_read(doctored):
@@ -382,6 +397,14 @@ def test_other_files_are_refused_by_name(tmp_path):
     save_file({"weight": torch.zeros(3)}, path)
     with pytest.raises(ValueError, match="another kind of safetensors file"):
         project.load(path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(edited, tmp_path, monkeypatch):
+    project.save(tmp_path / "a.draggan", Project(edited, ""))
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(denied))
+    with pytest.raises(ValueError, match=r"a\.draggan is not a session that can be read: Permission denied; save"):
+        project.load(tmp_path / "a.draggan")
 
 
 def test_it_fits_its_own_model_only(generator, edited):

@@ -98,11 +98,13 @@ def refusing(path: Path, said: str, kind: type[ValueError] = ValueError) -> Iter
     if not path.is_file():
         raise FileNotFoundError(Said("no such file: {file}", {"file": path}))
     try:
+        path.open("rb").close()  # libraries say of a file that may not be read that there is none
         yield
     except Exception as error:
         if out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, ValueError | SafetensorError) else f"{type(error).__name__}: {error}"
+        reason = getattr(error, "strerror", None) or reason
         printable = "".join(c if c.isprintable() else "?" for c in reason[:MAX_MESSAGE])
         raise kind(Said(said, {"file": path, "why": printable})) from error
 
