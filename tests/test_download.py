@@ -651,6 +651,18 @@ def test_what_cannot_be_written_is_said_and_not_asked_of_another_address(server,
     assert re.fullmatch(r"cannot write: [\w ]+", said)
 
 
+@pytest.mark.parametrize("gone", ["model.pkl.part", "model.pkl.part.json"])
+def test_what_somebody_deletes_meanwhile_is_said(server, path, gone):
+    coming = download([server.add("/f", DATA)], path, patience=QUICK)
+    next(step for step in coming if step.phase == "checking")
+    path.with_name(gone).unlink()
+    with pytest.raises(DownloadError, match=f"cannot write: {os.strerror(errno.ENOENT)}"):
+        list(coming)
+    assert received(path) == 0
+    run(server.add("/f", DATA), path)
+    only_the_file(path)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="this system has no such modes")
 def test_another_account_may_download_to_the_same_folder(server, path):
     list(download([server.add("/f", DATA)], path, patience=QUICK))

@@ -6,6 +6,7 @@ Beside FILE lie, while it comes, FILE.part and FILE.part.json, and from then on 
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,9 +124,10 @@ def _from(
 
 
 def _verify(path: Path, part: Path, sha256: str | None) -> Record:
-    """The record of `part`. Raises ValueError where its SHA-256 is not the one that is known."""
+    """The record of `part`. Raises ValueError where its SHA-256 is not the one that is known, OSError without it."""
     origin, earlier, digest = transfer.read_origin(part), read_record(path), hash_file(part)
-    assert origin is not None  # a complete part has one
+    if origin is None:  # it was deleted meanwhile, as `part` itself may be
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for who, expected in (("the table", sha256), ("the server", origin.sha256)):
         if expected and digest != expected:
             raise ValueError(f"its SHA-256 is {digest}, {who} says {expected}")
