@@ -292,6 +292,20 @@ def test_convert(tmp_path, weights):
         models.convert(tmp_path / "bad.pkl")
 
 
+def test_why_what_is_converted_cannot_be_kept_is_said(tmp_path):
+    resource = pytest.importorskip("resource")
+    path, usual = tmp_path / "cat.pkl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_nvidia_pytorch(path, tiny_config(16), random_tensors(tiny_config(16)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, usual[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"cannot be written \(.*File too large.*\): copy cat\.pkl to a folder that can"
+        ):
+            models.convert(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
 def test_the_folder(monkeypatch, tmp_path):
     assert models.default_folder() == models.CHECKOUT
     monkeypatch.setattr(models, "EMBEDDED", tmp_path)

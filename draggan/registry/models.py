@@ -227,12 +227,13 @@ def remove(name: str, folder: Path | None = None) -> tuple[Path, ...]:
 def convert(path: Path) -> Path:
     """Writes a foreign file in our format beside it, where that is not done. Returns the file in our format.
 
-    Raises FileNotFoundError, CheckpointError, or PermissionError where the folder cannot be written.
+    Raises FileNotFoundError, CheckpointError, or OSError where the folder cannot be written.
     """
-    written = converted.load(path.expanduser()).path
-    if written is None:
-        raise PermissionError(f"{path.parent} cannot be written: copy {path.name} to a folder that can")
-    return written
+    loaded = converted.load(path.expanduser())
+    if loaded.path is None:
+        why = getattr(loaded.why, "strerror", None) or loaded.why
+        raise OSError(f"{path.parent} cannot be written ({why}): copy {path.name} to a folder that can")
+    return loaded.path
 
 
 def default_folder() -> Path:

@@ -23,6 +23,7 @@ class Loaded:
     config: GeneratorConfig
     tensors: dict[str, Tensor]  # by their StyleGAN2-ADA names
     path: Path | None  # the file in our format; None: the folder cannot be written, so the next time is slow too
+    why: BaseException | None = None  # that is so
 
 
 def load(path: Path) -> Loaded:
@@ -62,8 +63,8 @@ def _convert(path: Path, target: Path) -> Loaded:
     config, tensors = checkpoint.read(path)
     try:
         checkpoint.write(target, config, tensors, source=stamp)
-    except OSError:
-        return Loaded(config, tensors, None)
+    except OSError as error:
+        return Loaded(config, tensors, None, error.__cause__)
     return Loaded(config, tensors, target)
 
 
