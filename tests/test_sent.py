@@ -1,7 +1,9 @@
 """What users send goes when it is not used any more, and with the server."""
 
+import errno
 import os
 import signal
+import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -44,6 +46,19 @@ def test_the_folder_is_the_servers_own_and_goes_with_it(told, tmp_path, monkeypa
         (folder / "hash" / "me.png").write_bytes(b"me")
     assert not folder.exists()
     assert (os.environ.get(FOLDER), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_the_variable_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(FOLDER, str(tmp_path / "file"))
+    said = rf"file cannot be written \(.+\): name another place in {FOLDER}"
+    with pytest.raises(OSError, match=said), kept_while_serving():
+        pass
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(denied))
+    with pytest.raises(OSError, match=r"cannot be written \(Permission denied\)"), kept_while_serving():
+        pass
 
 
 def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path):

@@ -31,12 +31,16 @@ def kept_while_serving() -> Iterator[Path]:
     """The folder, inside the one that `GRADIO_TEMP_DIR` names where it does. It goes with the server, also where the
     system or a terminal that is closed ends that."""
     told = os.environ.get(FOLDER)
+    if told:
+        try:
+            Path(told).mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=told).close()
+        except OSError as error:
+            raise OSError(f"{told} cannot be written ({error.strerror}): name another place in {FOLDER}") from error
     hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # which Windows does not have
     ends = [each for each in {signal.SIGTERM, hangup} if signal.getsignal(each) is not signal.SIG_IGN]  # as by nohup
     handlers = {each: signal.signal(each, lambda *_: sys.exit(0)) for each in ends}
     ended = threading.Event()
-    if told:
-        Path(told).mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="draggan-", dir=told, ignore_cleanup_errors=True) as folder:
             os.environ[FOLDER] = folder
