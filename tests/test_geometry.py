@@ -33,26 +33,24 @@ def test_points_go_to_tensors_and_back():
 
 
 def test_inside_of_the_picture():
-    assert Point(-0.5, 0).inside((4, 8))
-    assert Point(7.5, 3.5).inside((4, 8))
-    assert not Point(7.6, 0).inside((4, 8))
-    assert not Point(0, 3.6).inside((4, 8))
-    points = torch.tensor([[-0.5, 0.0], [7.5, 3.5], [7.6, 0.0], [0.0, 3.6]])
-    assert inside(points, (4, 8)).tolist() == [True, True, False, False]
+    points = torch.tensor([[-0.5, -0.5], [7.5, 3.5], [7.6, 0.0], [0.0, 3.6], [-0.6, 0.0], [0.0, -0.6]])
+    assert [point.inside((4, 8)) for point in to_points(points)] == [True, True, False, False, False, False]
+    assert inside(points, (4, 8)).tolist() == [True, True, False, False, False, False]
     pushed = pushed_inside(points, (4, 8))
-    assert pushed.tolist() == [[-0.5, 0.0], [7.5, 3.5], [7.5, 0.0], [0.0, 3.5]]
-    assert all(point.inside((4, 8)) for point in to_points(pushed))
+    assert pushed.tolist() == [[-0.5, -0.5], [7.5, 3.5], [7.5, 0.0], [0.0, 3.5], [-0.5, 0.0], [0.0, -0.5]]
 
 
 def test_points_are_places():
-    with pytest.raises(ValueError, match="finite"):
-        Point(math.nan, 1)
-    assert DragPair(Point(0, 0), Point(3, 4)).distance == 5
+    for place in ((math.nan, 1), (1, math.inf)):
+        with pytest.raises(ValueError, match="finite"):
+            Point(*place)
+    assert DragPair(Point(1, 2), Point(4, 6)).distance == 5
 
 
 def test_pairs_are_of_points():
-    with pytest.raises(ValueError, match=r"\(5, 6\) is no point: write Point\(x, y\)"):
-        DragPair((5, 6), Point(1, 2))
+    for ends in (((5, 6), Point(1, 2)), (Point(1, 2), (5, 6))):
+        with pytest.raises(ValueError, match=r"\(5, 6\) is no point: write Point\(x, y\)"):
+            DragPair(*ends)
 
 
 def test_cells_cover_the_picture():
