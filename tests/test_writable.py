@@ -66,3 +66,28 @@ def test_what_is_written_anew_is_the_same_file_to_others(tmp_path):
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device"), r"a\.png cannot be written \(No space left on device\): name another"),
+        (OSError("no more"), r"a\.png cannot be written \(no more\): name another place"),
+        (ValueError("no picture"), "^no picture$"),
+    ],
+)
+def test_what_is_written_in_part_leaves_what_there_was(tmp_path, monkeypatch, error, message):
+    path = tmp_path / "a.png"
+    path.write_text("of before")
+
+    def half(part, raw):
+        part.write_text("half")
+        raise error
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", half)
+    with pytest.raises(type(error), match=message):
+        write(path, b"all of it")
+    assert path.read_text() == "of before"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match=r"b\.png cannot be written \(.+\): name another place"):
+        write(path / "b.png", b"below a file")

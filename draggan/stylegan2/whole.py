@@ -24,8 +24,8 @@ def whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror or error}): name another place") from error
     finally:
-        with suppress(OSError):  # nothing can be deleted where nothing could be written
-            part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is in its place, or could not be made
+            part.unlink()
 
 
 def write(path: Path, raw: bytes) -> None:
