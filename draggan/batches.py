@@ -143,7 +143,8 @@ def list_models(args: argparse.Namespace) -> None:
         if not spec.urls:
             here = f"{state.size / 1e6:.0f} MB, comes with draggan"
         elif state.path:
-            here = f"{state.size / 1e6:.0f} MB, from {state.record.url if state.record else 'by hand'}"
+            origin = f"from {state.record.url}" if state.record else "put there by hand"
+            here = f"{state.size / 1e6:.0f} MB, {origin}"
         else:
             begun = f", {state.unfinished / 1e6:.0f} MB begun" if state.unfinished else ""
             here = f"not here ({spec.size_mb} MB){begun}"

@@ -28,7 +28,8 @@ from draggan.inversion.picture import Picture
 from draggan.inversion.reconstruct import reconstruct
 from draggan.inversion.tuning import TuningConfig, tune
 from draggan.registry import models
-from draggan.registry.download import hash_file
+from draggan.registry.download import Record, hash_file
+from draggan.registry.transfer import write_json
 from draggan.render import HOLD, to_picture
 from draggan.session import Session, new_session
 from draggan.stylegan2 import checkpoint
@@ -408,6 +409,30 @@ def test_the_models_are_listed_with_what_they_take(capsys):
         size = f"{spec.width} x {spec.height}"
         assert line.startswith(spec.name)
         assert all(word in line for word in (size, f"takes {spec.memory_mb} MB", said, spec.licence.name))
+
+
+def test_of_a_models_file_it_is_said_where_it_came_from_and_what_it_should_be(tmp_path, capsys, monkeypatch):
+    name, path, verdict = "stylegan2-cat", tmp_path / "stylegan2-cat-config-f.pkl", models.Verdict
+
+    def said(action, *names):
+        assert main(["models", *action, *names, "--checkpoints", str(tmp_path)]) == 0
+        return next(line for line in capsys.readouterr().out.splitlines() if name in line)
+
+    path.with_suffix(".pkl.part").write_bytes(bytes(3_000_000))
+    assert "not here (357 MB), 3 MB begun  " in said([])
+    path.write_bytes(bytes(2_000_000))
+    assert "  2 MB, put there by hand  " in said([])
+    write_json(path.with_suffix(".pkl.json"), Record("http://there/cat", "ab", 2_000_000, "", ""))
+    assert "  2 MB, from http://there/cat  " in said([])
+    for expected, recorded, known in (
+        ("ab", True, "as first downloaded"),
+        ("ab", False, "as the table says"),
+        (None, True, "nothing is known of what it should be"),
+    ):
+        monkeypatch.setattr(models, "verify", lambda *_, a=expected, b=recorded: verdict(path, "ab", a, b, ""))
+        assert said(["verify"], name) == f"{path}: good, SHA-256 ab ({known})"
+    assert said(["remove"], name) == f"removed {path}"
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_who_reads_no_further_is_no_trouble():
