@@ -195,6 +195,8 @@ def test_a_drag_that_needs_no_rehearsal_waits_for_none(do, network):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     network._rehearsals[network.generator("tiny")] = Future()
     assert list(do.dragging.drag(session, TAB, *SETTINGS))[-1][0].phase == "limit"
+    refused = next(do.dragging.drag(drawn(do), TAB, "kinematics", *SETTINGS[1:]))[0]
+    assert (refused.pairs, refused.phase, refused.loading) == ((), "ready", False), "there is nothing to drag"
 
 
 def test_random_draws_another_seed(do):
@@ -232,6 +234,7 @@ def test_a_drag_shows_frames_that_belong_to_their_session(do, generator, monkeyp
         assert stop["interactive"] is (now.phase == "dragging")
     assert shown[-1][0].phase == "limit"
     assert shown[-1][0].steps == 4
+    assert [len(now.shots) for now, *_ in shown] == [1, 1, 1, 1, 2], "of a drag, its end can be gone back to"
     assert shown[-1][2]["value"].key == "Continue"
 
 
@@ -490,6 +493,31 @@ def test_the_model_of_what_a_browser_kept_is_downloaded(do, network, tmp_path, m
     assert coming["marks"]["status"]["text"] == "Downloading {model}: {come}{note}"
     assert coming["marks"]["progress"] == 0.5
     assert (session.model, come) == ("far", ["far"])
+    monkeypatch.setattr("draggan.web.handlers.available_models", lambda: ("far",))
+    assert last(do.open_file(drawn(do), "mine.pkl", 3, 0.7, [str(path)], 1))[SESSION].model == "far"
+    assert come == ["far", "mine.pkl", "far"]
+
+
+def test_each_model_that_is_shown_is_rehearsed(do, network, tmp_path, monkeypatch):
+    session, path, rehearsed = drawn(do), tmp_path / "kept.draggan", []
+    monkeypatch.setattr(network, "rehearse", rehearsed.append)
+    *_, (_, _, other, *_) = do.choose(session, "far", 4, 0.5)
+    do.edit(other, event("undo"))
+    path.write_bytes(base64.b64decode(Keep(network).safe(other, event("safe", details=None))["kept"]["session"]))
+    assert last(do.start("far", 3, 0.7, 0, [str(path)], 1))[SESSION].seed == 4
+    assert rehearsed == ["far", "tiny", "far"]
+
+
+def test_an_example_drags_its_model_by_its_own_step_size(do, network, monkeypatch):
+    monkeypatch.setattr(network._models, "load", lambda *_: network._models.generator)
+    example = Start(5, (DragPair(Point(5, 6), Point(40, 30)),))
+    session, step = drawn(do), models.step_size("plush-256")
+    for lr, told in ((step, step), (SETTINGS[1], gr.skip())):  # then its model is the one that is shown
+        _, first, *_, (*_, session, _, _, _, _, _) = do.example(
+            session, (Start(1), example), event("pick", index=1), TAB, 0.3, 0, *SETTINGS
+        )
+        assert (session.model, session.seed, session.truncation_psi, session.steps) == ("plush-256", 5, 0.7, 4)
+        assert (session.config.lr, first[4]) == (lr, told)
 
 
 def test_what_could_not_be_sent_is_told(do):
@@ -508,6 +536,15 @@ def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, ne
     assert (session.film.seen, len(session.film.frames)) == (dragging.film.seen, 2), "the way is kept too"
     after, kept = (list(do.dragging.drag(s, TAB, *SETTINGS))[-1][0].latent for s in (dragging.stop(), session))
     assert torch.equal(after, kept)
+
+
+def test_a_browser_keeps_a_long_way_in_few_frames(do, network, tmp_path, monkeypatch):
+    session = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS))[-1][0]
+    monkeypatch.setattr("draggan.web.keep.SAFE_FRAMES", 3)
+    back = kept_and_back(do, network, session, tmp_path / "kept.draggan")
+    assert [(len(film.frames), film.seen) for film in (session.film, back.film)] == [(5, 5), (3, 5)]
+    with pytest.raises(gr.Error, match="no way to show yet"):
+        list(Keep(network).video(session.undo(), False))
 
 
 def kept_and_back(do, network, session, path):
@@ -943,6 +980,10 @@ def test_a_drag_of_as_many_steps_as_another_engines_before_can_be_undone(do):
     after = list(do.dragging.drag(session, TAB, "kinematics", 0.02, 1, *SETTINGS[3:]))[-1][0]
     assert after.steps == session.steps == 1
     assert after.undo().drag is session.drag
+    there = list(do.dragging.drag(clicked(do, drawn(do), (5, 6), (5, 6)), TAB, *SETTINGS))[-1][0]
+    after = list(do.dragging.drag(there, TAB, "kinematics", *SETTINGS[1:]))[-1][0]
+    assert after.steps == there.steps == 0
+    assert after.undo().drag is there.drag
 
 
 def test_undo_and_redo_show_points_mask_and_picture(do, generator):
@@ -959,7 +1000,9 @@ def test_undo_and_redo_show_points_mask_and_picture(do, generator):
     assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
     bare, canvas, *_ = do.edit(undone, event("undo"))
     assert canvas["paint"]["png"] is None
-    again = do.edit(do.edit(bare, event("redo"))[0], event("redo"))[0]
+    masked, canvas, *_ = do.edit(bare, event("redo"))
+    assert np.array_equal(read_mask(canvas["paint"]["png"], (64, 64)), painted)
+    again = do.edit(masked, event("redo"))[0]
     assert torch.equal(again.latent, after.latent)
     assert again.handles == after.handles
     assert again.phase == "limit"
