@@ -271,6 +271,38 @@ def test_a_pull_that_is_let_go_before_its_first_step_ends_where_it_was_let_go(do
     assert [(target.x, target.y) for target in pulled.targets] == [(40, 30)]
 
 
+def test_a_pull_follows_the_pointer_a_few_steps_at_a_time_until_it_is_let_go(do, network, monkeypatch):
+    session, begun, steps = drawn(do), [], network.steps
+
+    def counted(session):
+        if len(begun) == 2:
+            raise MemoryError
+        begun.append([session.targets[0], 0])
+        for each in steps(session):
+            begun[-1][1] += 1
+            yield each
+
+    monkeypatch.setattr(dragging, "FRAME_SECONDS", 0)
+    monkeypatch.setattr(dragging, "AIM_STEPS", 2)
+    monkeypatch.setattr(network, "steps", counted)
+    pull = event("live", **{"from": [5, 6], "at": [40, 30], "gesture": 1})
+    running = do.dragging.live(session, pull, TAB, *SETTINGS)
+    assert next(running)[0].phase == "dragging"
+    do.dragging.aim(event("aim", at=[20, 50], gesture=1, done=False), TAB)
+    next(now for now, *_ in running if now.targets[0] == Point(20, 50))
+    do.dragging.aim(event("aim", at=[21, 50], gesture=1, done=True), TAB)
+    *_, (pulled, canvas, *_) = running
+    assert [begun[0], begun[1][0], len(begun)] == [[Point(40, 30), 2], Point(20, 50), 2]
+    assert (pulled.targets, pulled.busy, len(pulled.shots)) == ((Point(21, 50),), False, len(session.shots) + 1)
+    assert canvas["image"]["view"] == canvas["marks"]["view"]
+    answers = []
+    do.dragging.aim(event("aim", at=[40, 30], gesture=1, done=False), TAB)
+    with pytest.raises(gr.Error, match="Out of memory"):
+        iter_all(do.dragging.live(session, pull, TAB, *SETTINGS), answers)
+    assert (answers[-1][0].pairs, answers[-1][0].busy) == ((), False), "as before the pull"
+    assert do.dragging._aims.get("a", 1) is None, "of a pull that has ended nothing is kept"
+
+
 def test_each_tab_drags_in_its_own_precision(do, generator):
     session = clicked(do, drawn(do), (5, 6), (40, 30))
     before = generator.quick
