@@ -38,6 +38,7 @@ def test_tabs_wait_in_the_order_in_which_they_came():
     places.leave("b")
     places.leave("nobody")
     assert [places.before(tab) for tab in "acd"] == [0, 0, 1]
+    assert [places.has(tab) for tab in "acde"] == [True, True, False, False]
     places.enter("b")
     assert places.before("b") == 2
 
@@ -457,9 +458,12 @@ def test_listeners_are_those_whose_stream_is_open_however_it_ends():
             scope = {"type": "http", "path": path, "query_string": f"session_hash={tab}".encode()}
             with pytest.raises(OSError, match="lost"):
                 await listeners.around(broken)(scope, None, None)
+        for scope in ({"type": "lifespan"}, {"type": "http", "path": "/queue/data", "query_string": b""}):
+            with pytest.raises(OSError, match="lost"):
+                await listeners.around(broken)(scope, None, None)
 
     asyncio.run(run())
-    assert here == [(True, False), (False, True), (False, False)]
+    assert here == [(True, False), (False, True), *3 * [(False, False)]]
     assert "a" not in listeners
     assert "b" not in listeners
 
