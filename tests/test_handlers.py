@@ -610,6 +610,8 @@ def test_a_tab_behind_a_slow_line_is_sent_no_picture_that_would_be_old_when_it_c
         answers = [(after.steps, "image" in seen) for after, seen, *_ in do.dragging.drag(session, tab, *SETTINGS)]
         return [[step for step, drawn in answers if drawn is wanted] for wanted in (True, False)]
 
+    numbers = [seen["marks"]["sent"][1] for _, seen, *_ in do.dragging.drag(session, TAB, *SETTINGS)]
+    assert numbers == [*range(1, len(numbers) + 1)]
     most = steps_with_and_without_picture(TAB)[0][-1]
     assert most > 2
     assert steps_with_and_without_picture(slow) == [[most], [0, 1]]

@@ -62,6 +62,7 @@ def test_a_drag_arrives_and_says_so(tab):
     handle, target = tab.page.locator("#canvas .handle"), tab.page.locator("#canvas .target")
     for axis in ("cx", "cy"):
         assert abs(float(handle.get_attribute(axis)) - float(target.get_attribute(axis))) <= 1
+    assert any("/gradio_api/seen?line=" in url for url in tab.requests), "else a slow browser would be sent too much"
 
 
 def test_points_come_and_go(tab):

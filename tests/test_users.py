@@ -490,6 +490,33 @@ def test_a_listener_is_behind_while_its_line_takes_no_more():
     assert not listeners.behind("a")
 
 
+def test_a_browser_that_tells_what_it_shows_is_behind_until_it_has_shown_the_last_but_one():
+    listeners = Listeners()
+    line, other = listeners.line("a"), listeners.line("a")
+    answers = []
+
+    async def send(message):
+        answers.append(message)
+
+    def told(query: str) -> None:
+        scope = {"type": "http", "path": "/edit/gradio_api/seen", "query_string": query.encode()}
+        asyncio.run(listeners.around(None)(scope, None, send))
+
+    assert [line.next() for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert not line.behind, "who tells nothing is sent all"
+    told(f"line={line.name}&number=3")
+    assert line.behind
+    told(f"line={line.name}&number=4")
+    assert not line.behind
+    told(f"line={line.name}&number=2")
+    assert not line.behind, "they may come in another order"
+    for nonsense in ("", "line=nobody&number=1", f"line={other.name}", f"line={other.name}&number=-1", "%ff"):
+        told(nonsense)
+    assert {answer["status"] for answer in answers[::2]} == {204}
+    other.next(), other.next()
+    assert not other.behind
+
+
 def test_a_tab_that_does_not_read_is_noticed_before_much_waits_for_it(monkeypatch):
     monkeypatch.setattr("draggan.web.dragging.FRAME_SECONDS", 0)
     monkeypatch.setattr("draggan.web.dragging.encode", lambda picture, lossless: bytes(1 << 22))

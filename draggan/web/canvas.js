@@ -8,8 +8,8 @@ import { copying, download, give, taking } from './files.js';
 import { drawCross, drawGraph, drawHalo, drawPair } from './drawing.js';
 import { film, hintRow, pairRow } from './lists.js';
 import { foreseen, maskAfter, outgoing } from './edits.js';
+import { meet, tellShown } from './server.js';
 import { leaving } from './focus.js';
-import { meet } from './server.js';
 import { speaking } from './aloud.js';
 import { zooming } from './zoom.js';
 
@@ -648,6 +648,7 @@ meet(element, (answers) => {
 watch(['image', 'marks', 'original', 'task'], show);
 watch('strip', films);
 watch('marks', () => {
+  if (props.marks.sent) tellShown(props.marks.sent);
   element.toggleAttribute('data-photo', Boolean(props.marks.photo));
   if (props.marks.phase !== 'waiting') keeper.soon();
   if (!busy()) window.draggan.unframed(give);

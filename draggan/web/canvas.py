@@ -113,6 +113,11 @@ def refused(view: dict[str, Any], why: Said | None) -> dict[str, Any]:
     return view | {"refused": why is not None and asdict(why)}  # None would not reach the browser
 
 
+def numbered(view: dict[str, Any], line: str, number: int) -> dict[str, Any]:
+    """What the canvas shows next, of which it tells when it does: the answer of that number on a line."""
+    return view | {"marks": view["marks"] | {"sent": [line, number]}}
+
+
 def note(status: Said, progress: float | None = None) -> dict[str, Any]:
     """Words on a canvas that has no picture yet; progress as in `update`."""
     return gr.update(marks=marks(None, status) | {"progress": progress})

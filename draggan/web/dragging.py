@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -21,7 +20,7 @@ from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
 from draggan.web.answers import free, kept, shown
 from draggan.web.network import STOP_SECONDS, Network
-from draggan.web.presence import Drags, Listeners
+from draggan.web.presence import Drags, Line, Listeners
 from draggan.web.telling import tell
 
 FRAME_SECONDS = 1 / 15  # between two answers of a drag
@@ -74,7 +73,7 @@ class Dragging:
                     if moved:
                         frames.shown()
                     status = words.status(session, self._drags.others)
-                    yield shown(session, frame, status, strip=not session.busy, repaint=repaint)
+                    yield frames.sent(shown(session, frame, status, strip=not session.busy, repaint=repaint))
                     repaint = False
                     if not session.busy:
                         break
@@ -111,7 +110,7 @@ class Dragging:
                             frame, last = encode(frames.preview(step), lossless=False), session
                     if frame or frames.silent():
                         frames.shown()
-                        yield shown(session, frame, words.status(session, self._drags.others))
+                        yield frames.sent(shown(session, frame, words.status(session, self._drags.others)))
             yield kept(self._network, session.aimed(index, aim.at).stop())
         except Exception as error:
             yield shown(last.stop())
@@ -136,24 +135,22 @@ class Dragging:
         self._aims.put(str(request.session_hash), int(event.gesture), Aim(Point(float(x), float(y)), bool(event.done)))
 
     def _frames(self, session: Session, request: gr.Request) -> "_Frames":
-        behind = partial(self._listeners.behind, str(request.session_hash))
-        return _Frames(self._network, session, self._resolutions, behind)
+        line = self._listeners.line(str(request.session_hash))
+        return _Frames(self._network, session, self._resolutions, line)
 
 
 class _Frames:
     """When a running drag says where it is, and when it shows a picture, which takes a third of its time at most.
 
-    behind: whether its tab has yet to get what it was sent before. What is not sent then is not old when it comes.
+    What is not sent while the tab is behind is not old when it comes.
     """
 
-    def __init__(
-        self, network: Network, session: Session, resolutions: dict[str, int], behind: Callable[[], bool]
-    ) -> None:
+    def __init__(self, network: Network, session: Session, resolutions: dict[str, int], line: Line) -> None:
         self._network = network
         self._model, self._finest = session.model, max(session.image_size)
         self._resolutions = resolutions
         self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
-        self._behind = behind
+        self._line = line
         self._told = -math.inf
 
     def spend(self, seconds: float) -> None:
@@ -161,14 +158,14 @@ class _Frames:
         self._stepping += seconds
 
     def turn(self) -> bool:
-        return self.silent() if self._behind() else time.monotonic() - self._told >= FRAME_SECONDS
+        return self.silent() if self._line.behind else time.monotonic() - self._told >= FRAME_SECONDS
 
     def silent(self) -> bool:
         """Whether nothing was said for so long that a tab that is gone would not be noticed."""
         return time.monotonic() - self._told > SILENT_SECONDS
 
     def due(self) -> bool:
-        return self._stepping >= 2 * self._drawing and not self._behind()
+        return self._stepping >= 2 * self._drawing and not self._line.behind
 
     def draw(self, step: DragStep, resolution: int | None = None) -> np.ndarray:
         """The picture of a step, in full, or as a preview of a resolution."""
@@ -185,6 +182,11 @@ class _Frames:
         elif self._drawing < SLOW / 4 and resolution < self._finest:
             self._resolutions[self._model] = 2 * resolution
         return picture
+
+    def sent(self, answer: tuple) -> tuple:
+        """The same, of which the tab tells when it is shown."""
+        session, view, *buttons = answer
+        return session, canvas.numbered(view, self._line.name, self._line.next()), *buttons
 
     def shown(self) -> None:
         self._told = time.monotonic()

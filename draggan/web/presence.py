@@ -1,12 +1,19 @@
 """Who is on the page: the tabs that have a place, those that wait or listen, and how many drag. Imports no gradio."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
+from uuid import uuid4
+from weakref import WeakValueDictionary
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SEEN = "/gradio_api/seen"  # how the path of a request ends by which a browser tells what it shows
+AHEAD = 1  # answers that may be on their way to it
 
 
 class Places:
@@ -38,15 +45,46 @@ class Places:
         return tab in list(self._tabs)[: self.most]
 
 
-class Listeners:
-    """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go, and fill.
+class Line:
+    """The answers of one drag on their way to a tab. Safe to use from many threads.
 
-    For one thread, the event loop of the server, but for `behind`.
+    full: whether the tab's stream takes no more.
+    """
+
+    def __init__(self, full: Callable[[], bool]) -> None:
+        self.name = uuid4().hex  # by which the browser tells what it shows
+        self._full = full
+        self._sent, self._seen = 0, 0
+
+    def next(self) -> int:
+        """The number of the next answer, which is sent now."""
+        self._sent += 1
+        return self._sent
+
+    def seen(self, number: int) -> None:
+        """The browser shows the answer of that number."""
+        self._seen = max(self._seen, number)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much is on its way that what is sent now would be old when it is seen.
+
+        Who has told nothing of what was seen, as programs do, is sent all that the stream takes.
+        """
+        return self._full() or 0 < self._seen < self._sent - AHEAD
+
+
+class Listeners:
+    """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go, and fill; it hears
+    from browsers what they show, without Gradio, whose events would cost a fast drag a step in seven.
+
+    For one thread, the event loop of the server, but for `behind` and `line`.
     """
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
         self._full: Counter[str] = Counter()
+        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()  # each goes with its drag
 
     def __contains__(self, tab: str) -> bool:
         return self._open[tab] > 0
@@ -55,10 +93,20 @@ class Listeners:
         """Whether a tab's line takes no more answers until some of those on their way have come. For any thread."""
         return self._full[tab] > 0
 
+    def line(self, tab: str) -> Line:
+        """A new one. For any thread."""
+        line = Line(partial(self.behind, tab))
+        self._lines[line.name] = line
+        return line
+
     def around(self, app: ASGIApp) -> ASGIApp:
         """The same app, whose streams are seen from now on."""
 
-        async def seen(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"].endswith(SEEN):
+                self._hear(**_query(scope))
+                await Response(status_code=204)(scope, receive, send)
+                return
             tab = _listening(scope)
             if tab is None:
                 await app(scope, receive, send)
@@ -71,7 +119,11 @@ class Listeners:
             with _one(self._open, tab):
                 await app(scope, receive, sent)
 
-        return seen
+        return watched
+
+    def _hear(self, line: str = "", number: str = "", **_: str) -> None:
+        if (known := self._lines.get(line)) and number.isdecimal():
+            known.seen(int(number))
 
 
 class Tabs(Protocol):
@@ -102,7 +154,12 @@ def _listening(scope: Scope) -> str | None:
     """The tab that asks for its stream of answers with a request; None where it asks for something else."""
     if scope["type"] != "http" or not scope["path"].endswith("/queue/data"):
         return None
-    return next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", ())), None)
+    return _query(scope).get("session_hash")
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    """The last value of each name."""
+    return dict(parse_qsl(scope["query_string"].decode("latin-1")))
 
 
 class Drags:

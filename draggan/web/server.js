@@ -1,4 +1,4 @@
-// The server of the page: whether it answers.
+// The server of the page: whether it answers, and what it is told of its answers.
 
 // Asks every three seconds, as long as the element is on the page. `heard` is told that it answers, at first and after a
 // time in which it did not, and while it does not. Another server than before takes what was kept: the page is loaded
@@ -20,4 +20,11 @@ export function meet(element, heard) {
     setTimeout(ask, 3000);
   }
   ask();
+}
+
+// Tells it that an answer is on the screen, so that it sends no more than can be shown. sent: [line, number].
+export function tellShown(sent) {
+  const url = new URL('gradio_api/seen', document.baseURI);
+  url.search = new URLSearchParams({ line: sent[0], number: sent[1] });
+  requestAnimationFrame(() => fetch(url, { method: 'POST' }).catch(() => {}));
 }
