@@ -510,7 +510,8 @@ def test_a_browser_that_tells_what_it_shows_is_behind_until_it_has_shown_the_las
     assert not line.behind
     told(f"line={line.name}&number=2")
     assert not line.behind, "they may come in another order"
-    for nonsense in ("", "line=nobody&number=1", f"line={other.name}", f"line={other.name}&number=-1", "%ff"):
+    numbers = (f"line={other.name}{rest}" for rest in ("", "&number=-1", "&number=one", f"&number={'9' * 5000}"))
+    for nonsense in ("", "line=nobody&number=1", "self=1", "%ff", *numbers):
         told(nonsense)
     assert {answer["status"] for answer in answers[::2]} == {204}
     other.next(), other.next()

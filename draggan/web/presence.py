@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -104,7 +104,7 @@ class Listeners:
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"].endswith(SEEN):
-                self._hear(**_query(scope))
+                self._hear(_query(scope))
                 await Response(status_code=204)(scope, receive, send)
                 return
             tab = _listening(scope)
@@ -121,9 +121,10 @@ class Listeners:
 
         return watched
 
-    def _hear(self, line: str = "", number: str = "", **_: str) -> None:
-        if (known := self._lines.get(line)) and number.isdecimal():
-            known.seen(int(number))
+    def _hear(self, told: dict[str, str]) -> None:
+        if line := self._lines.get(told.get("line", "")):
+            with suppress(ValueError):
+                line.seen(int(told.get("number", "")))
 
 
 class Tabs(Protocol):
