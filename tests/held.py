@@ -17,7 +17,7 @@ from draggan.engine.steps import DragStep
 from draggan.session import Session
 from draggan.web.network import Network
 
-LOOK_SECONDS = 0.05  # between two looks at the gate
+LOOK_SECONDS = 0.2  # between two looks at the gate: each is an answer, and a busy browser shows no more
 
 
 class HeldNetwork(Network):
