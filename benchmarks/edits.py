@@ -7,7 +7,7 @@ With `--json FILE` every figure is kept, one line a drag, and a run that was cut
 import argparse
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -18,7 +18,7 @@ import draggan
 from benchmarks import parts
 from benchmarks.cases import DRAGS, Case, few, read_cases
 from benchmarks.detector import Detector
-from benchmarks.engines import ENGINES, named
+from benchmarks.engines import ENGINES, Engine, named
 from benchmarks.frechet import frechet
 from benchmarks.parts import Bench, Row, Task
 
@@ -46,13 +46,13 @@ def tasks(
     return list(parts.pairs(bench, n or 200, seed, flows=flows, **steps))
 
 
-def run(todo: Sequence[Task], engines: Sequence[str], kept: Kept, file: Path | None) -> Iterator[None]:
+def run(todo: Sequence[Task], engines: Mapping[str, Engine], kept: Kept, file: Path | None) -> Iterator[None]:
     """Measures what is not kept yet, task by task with every engine, so that a part of a run compares them too."""
     for task in todo:
-        for engine in engines:
+        for engine, drag in engines.items():
             key = (task.part, engine, task.name)
             if key not in kept:
-                kept[key] = task.run(named(engine))
+                kept[key] = task.run(drag)
                 if file:
                     line = {"part": task.part, "engine": engine, "name": task.name, "figures": kept[key]}
                     with file.open("a") as out:
@@ -130,8 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="keep every figure in this file, and go on from it")
     args = parser.parse_args(arguments)
     try:
-        for engine in args.engines:
-            named(engine)
+        engines = {text: named(text) for text in args.engines}
     except ValueError as error:
         parser.error(str(error))
     if "pairs" in args.parts and args.flows is None and args.model != EMBEDDED:
@@ -141,10 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept = read(args.json)
     for part in args.parts:
         todo = tasks(part, bench, read_cases(args.drags), args.n, args.seed, args.max_steps, args.flows)
-        total = len(todo) * len(args.engines)
-        for _ in tqdm(run(todo, args.engines, kept, args.json), total=total, unit="drag", desc=part, disable=None):
+        total = len(todo) * len(engines)
+        for _ in tqdm(run(todo, engines, kept, args.json), total=total, unit="drag", desc=part, disable=None):
             pass
-        print(f"\n## {part}\n\n{table(todo, args.engines, kept)}")
+        print(f"\n## {part}\n\n{table(todo, list(engines), kept)}")
 
 
 if __name__ == "__main__":

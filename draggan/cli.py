@@ -131,12 +131,12 @@ def _drag(args: argparse.Namespace) -> None:
     session, step, stopped = _dragged(session, generator)
 
     def picture() -> bytes:
-        picture = render.to_picture(step.image())
+        drawn = render.to_picture(step.image())
         if whole:
             assert session.photo is not None, "checked with the picture"
             before = generator.render(session.start)
-            picture = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
-        return render.encode(picture, facts(session), lossless=True)
+            drawn = paste.paste(whole, session.photo.crop, session.photo.shown, before, step.image())
+        return render.encode(drawn, facts(session), lossless=True)
 
     def saved() -> bytes:
         return project.pack(project.Project(session, hash_file(models.find(session.model, args.checkpoints))))

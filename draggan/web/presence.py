@@ -76,7 +76,7 @@ class Line:
 
 class Listeners:
     """The tabs whose stream of answers is open now. An ASGI middleware sees the streams come and go, and fill; it hears
-    from browsers what they show, without Gradio, whose events would cost a fast drag a step in seven.
+    from browsers what they show, without events of Gradio, which would take time of a fast drag's steps.
 
     For one thread, the event loop of the server, but for `behind` and `line`.
     """
