@@ -14,6 +14,8 @@ from threadpoolctl import LibController, ThreadpoolController
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from draggan.stylegan2.slopes import derived
+
 ALONE_ON = ("cpu",)  # types of devices whose operations wake threads
 _COUNTS: ContextVar[list[int] | None] = ContextVar("how many threads there are outside `alone`", default=None)
 
@@ -66,9 +68,8 @@ class _Alone(torch.autograd.Function):
     def backward(ctx, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         by = [t for t in ctx.given if t.requires_grad]
         with alone(), torch.inference_mode(False), torch.enable_grad():
-            # of a sum, since torch imports a compiler where it is handed slopes, which may be the caller's of inference
-            sums = [(f * slope.clone()).sum() for f, slope in zip(ctx.found, slopes, strict=True) if f.requires_grad]
-            gradients = iter(torch.autograd.grad(torch.stack(sums).sum(), by, retain_graph=True))
+            slopes = tuple(slope.clone() for slope in slopes)  # which may be the caller's of inference
+            gradients = iter(derived(ctx.found, slopes, by))
         return (None, *(next(gradients) if t.requires_grad else None for t in ctx.given))
 
 

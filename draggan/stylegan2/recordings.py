@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from draggan.stylegan2.slopes import derived
+
 RECORDED_ON = ("cuda",)  # types of devices
 MOST = 48  # recordings that are kept, of the latest use
 
@@ -138,10 +140,7 @@ class _Graphs:
 
     def _derived(self, found: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """The gradients by what is given. They can be had again: the recording is played more than once."""
-        each = [(f, slope) for f, slope in zip(found, slopes, strict=True) if f.requires_grad]
-        sums, weights = zip(*each, strict=True)
-        by = tuple(t for t in self._given if t.requires_grad)
-        return torch.autograd.grad(sums, by, weights, retain_graph=True, allow_unused=True)
+        return derived(found, slopes, tuple(t for t in self._given if t.requires_grad), allow_unused=True)
 
 
 @contextmanager
