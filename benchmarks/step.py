@@ -34,6 +34,7 @@ from draggan.engine.fixed import FixedRows
 from draggan.engine.mask import Held
 from draggan.engine.steps import DragStep
 from draggan.precision import in_precision
+from draggan.stylegan2 import recordings
 from draggan.stylegan2.generator import Generator
 from draggan.stylegan2.layers import SynthesisLayer
 from draggan.threads import free_cores
@@ -59,6 +60,7 @@ class Row:
     sessions: int  # drags that go on at once
     steps: int  # of the engine that are timed
     baseline: int  # steps with the whole network, each after its share of the engine's
+    recorded: bool = True  # on a GPU, whether operations are recorded, or asked for one by one
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Cost:
 
 
 def measure(row: Row) -> Cost:
+    if not row.recorded:
+        recordings.RECORDED_ON = ()
     generator = in_precision(network(row.network).to(row.device), row.precision)
     drags = [_endless(generator, row, first) for first in range(1, 1 + row.sessions)]
 
@@ -322,6 +326,7 @@ def main() -> None:
     parser.add_argument("--sessions", nargs="+", type=int, help="the second table: how many drag at once")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["fp32"], help="of auto, fp32, bf16, fp16, tf32")
+    parser.add_argument("--one-by-one", action="store_true", help="on a GPU, record nothing")
     parser.add_argument("--json", type=Path, help="write every cost to this file")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     parser.add_argument("--baseline-of", help=argparse.SUPPRESS)
@@ -339,7 +344,8 @@ def main() -> None:
     ):
         without = args.sessions or (name == "plush-256" and points > 5)
         whole = 0 if without else args.baseline
-        rows.append(Row(chosen, name, points, mask, args.device, precision, sessions, args.steps, whole))
+        row = Row(chosen, name, points, mask, args.device, precision, sessions, args.steps, whole, not args.one_by_one)
+        rows.append(row)
     costs = costs_of(rows)
     if args.json:
         args.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=1))

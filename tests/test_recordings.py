@@ -1,5 +1,6 @@
 """What a GPU records: that it can be recorded, on any machine, and where there is a GPU, what is played."""
 
+from collections import deque
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -17,6 +18,7 @@ from draggan.geometry import DragPair, Point
 from draggan.stylegan2 import recordings
 from draggan.stylegan2.lowpass import blur
 from draggan.stylegan2.recordings import Recordings
+from draggan.web.network import _rehearsal
 from tests.networks import tiny_generator
 
 WAITING = (  # what a GPU is waited for: to read a value, or to send it numbers of the program
@@ -190,6 +192,15 @@ def test_another_number_of_drags_needs_no_recordings_of_its_own(traced):
     assert len(traced.recordings.recorded) == before
     kept = [fact for key in traced.recordings._kept for fact in key[1]]
     assert not [fact for fact in kept if isinstance(fact, torch.nn.Module)], "a network that nobody has goes"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_page_records_what_a_drag_of_one_handle_needs_before_anyone_drags(engine, traced):
+    deque(_rehearsal(traced, "tiny"), maxlen=0)
+    before = len(traced.recordings.recorded)
+    settings = engine_of(engine).settings(max_steps=4)
+    deque(drag(traced, traced.latent(5), [DragPair(Point(2, 61), Point(34, 40))], config=settings), maxlen=0)
+    assert len(traced.recordings.recorded) == before > 0
 
 
 def test_a_cpu_records_nothing():

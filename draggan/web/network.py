@@ -187,7 +187,8 @@ def _rehearsal(generator: Generator, model: str) -> Iterator[None]:
     session = new_session(generator, model, 0, 0.7, 0 if generator.config.c_dim else None)
     height, width = session.image_size
     session = session.add(DragPair(Point(width / 2, height / 2), Point(width / 2, height / 4)))
+    steps = 3 if generator.steady else 1  # a GPU records what is done for the second time
     for engine in ENGINES:
-        for step in session.dragged_by(engine, engine_of(engine).settings(max_steps=1)).run(generator):
+        for step in session.dragged_by(engine, engine_of(engine).settings(max_steps=steps)).run(generator):
             step.image()
             yield
