@@ -56,6 +56,7 @@ async def measure(address: str, device: str, rounds: int) -> list[tuple[float, f
         await tab.until("ready")
         for _ in range(rounds + 1):
             await tab.edit("pair", at=HANDLE, to=TARGET)
+            await tab.fire("canvas", "look", {"original": False})  # as the page does where it shows another picture
             taken.append((await of_the_page(tab), of_the_drag(generator, latent)))
     return taken[1:]
 
