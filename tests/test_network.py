@@ -69,7 +69,11 @@ def page(tmp_path_factory):
         model = tiny_generator(32)
         here = Network(Store(model, {"far": tiny_generator(32, seed=1)}), "cpu")
         here.rehearse("tiny").result()
-        do, own, photo = Handlers(here, Listeners()), Own(here), tmp_path_factory.mktemp("photo") / "photo.png"
+        do, own, photo = (
+            Handlers(here, Listeners()),
+            Own(here, Listeners()),
+            tmp_path_factory.mktemp("photo") / "photo.png",
+        )
         Image.fromarray(np.random.RandomState(0).randint(0, 256, (90, 120, 3), dtype=np.uint8)).save(photo)
         with_points = here.draw("tiny", 3, 0.7).add(DragPair(Point(5, 6), Point(20, 16)))
         *_, (way, *_) = do.dragging.drag(with_points, TAB, *FAST)

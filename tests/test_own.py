@@ -79,7 +79,7 @@ def in_chinese(handler, *args):
 
 def test_pictures_are_read_one_after_the_other(network, photo, monkeypatch):
     """Each may take 2 GB meanwhile, of a file of 400 kB."""
-    own, session, read = Own(network), network.draw("tiny", 3, 0.7), module.read_picture
+    own, session, read = Own(network, Listeners()), network.draw("tiny", 3, 0.7), module.read_picture
     reading, most = [], []
 
     def slowly(path):
@@ -118,7 +118,7 @@ def test_it_can_be_moved_as_far_as_its_corners_and_sized_within_limits():
 
 
 def test_it_can_be_framed_again_as_it_was_at_first(network, photo):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     first, session, *_ = framed(own, session, photo)
     still = {"right": 0, "down": 0, "larger": 1, "turn": 0, "number": 4}
     moved, _ = own.frame(session, first, SimpleNamespace(**still | {"right": 9, "turn": 20}, again=False))
@@ -141,7 +141,7 @@ def test_what_lies_under_the_pointer_moves_with_it():
 
 
 def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
-    own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
+    own, keep, session = Own(network, Listeners()), Keep(network), network.draw("tiny", 3, 0.7)
     pixels = np.asarray(Image.open(photo))
     framing, session, canvas, *_, group, use = framed(own, session, photo)
     assert (group["visible"], use["visible"]) == (True, False)
@@ -173,6 +173,22 @@ def test_a_picture_becomes_a_session_that_can_be_pasted_back(network, photo):
         keep.pasted(session)
 
 
+def test_a_tab_behind_a_slow_line_is_sent_nothing_of_a_reconstruction_but_its_ends(network, photo, monkeypatch):
+    listeners = Listeners()
+    own = Own(network, listeners)
+    framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
+
+    def counts():
+        views = [view for _, _, view, *_ in own.reconstruct(session, framing, 10, False, TAB) if "marks" in view]
+        return [view["marks"].get("sent", [None, None])[1] for view in views]
+
+    usual = counts()
+    assert usual == [None, *range(1, len(usual) - 1), None]
+    assert len(usual) > 3
+    monkeypatch.setattr(listeners, "behind", str(TAB.session_hash).__eq__)
+    assert counts() == [None, None]
+
+
 def test_what_was_found_is_used_where_the_memory_is_too_small_for_its_details(network, photo, monkeypatch):
     warned = []
 
@@ -182,7 +198,7 @@ def test_what_was_found_is_used_where_the_memory_is_too_small_for_its_details(ne
 
     monkeypatch.setattr(gr, "Warning", warned.append)
     monkeypatch.setattr("draggan.inversion.reconstruct.tune", tune)
-    own = Own(network)
+    own = Own(network, Listeners())
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     *_, (left, session, canvas, *_) = own.reconstruct(session, framing, 10, True, TAB)
     assert left is session.photo.delta is None
@@ -191,7 +207,7 @@ def test_what_was_found_is_used_where_the_memory_is_too_small_for_its_details(ne
 
 
 def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
-    own, keep, asked = Own(network), Keep(network), SimpleNamespace(original=True)
+    own, keep, asked = Own(network, Listeners()), Keep(network), SimpleNamespace(original=True)
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     *_, (_, session, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
     mine, marks = session.photo.shown, canvas["marks"]
@@ -204,7 +220,7 @@ def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
 
 
 def test_a_browser_gets_the_details_of_a_picture_once(network, photo, tmp_path, monkeypatch):
-    own, keep, session = Own(network), Keep(network), network.draw("tiny", 3, 0.7)
+    own, keep, session = Own(network, Listeners()), Keep(network), network.draw("tiny", 3, 0.7)
     framing, session, *_ = framed(own, session, photo)
     *_, (_, edited, *_) = own.reconstruct(session, framing, 10, True, TAB)
     assert keep.safe(session, SimpleNamespace(details=None))["kept"]["name"] is None
@@ -238,7 +254,7 @@ def test_models_of_faces_begin_with_the_face_and_marks_for_it(network, tmp_path,
     Image.fromarray(pixels).save(tmp_path / "her.png")
     session, marks = network.draw(model, 3, 0.7), []
     monkeypatch.setattr(module, "with_points", lambda picture, places, _: marks.extend(places) or picture)
-    framing, *_ = framed(Own(network), session, tmp_path / "her.png")
+    framing, *_ = framed(Own(network, Listeners()), session, tmp_path / "her.png")
     assert framing.crop == (find_face(Picture(pixels)) if model != "tiny" else whole_crop((512, 512), SIZE))
     assert marks == [Point(x * 64 - 0.5, y * 64 - 0.5) for x, y in FACE if model != "tiny"]
 
@@ -246,7 +262,7 @@ def test_models_of_faces_begin_with_the_face_and_marks_for_it(network, tmp_path,
 def test_lpips_is_said_where_it_can_be_measured(network, photo, monkeypatch):
     measured = []
     monkeypatch.setattr("draggan.web.own.lpips", lambda image, wanted: measured.append((image, wanted)) or 0.0625)
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     framing, session, *_ = framed(own, session, photo)
     *_, (_, edited, canvas, *_) = own.reconstruct(session, framing, 10, False, TAB)
     [(image, wanted)] = measured
@@ -267,7 +283,7 @@ def said(answer):
 
 @pytest.mark.parametrize("stage", ["Reconstructing", "Bringing back details"])
 def test_what_there_is_so_far_can_be_used(network, photo, stage):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     framing, session, *_ = framed(own, session, photo)
     own.use(TAB)  # nothing runs yet
     running = own.reconstruct(session, framing, 40, True, TAB)
@@ -292,7 +308,7 @@ def test_what_there_is_so_far_can_be_used(network, photo, stage):
 
 
 def test_after_stop_the_picture_can_be_placedagain(network, photo):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     session = session.click(Point(5, 6)).with_mask(np.eye(64) > 0)
     framing, placed, *_ = framed(own, session, photo)
     _, busy, *_ = next(own.reconstruct(placed, framing, 40, True, TAB))
@@ -313,7 +329,7 @@ def test_after_stop_the_picture_can_be_placedagain(network, photo):
 def test_a_reconstruction_that_was_refused_stops_nothing(network, photo, monkeypatch):
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
-    own = Own(network)
+    own = Own(network, Listeners())
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     _, busy, *_ = next(own.upload(session, framing, str(photo)))  # another picture, while one is framed
     assert list(own.reconstruct(busy, framing, 40, True, TAB)) == [], "it has not failed, after which `stopped` follows"
@@ -321,7 +337,7 @@ def test_a_reconstruction_that_was_refused_stops_nothing(network, photo, monkeyp
 
 
 def test_a_reconstruction_is_busy_and_can_be_stopped_before_it_has_a_start(network, photo):
-    own = Own(network)
+    own = Own(network, Listeners())
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     go = threading.Event()
     network._turns.submit(go.wait)
@@ -340,7 +356,7 @@ def test_a_reconstruction_is_busy_and_can_be_stopped_before_it_has_a_start(netwo
 def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypatch):
     warned = []
     monkeypatch.setattr(gr, "Warning", warned.append)
-    own, do = Own(network), Handlers(network, Listeners())
+    own, do = Own(network, Listeners()), Handlers(network, Listeners())
     _, session, _, drag, stop, undo, *_ = framed(own, network.draw("tiny", 3, 0.7).click(Point(1, 2)), photo)
     assert not any(button["interactive"] for button in (drag, stop, undo))
     assert list(do.dragging.drag(session, TAB)) == []
@@ -355,14 +371,14 @@ def test_nothing_else_begins_while_a_picture_is_framed(network, photo, monkeypat
 
 
 def test_what_is_compared_to_does_not_take_the_place_of_what_is_framed(network, photo):
-    _, session, *_ = framed(Own(network), network.draw("tiny", 3, 0.7), photo)
+    _, session, *_ = framed(Own(network, Listeners()), network.draw("tiny", 3, 0.7), photo)
     seen = Handlers(network, Listeners()).look(session, SimpleNamespace(original=True))
     assert seen["original"]["url"]
     assert "image" not in seen
 
 
 def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_path, photo):
-    own = Own(network)
+    own = Own(network, Listeners())
     Image.open(photo).save(tmp_path / "other.png")
     Image.open(photo).save(tmp_path / "third.png")
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
@@ -378,7 +394,7 @@ def test_another_picture_can_be_sent_instead_of_one_that_is_framed(network, tmp_
 
 
 def test_after_a_file_that_is_no_picture_all_is_as_before(network, tmp_path, photo):
-    own, empty = Own(network), tmp_path / "empty.png"
+    own, empty = Own(network, Listeners()), tmp_path / "empty.png"
     empty.touch()
     framing, session, *_ = framed(own, network.draw("tiny", 3, 0.7), photo)
     sending = own.upload(session, framing, str(empty))
@@ -392,7 +408,7 @@ def test_after_a_file_that_is_no_picture_all_is_as_before(network, tmp_path, pho
 
 
 def test_after_a_reconstruction_that_never_began_nothing_is_framed(network, photo):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     framing, placed, *_ = framed(own, session, photo)
     for before in ((None, framing), (session, framing), (placed, None)):
         assert own.stopped(*before) == 8 * (gr.skip(),)
@@ -402,25 +418,25 @@ def test_what_is_changed_of_a_picture_is_told(network, tmp_path, photo, monkeypa
     monkeypatch.setattr(gr, "Info", (told := []).append)
     Image.open(photo).convert("L").save(tmp_path / "grey.png")
     session, note = network.draw("tiny", 3, 0.7), "grey: it becomes a colour picture without colours"
-    framed(Own(network), session, tmp_path / "grey.png")
-    in_chinese(framed, Own(network), session, tmp_path / "grey.png")
+    framed(Own(network, Listeners()), session, tmp_path / "grey.png")
+    in_chinese(framed, Own(network, Listeners()), session, tmp_path / "grey.png")
     assert told == [note, CHINESE[note]]
 
 
 def test_where_stop_is_not_there_nobody_is_sent_to_it(network, photo):
-    own = Own(network)
+    own = Own(network, Listeners())
     _, reading, *_ = next(own.upload(network.draw("tiny", 3, 0.7), None, str(photo)))
     with pytest.raises(gr.Error, match=r"^'something is running: wait for its end'$"):
         own.cancel(reading)
 
 
 def test_two_who_send_the_same_picture_both_have_it(network, photo):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     assert all(framed(own, session, photo)[1].framing for _ in range(2))
 
 
 def test_what_is_wrong_with_a_picture_is_told_in_chinese_too(network, tmp_path):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     Image.new("RGB", (90, 63)).save(tmp_path / "small.png")
     (tmp_path / "bad{}.png").write_bytes(b"no picture")
     for name, said, values in (
@@ -433,7 +449,7 @@ def test_what_is_wrong_with_a_picture_is_told_in_chinese_too(network, tmp_path):
 
 
 def test_what_cannot_be_done_is_told(network, tmp_path):
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     empty = tmp_path / "empty.png"
     empty.touch()
     with pytest.raises(gr.Error, match=r"empty\.png is empty"):
@@ -506,7 +522,7 @@ def test_what_is_known_of_a_model_serves_the_next_picture_and_the_frame_is_left(
 
     monkeypatch.setattr(module, "reconstruct", spied)
     Image.fromarray(np.random.RandomState(0).randint(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    own, session = Own(network), network.draw("tiny", 3, 0.7)
+    own, session = Own(network, Listeners()), network.draw("tiny", 3, 0.7)
     for _ in range(2):
         *_, (framing, framed, *_) = own.upload(session, None, str(tmp_path / "a.png"))
         *_, (_, session, *_) = own.reconstruct(framed, framing, 2, False, TAB)

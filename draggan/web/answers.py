@@ -9,6 +9,7 @@ from draggan.render import encode, thumbnail
 from draggan.session import Session
 from draggan.web import canvas, words
 from draggan.web.network import Network
+from draggan.web.presence import Line
 from draggan.web.telling import EXPECTED, must_be_here, warn
 
 
@@ -48,6 +49,12 @@ def shortly(session: Session, status: words.Said) -> tuple:
     """
     busy = replace(session, loading=True)
     return busy, canvas.update(busy, status), *4 * [gr.skip()]
+
+
+def counted(answer: tuple, line: Line) -> tuple:
+    """What `shown` gives, as the next answer on a line: the tab tells when it is seen."""
+    session, view, *buttons = answer
+    return session, canvas.numbered(view, line.name, line.next()), *buttons
 
 
 def must_be_idle(session: Session | None) -> None:

@@ -39,7 +39,8 @@ def build(models: ModelCache, device: str, model: str, max_users: int) -> Page:
     network.rehearse(model)
     page = Page()
     visits = Visits(Places(max_users), page)
-    do, keep, start, own = Handlers(network, page.listeners), Keep(network), Starts(network), Own(network)
+    do, own = Handlers(network, page.listeners), Own(network, page.listeners)
+    keep, start = Keep(network), Starts(network)
     with page:
         state, offered = gr.State(time_to_live=IDLE_SECONDS), gr.State((), time_to_live=IDLE_SECONDS)
         gr.Markdown(say(ABOUT))

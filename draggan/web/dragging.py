@@ -18,7 +18,7 @@ from draggan.render import encode, leaving, thumbnail
 from draggan.session import Session
 from draggan.web import canvas, settings, words
 from draggan.web.aims import Aim, Aims
-from draggan.web.answers import free, kept, shown
+from draggan.web.answers import counted, free, kept, shown
 from draggan.web.network import STOP_SECONDS, Network
 from draggan.web.presence import Drags, Line, Listeners
 from draggan.web.telling import tell
@@ -184,9 +184,7 @@ class _Frames:
         return picture
 
     def sent(self, answer: tuple) -> tuple:
-        """The same, of which the tab tells when it is shown."""
-        session, view, *buttons = answer
-        return session, canvas.numbered(view, self._line.name, self._line.next()), *buttons
+        return counted(answer, self._line)
 
     def shown(self) -> None:
         self._told = time.monotonic()

@@ -22,8 +22,9 @@ from draggan.registry.models import shows_faces
 from draggan.render import encode, side_by_side, thumbnail, to_picture, with_points
 from draggan.session import Session, photo_session
 from draggan.web import canvas, words
-from draggan.web.answers import free, must_be_idle, shortly, shown
+from draggan.web.answers import counted, free, must_be_idle, shortly, shown
 from draggan.web.network import Network
+from draggan.web.presence import Listeners
 from draggan.web.telling import spoken, told, warn
 
 EVERY = 4  # steps from one preview to the next
@@ -53,8 +54,9 @@ class Framing:
 class Own:
     """The handlers for a picture of one's own."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, listeners: Listeners) -> None:
         self._network = network
+        self._listeners = listeners
         self._enough: WeakValueDictionary[str, Event] = WeakValueDictionary()  # by tab; each goes with what runs
         self._reading = Lock()  # a small file may take 2 GB while it is read
 
@@ -112,8 +114,9 @@ class Own:
         beginning = words.Said("Reconstructing: looking for a start ...")
         yield framing, *_left(_watched(busy, original, beginning))
         generator = self._network.generator(session.model)
-        self._enough[str(request.session_hash)] = enough = Event()
-        best, config = None, InversionConfig(steps=int(steps))
+        tab = str(request.session_hash)
+        self._enough[tab] = enough = Event()
+        line, best, config = self._listeners.line(tab), None, InversionConfig(steps=int(steps))
         run = reconstruct(generator, wanted, config, tuning)
         try:
             for coming in self._network.each(run):
@@ -123,10 +126,13 @@ class Own:
                 best = coming
                 if enough.is_set():
                     break
-                if best.step.index % EVERY == 0 or best.step.last:
+                if line.behind:
+                    yield 9 * (gr.skip(),)
+                elif best.step.index % EVERY == 0 or best.step.last:
                     image, near = self._network.drawn(best.image), self._network.run(best.psnr)
                     both, said = side_by_side(original, image), words.reconstructing(best.step, near)
-                    yield framing, *_watched(busy, both, said), gr.update(visible=False), gr.update(visible=True)
+                    seen = counted(_watched(busy, both, said), line)
+                    yield framing, *seen, gr.update(visible=False), gr.update(visible=True)
         except Exception as error:
             if best is None or not best.found.last:
                 raise
