@@ -19,7 +19,7 @@ FEW = {  # steps
     "kinematics": engine_of("kinematics").settings(max_steps=3),
     "draggan": engine_of("draggan").settings(lr=0.02, max_steps=6),
 }
-REMEDY = {"kinematics": "raise damping, or lower stride", "draggan": "lower lr"}
+REMEDY = {"kinematics": "raise damping, or lower stride", "draggan": "lower lr, the step size"}
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -38,12 +38,13 @@ from draggan.gradients import gradients
 from draggan.require import require, require_choice, require_whole
 from draggan.stylegan2.device import received, sent
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.said import Said
 
 PATCH = 3  # places along each side of what describes a handle
 LOST = 0.8  # squared distance of unit descriptors, 0 .. 4, beyond which a handle no longer looks like itself
 LEAST_SURE = 0.02  # of the surest handle: no handle counts less
 TRIES = 5  # of one step, each with more damping, before there is none that brings the handles nearer
-CALMER = "raise damping, or lower stride or mask_weight"  # what is said where nothing else helps
+DIVERGED = "the drag diverged at step {step}: raise damping, or lower stride or mask_weight"
 EASY, STIFF = 0.05, 0.4  # damping of few handles, and of many, whose matches contradict each other by some pixels
 COMPLIANCE = 0.02  # part of the damping of many by which their rows give way to the pull to the first latent
 FINEST = 256  # places that are told apart along the picture's longer side, whatever its pixels
@@ -239,7 +240,7 @@ def _drag(task: _Task, start: KinematicState) -> Course[KinematicStep]:
         state = replace(state, damping=task.damping, pull=pull, loss=loss, waited=0, least=loss)
     while True:
         if not math.isfinite(seen.loss):
-            raise FloatingPointError(f"the drag diverged at step {state.index}: {CALMER}")
+            raise FloatingPointError(Said(DIVERGED, {"step": state.index}))
         arrived = max(seen.distances) <= task.tolerance
         settled = task.held is None or state.waited > 0  # what the mask has lost may still come back
         gives_up = not arrived and state.waited >= task.config.patience
@@ -366,7 +367,7 @@ def _step(task: _Task, state: KinematicState, seen: _Seen) -> Part[tuple[Kinemat
             return moved, found
         state, system = replace(state, damping=4 * state.damping, pull=state.pull / 2), system.stiffer(4)
     if not math.isfinite(found.loss):
-        raise FloatingPointError(f"the drag diverged at step {state.index + 1}: {CALMER}")
+        raise FloatingPointError(Said(DIVERGED, {"step": state.index + 1}))
     return replace(state, index=state.index + 1, waited=task.config.patience), seen
 
 

@@ -32,6 +32,9 @@ from draggan.gradients import gradients
 from draggan.require import require, require_choice, require_whole
 from draggan.stylegan2.device import received
 from draggan.stylegan2.generator import Generator, Trunk
+from draggan.stylegan2.said import Said
+
+DIVERGED = "the drag diverged at step {step}: go back to an earlier step and lower lr, the step size"
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ def _drag(
         looked, seen = places, (yield from _look(task, moving.requires_grad_(), means, places, templates, index))
         places, templates = seen.places, seen.templates
         if not math.isfinite(seen.said):
-            raise FloatingPointError(f"the drag diverged at step {index}: go back to an earlier step and lower lr")
+            raise FloatingPointError(Said(DIVERGED, {"step": index}))
         kept = kept or tuple(template.clone() for template in templates.cpu())  # not views of one tensor
         distances = tuple(p.distance(pair.target) for p, pair in zip(places, pairs, strict=True))
         arrived = max(distances) <= task.tolerance

@@ -20,6 +20,7 @@ from draggan.inversion.survey import BATCH, nearest, piece_of, previews
 from draggan.require import require
 from draggan.stylegan2.distribution import Distribution
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.said import Said
 
 Stage = Literal["search", "refine", "fit"]
 
@@ -159,7 +160,7 @@ def _descend(
             images = render(codes)
             losses = compare(images, codes)
         if not losses.isfinite().all():
-            raise FloatingPointError(f"the reconstruction diverged at step {i}: lower lr")
+            raise FloatingPointError(Said("the reconstruction diverged at step {step}: lower lr", {"step": i}))
         yield _Fit(codes.detach().clone(), images.detach(), losses.detach())
         if i + 1 < steps:
             warm = max(1, steps // 10)

@@ -20,6 +20,7 @@ from draggan.stylegan2 import ops
 from draggan.stylegan2.delta import Delta
 from draggan.stylegan2.distribution import draw
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.said import Said
 
 SEED = 2  # of the latents whose pictures shall stay
 WEIGHTS = ("conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias", "torgb.weight", "torgb.bias")
@@ -98,7 +99,7 @@ def _tune(generator: Generator, latent: Tensor, picture: Tensor, config: TuningC
             image = blocks.after(weights, pivot)
             wanted = sum((w * compare(image, picture) for w, compare in losses.values()), torch.zeros(1).to(image))
         if not wanted.isfinite():
-            raise FloatingPointError(f"the tuning diverged at step {i}: lower lr")
+            raise FloatingPointError(Said("the tuning diverged at step {step}: lower lr", {"step": i}))
         if wanted.item() < least:
             least = wanted.item()
             changes = {name: (t - blocks.weights[name]).detach() for name, t in weights.items()}

@@ -362,6 +362,14 @@ CHINESE = {
     "a numpy array of a type that cannot be read: only little-endian numbers can": (
         "其中的 numpy 数组类型无法读取：只支持小端序数值"
     ),
+    "the drag diverged at step {step}: go back to an earlier step and lower lr, the step size": (
+        "拖动在第 {step} 步发散：请退回到较早的一步，并减小步长（lr）"
+    ),
+    "the drag diverged at step {step}: raise damping, or lower stride or mask_weight": (
+        "拖动在第 {step} 步发散：请增大 damping，或减小 stride 或 mask_weight"
+    ),
+    "the reconstruction diverged at step {step}: lower lr": "重建在第 {step} 步发散：请减小 lr",
+    "the tuning diverged at step {step}: lower lr": "细节恢复在第 {step} 步发散：请减小 lr",
     "no such file: {file}": "没有这个文件：{file}",
     "there is a handle at {point} already: choose another place": "{point} 处已有控制点：请选择其他位置",
     "there are {most} points already, the most that one drag takes: remove one first": (
