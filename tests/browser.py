@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
 
 QUIET = [
     "--no-sandbox",
@@ -76,7 +76,12 @@ class Tab:
         self.page.on("request", lambda r: self.requests.append(r.url))
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.goto(address)
-        self.page.wait_for_function("document.querySelector('#canvas .stage img')?.naturalWidth > 1", timeout=60_000)
+        there = "document.querySelector('#canvas .stage img')?.naturalWidth > 1"
+        try:
+            self.page.wait_for_function(there, timeout=60_000)
+        except TimeoutError as error:
+            shown = self.page.locator("body").inner_text()
+            raise AssertionError(f"no picture: {self.errors}, last {self.requests[-9:]}, shown {shown}") from error
         self.status = self.page.locator("#canvas .status")
 
     def place(self, x: float, y: float) -> tuple[float, float]:
