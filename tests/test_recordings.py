@@ -1,9 +1,11 @@
 """What a GPU records: that it can be recorded, on any machine, and where there is a GPU, what is played."""
 
+import gc
 from collections import deque
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -220,6 +222,36 @@ def test_a_moved_network_forgets(monkeypatch):
 def test_a_changed_network_has_recordings_of_its_own():
     generator = tiny_generator(16)
     assert generator.dragging_in(torch.bfloat16).recordings is not generator.recordings
+
+
+class Film:
+    """A graph; of one that is spoilt nothing is left when it ends, as after an error in the midst of it."""
+
+    def __init__(self, *, spoilt):
+        self.spoilt = spoilt
+
+    def capture_begin(self, pool, capture_error_mode):
+        pass
+
+    def capture_end(self):
+        if self.spoilt:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_an_error_in_the_midst_of_a_recording_is_told_as_what_it_is():
+    film: Any = Film(spoilt=True)
+    with pytest.raises(torch.OutOfMemoryError), recordings._recorded(film):
+        raise torch.OutOfMemoryError
+    with pytest.raises(RuntimeError, match="previous error"), recordings._recorded(film):
+        pass
+
+
+def test_garbage_stays_where_it_is_while_something_is_recorded():
+    """A graph among it would go then, which spoils what is recorded."""
+    film: Any = Film(spoilt=False)
+    with recordings._recorded(film):
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def _doubled_and_squared(factor, x):

@@ -5,9 +5,10 @@ second call with tensors of some shapes records, forward and backward; from then
 devices functions are just called.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import groupby
 from threading import Lock
@@ -146,11 +147,27 @@ class _Graphs:
 @contextmanager
 def _recorded(graph: torch.cuda.CUDAGraph, pool: Any = None) -> Iterator[None]:
     """What is done inside goes into a graph instead. Other threads may go on as they like."""
-    graph.capture_begin(pool, capture_error_mode="thread_local")
+    with _uncollected():
+        graph.capture_begin(pool, capture_error_mode="thread_local")
+        try:
+            yield
+        except BaseException:
+            with suppress(RuntimeError):  # which says only that there was an error
+                graph.capture_end()
+            raise
+        graph.capture_end()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Garbage is left alone: a graph in it, of a network that is gone, spoils what is recorded when it goes."""
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        graph.capture_end()
+        if collects:
+            gc.enable()
 
 
 class _Played(torch.autograd.Function):
