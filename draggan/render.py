@@ -38,7 +38,8 @@ def leaving(image: Tensor) -> Callable[[], np.ndarray]:
         return _pixels(image).cpu().numpy
     if image.device.type != "cuda":
         return partial(to_picture, image)
-    pixels, stream, arrived = _pixels(image), torch.cuda.Stream(image.device), torch.cuda.Event(blocking=True)
+    pixels, arrived = _pixels(image), torch.cuda.Event(blocking=True)
+    stream = torch.cuda.Stream(image.device, priority=-1)  # torch has few: those of priority 0 are what GPUs record on
     there = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
     stream.wait_stream(torch.cuda.current_stream(image.device))
     with torch.cuda.stream(stream):

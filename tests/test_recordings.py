@@ -17,6 +17,7 @@ from draggan.engine.engines import ENGINES, drag, engine_of
 from draggan.engine.kinematics import KinematicConfig
 from draggan.engine.paper import DragConfig
 from draggan.geometry import DragPair, Point
+from draggan.render import leaving
 from draggan.stylegan2 import recordings
 from draggan.stylegan2.lowpass import blur
 from draggan.stylegan2.recordings import Recordings
@@ -308,6 +309,19 @@ def test_recordings_are_limited(monkeypatch):
     for size in (1, 2, 1, 3, 1, 2):
         assert played.run(_doubled_and_squared, (1.0,), torch.ones(size, device="cuda"))[0].tolist() == [2.0] * size
     assert len(played._kept) == 2
+
+
+@on_gpu
+def test_no_picture_leaves_on_a_stream_that_records(monkeypatch):
+    """Its memory may be freed while something is recorded there: torch notes that on the stream it left on."""
+    played, used, stream = Recordings(), [], torch.cuda.stream
+    for _ in range(2):
+        played.run(_doubled_and_squared, (1.0,), torch.ones(2, device="cuda"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda each: used.append(each) or stream(each))
+    for _ in range(40):  # more than torch has of a priority
+        leaving(torch.zeros(1, 3, 8, 8, device="cuda"))()
+    assert len(used) == 40
+    assert played._stream not in used
 
 
 @pytest.fixture
