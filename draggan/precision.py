@@ -12,6 +12,7 @@ import torch
 
 from draggan.require import require_choice
 from draggan.stylegan2.convolution import conv3x3
+from draggan.stylegan2.device import convolve_in_tf32, in_tf32
 from draggan.stylegan2.generator import Generator
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
@@ -40,7 +41,7 @@ def in_precision(generator: Generator, precision: Precision) -> Generator:
     if precision == "tf32" and not on_gpu:
         raise ValueError(f"precision tf32 is one of NVIDIA GPUs, not of {generator.device}: use auto, fp32 or bf16")
     if on_gpu:
-        torch.backends.cudnn.allow_tf32 = precision in ("auto", "tf32")
+        convolve_in_tf32(precision in ("auto", "tf32"))
     if precision in TYPES:
         return generator.dragging_in(TYPES[precision])
     pays = precision == "auto" and generator.device.type == "cpu" and _pays(generator, torch.bfloat16)
@@ -59,7 +60,7 @@ def for_drag(generator: Generator, precision: DragPrecision) -> Generator:
 def precision_of(generator: Generator) -> str:
     """The name of the precision that its drags have now."""
     dtype = generator.multiplies_in
-    if dtype == torch.float32 and generator.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+    if dtype == torch.float32 and generator.device.type == "cuda" and in_tf32()[0]:
         return "tf32"
     return next((name for name, each in TYPES.items() if each == dtype), "fp32")
 

@@ -4,6 +4,7 @@ import copy
 import gc
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import draggan
 from draggan import precision
 from draggan.engine.engines import ENGINES, drag
 from draggan.precision import for_drag, in_precision, precision_of
+from draggan.stylegan2.device import in_tf32
 from tests.networks import tiny_generator
 
 PAIR = [draggan.DragPair(draggan.Point(20, 20), draggan.Point(50, 30))]
@@ -127,3 +129,26 @@ def test_tf32_is_torchs_switch(name, allowed, monkeypatch):
     elsewhere = SimpleNamespace(device=torch.device("cuda"), dragging_in=lambda dtype: elsewhere)
     assert in_precision(elsewhere, name) is elsewhere
     assert torch.backends.cudnn.allow_tf32 is allowed
+
+
+@pytest.fixture
+def newer():
+    """torch's newer switches of tf32, which are put back afterwards."""
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("torch before 2.9 has none")
+    backends: Any = torch.backends
+    yield backends
+    backends.fp32_precision = backends.cuda.matmul.fp32_precision = "none"
+    backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.parametrize("switched", ["tf32", "ieee"])
+@pytest.mark.parametrize("name", ["tf32", "fp32"])
+def test_a_precision_is_had_whatever_was_switched_before(name, switched, newer):
+    newer.fp32_precision = newer.cuda.matmul.fp32_precision = newer.cudnn.conv.fp32_precision = switched
+    elsewhere: Any = SimpleNamespace(
+        device=torch.device("cuda"), dragging_in=lambda dtype: elsewhere, multiplies_in=torch.float32
+    )
+    in_precision(elsewhere, name)
+    assert precision_of(elsewhere) == name
+    assert in_tf32() == (name == "tf32", switched == "tf32")

@@ -225,6 +225,18 @@ def test_a_changed_network_has_recordings_of_its_own():
     assert generator.dragging_in(torch.bfloat16).recordings is not generator.recordings
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="needs torch's newer switches")
+def test_other_settings_are_other_recordings_by_whichever_switch(traced):
+    products: Any = torch.backends.cuda.matmul
+    try:
+        for switched in ("tf32", "tf32", "ieee", "ieee"):
+            products.fp32_precision = switched
+            traced.recordings.run(_doubled_and_squared, (3.0,), torch.ones(2))
+    finally:
+        products.fp32_precision = "none"
+    assert len(traced.recordings.recorded) == 2
+
+
 class Film:
     """A graph; of one that is spoilt nothing is left when it ends, as after an error in the midst of it."""
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from draggan.stylegan2.device import in_tf32
 from draggan.stylegan2.slopes import derived
 
 RECORDED_ON = ("cuda",)  # types of devices
@@ -58,9 +59,8 @@ class Recordings:
             return function(*constants, *given)
         wanted = tuple(torch.is_grad_enabled() and t.requires_grad for t in given)
         shapes = tuple((t.shape, t.dtype) for t in given)
-        settings = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
         named = tuple(ref(each) if isinstance(each, nn.Module) else each for each in constants)  # which may go
-        key = function, named, shapes, wanted, given[0].device, settings
+        key = function, named, shapes, wanted, given[0].device, in_tf32()
         with self._changing:
             known, recording = key in self._kept, self._kept.pop(key, None)
             if known and recording is None:
