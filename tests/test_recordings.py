@@ -2,10 +2,12 @@
 
 import gc
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -72,6 +74,8 @@ class Tape(TorchDispatchMode):
 class Trace:
     """A recording as a GPU makes them: the operations of one call, with its numbers, are what every later one gets."""
 
+    bytes = 40
+
     def __init__(self, function, given, wanted):
         given = [t.detach().requires_grad_(w) for t, w in zip(given, wanted, strict=True)]
         with torch.set_grad_enabled(any(wanted)):
@@ -135,6 +139,7 @@ def unrecorded():
 def traced(monkeypatch):
     """A generator that does as on a GPU, and its recordings."""
     monkeypatch.setattr("draggan.stylegan2.recordings.RECORDED_ON", ("cpu",))
+    monkeypatch.setattr("draggan.stylegan2.recordings.memory", lambda device: 1 << 30)
     monkeypatch.setattr("draggan.engine.features.IN_ONE_PASS", ())
     monkeypatch.setattr("draggan.stylegan2.alone.ALONE_ON", ())
     monkeypatch.setattr("draggan.stylegan2.convolution.IN_PART", ())
@@ -259,6 +264,64 @@ def test_an_error_in_the_midst_of_a_recording_is_told_as_what_it_is():
         pass
 
 
+def test_recordings_take_a_part_of_a_devices_memory(traced, monkeypatch):
+    monkeypatch.setattr(recordings, "memory", lambda device: 400)
+    kept = []
+    for size in (1, 2, 3, 4, 5):
+        for _ in range(3):
+            (found, _) = traced.recordings.run(_doubled_and_squared, (3.0,), torch.ones(size))
+            assert found.tolist() == [6.0] * size
+        kept.append(len(traced.recordings._kept))
+    assert kept == [1, 2, 3, 1, 2], "100 bytes, and one more"
+
+
+def test_a_recording_for_which_there_is_no_memory_is_made_when_the_others_are_gone(traced, monkeypatch):
+    x, y = torch.ones(2), torch.ones(3)
+    for _ in range(2):
+        traced.recordings.run(_doubled_and_squared, (3.0,), x)
+    traced.recordings.run(_doubled_and_squared, (3.0,), y)
+    with monkeypatch.context() as full:
+        full.setattr(traced.recordings, "_recording", _used_up)
+        assert traced.recordings.run(_doubled_and_squared, (3.0,), y)[0].tolist() == [6.0] * 3
+    assert list(traced.recordings._kept.values()) == [None], "the one to be made"
+    assert traced.recordings.run(_doubled_and_squared, (3.0,), y)[0].tolist() == [6.0] * 3
+    assert len(traced.recordings.recorded) == 2
+
+
+def _used_up(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_graphs_of_one_stream_go_together(monkeypatch):
+    """torch frees the workspace that all of them write to with any of them."""
+    alive = WeakSet()
+
+    class Graph(Film):
+        def __init__(self):
+            super().__init__(spoilt=False)
+            alive.add(self)
+
+        pool = replay = lambda self: None
+
+    monkeypatch.setattr(recordings, "RECORDED_ON", ("cpu",))
+    monkeypatch.setattr(recordings, "memory", lambda device: 1 << 30)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda: SimpleNamespace(wait_stream=lambda other: None))
+    for name in ("stream", "device"):
+        monkeypatch.setattr(torch.cuda, name, nullcontext)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
+    played = Recordings()
+    given = [torch.ones(size, requires_grad=True) for size in (1, 2, 3)]
+    found = [played.run(_doubled_and_squared, (3.0,), x) for x in given * 2]
+    assert len(alive) == 6
+    played.clear()
+    del found[:-1]
+    assert len(alive) == 6, "the last of them can still be derived from"
+    found.clear()
+    assert not alive
+
+
 def test_garbage_stays_where_it_is_while_something_is_recorded():
     """A graph among it would go then, which spoils what is recorded."""
     film: Any = Film(spoilt=False)
@@ -320,7 +383,7 @@ def test_recordings_are_limited(monkeypatch):
     played = Recordings()
     for size in (1, 2, 1, 3, 1, 2):
         assert played.run(_doubled_and_squared, (1.0,), torch.ones(size, device="cuda"))[0].tolist() == [2.0] * size
-    assert len(played._kept) == 2
+    assert len(played._kept) <= 2
 
 
 @on_gpu
@@ -333,7 +396,8 @@ def test_no_picture_leaves_on_a_stream_that_records(monkeypatch):
     for _ in range(40):  # more than torch has of a priority
         leaving(torch.zeros(1, 3, 8, 8, device="cuda"))()
     assert len(used) == 40
-    assert played._stream not in used
+    assert played._reel
+    assert played._reel.stream not in used
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ devices functions are just called.
 """
 
 import gc
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,10 +19,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from draggan.stylegan2.device import in_tf32
+from draggan.stylegan2.shortage import out_of_memory
 from draggan.stylegan2.slopes import derived
 
 RECORDED_ON = ("cuda",)  # types of devices
-MOST = 48  # recordings that are kept, of the latest use
+MOST = 48  # recordings that are kept of a network; beyond, all are made anew
+PART = 4  # of a device's memory, one in so many: with more than that of it in recordings, likewise
 
 Function = Callable[..., tuple[Tensor, ...]]
 
@@ -33,21 +34,28 @@ def records(device: torch.device) -> bool:
     return device.type in RECORDED_ON
 
 
+def memory(device: torch.device) -> int:
+    """Bytes that a device has."""
+    return torch.cuda.get_device_properties(device).total_memory
+
+
 class Recordings:
     """Those of one network. They read its tensors where these lay, so a network that moves forgets them."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, Recording | None] = OrderedDict()  # None: met once
+        self._kept: dict[Hashable, Recording | None] = {}  # None: met once
         self._changing = Lock()
-        self._stream: torch.cuda.Stream | None = None
+        self._reel: _Reel | None = None  # of those that are kept
 
     def __reduce__(self) -> tuple:
         return Recordings, ()  # a copy of the network has tensors of its own
 
     def clear(self) -> None:
         with self._changing:
-            self._kept.clear()
-            self._stream = None  # of the place where it was
+            self._forget()
+
+    def _forget(self) -> None:
+        self._kept, self._reel = {}, None
 
     def run(self, function: Function, constants: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
         """function(*constants, *given), whose gradients reach `given` where they are switched on.
@@ -62,29 +70,42 @@ class Recordings:
         named = tuple(ref(each) if isinstance(each, nn.Module) else each for each in constants)  # which may go
         key = function, named, shapes, wanted, given[0].device, in_tf32()
         with self._changing:
-            known, recording = key in self._kept, self._kept.pop(key, None)
+            known, recording = key in self._kept, self._kept.get(key)
             if known and recording is None:
                 with torch.inference_mode(False):
-                    recording = self._recording(partial(function, *constants), given, wanted)
+                    recording = self._made(partial(function, *constants), given, wanted)
+            if recording is None and len(self._kept) >= MOST:
+                self._forget()
             self._kept[key] = recording
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
         if recording is None:  # libraries choose their algorithms in a first call, which cannot be recorded
             return function(*constants, *given)
         with torch.inference_mode(False):
             return _Played.apply(recording, *given)  # type: ignore[return-value]
 
+    def _made(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> "Recording | None":
+        """A recording; None where memory is used up: the others are given back, and the next call tries again."""
+        if sum(each.bytes for each in self._kept.values() if each) > memory(given[0].device) / PART:
+            self._forget()
+        try:
+            return self._recording(function, given, wanted)
+        except RuntimeError as error:
+            self._forget()
+            if not out_of_memory(error):
+                raise
+        torch.cuda.empty_cache()  # in the midst of a recording torch does not give back what is unused
+        return None
+
     def _recording(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> "Recording":
         with torch.cuda.device(given[0].device):
-            if self._stream is None:
-                self._stream = torch.cuda.Stream()  # one for all: libraries keep a workspace for each
-            return _Graphs(function, given, wanted, self._stream)
+            self._reel = self._reel or _Reel()
+            return _Graphs(function, given, wanted, self._reel)
 
 
 class Recording(Protocol):
     """One function, for tensors of some shapes."""
 
     constant: tuple[bool, ...]  # which of its results have no gradients
+    bytes: int  # that it takes
 
     def play(self, given: tuple[Tensor, ...]) -> tuple[int, tuple[Tensor, ...]]:
         """The number of this play, and what the function gives."""
@@ -95,28 +116,51 @@ class Recording(Protocol):
         ...
 
 
+class _Reel:
+    """A stream, one for many recordings, since libraries keep a workspace for each, and all graphs recorded there.
+
+    They go together, when the last of these recordings goes: torch 2.12 and later give the workspace away with any of
+    them, though the others still write there (github.com/pytorch/pytorch/issues/193402).
+    """
+
+    def __init__(self) -> None:
+        self.stream, self._graphs = torch.cuda.Stream(), list[torch.cuda.CUDAGraph]()
+
+    def graph(self) -> torch.cuda.CUDAGraph:
+        self._graphs.append(torch.cuda.CUDAGraph())
+        return self._graphs[-1]
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """What is done inside is done on the stream, after all that came before and before all that comes after."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            torch.cuda.current_stream().wait_stream(self.stream)
+
+
 class _Graphs:
     """As two CUDA graphs, whose memory is their own."""
 
-    def __init__(
-        self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...], stream: torch.cuda.Stream
-    ) -> None:
+    def __init__(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...], reel: _Reel) -> None:
         self._given = tuple(t.detach().clone().requires_grad_(w) for t, w in zip(given, wanted, strict=True))
         self._wanted, self._plays, self._playing = wanted, 0, Lock()
-        self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        self._reel, self._forward, self._backward = reel, reel.graph(), reel.graph()
         self._gradients: tuple[Tensor | None, ...] = ()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), torch.set_grad_enabled(any(wanted)):
+        with reel.here(), torch.set_grad_enabled(any(wanted)):
             if any(wanted):  # the first call need not have been derived from
                 found = function(*self._given)
                 self._derived(found, tuple(map(torch.zeros_like, found)))
+            before = torch.cuda.memory_reserved()
             with _recorded(self._forward):
                 found = function(*self._given)
             self._slopes = tuple(map(torch.zeros_like, found))
             if any(wanted):
                 with _recorded(self._backward, self._forward.pool()):
                     self._gradients = self._derived(found, self._slopes)
-        torch.cuda.current_stream().wait_stream(stream)
+            self.bytes = torch.cuda.memory_reserved() - before
         self.constant = tuple(not f.requires_grad for f in found)
         self._found = tuple(f.detach() for f in found)
 
