@@ -2,6 +2,7 @@
 
 import gc
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
@@ -320,6 +321,21 @@ def test_graphs_of_one_stream_go_together(monkeypatch):
     assert len(alive) == 6, "the last of them can still be derived from"
     found.clear()
     assert not alive
+
+
+def test_one_thread_at_a_time_records():
+    one: Any = Film(spoilt=False)
+    other: Any = Film(spoilt=False)
+
+    def record():
+        with recordings._recorded(other):
+            pass
+
+    with ThreadPoolExecutor(1) as threads:
+        with recordings._recorded(one):
+            recording = threads.submit(record)
+            assert not wait([recording], timeout=0.1).done
+        recording.result(timeout=5)
 
 
 def test_garbage_stays_where_it_is_while_something_is_recorded():

@@ -23,6 +23,7 @@ from draggan.stylegan2.shortage import out_of_memory
 from draggan.stylegan2.slopes import derived
 
 RECORDED_ON = ("cuda",)  # types of devices
+RECORDING = Lock()  # one at a time in a process, says torch
 MOST = 48  # recordings that are kept of a network; beyond, all are made anew
 PART = 4  # of a device's memory, one in so many: with more than that of it in recordings, likewise
 
@@ -119,7 +120,7 @@ class Recording(Protocol):
 class _Reel:
     """A stream, one for many recordings, since libraries keep a workspace for each, and all graphs recorded there.
 
-    They go together, when the last of these recordings goes: torch 2.12 and later give the workspace away with any of
+    They go together, when the last of these recordings goes: torch 2.12 to 2.14 give the workspace away with any of
     them, though the others still write there (github.com/pytorch/pytorch/issues/193402).
     """
 
@@ -190,8 +191,8 @@ class _Graphs:
 
 @contextmanager
 def _recorded(graph: torch.cuda.CUDAGraph, pool: Any = None) -> Iterator[None]:
-    """What is done inside goes into a graph instead. Other threads may go on as they like."""
-    with _uncollected():
+    """What is done inside goes into a graph instead. Other threads may go on as they like, but for recording too."""
+    with RECORDING, _uncollected():
         graph.capture_begin(pool, capture_error_mode="thread_local")
         try:
             yield
