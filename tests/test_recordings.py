@@ -8,7 +8,7 @@ from copy import deepcopy
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import pytest
 import torch
@@ -281,10 +281,15 @@ def test_a_recording_for_which_there_is_no_memory_is_made_when_the_others_are_go
     for _ in range(2):
         traced.recordings.run(_doubled_and_squared, (3.0,), x)
     traced.recordings.run(_doubled_and_squared, (3.0,), y)
+    gone = tiny_generator(16)
+    gone.dragging_in(torch.bfloat16)  # each holds the other
+    garbage = ref(gone)
+    del gone
     with monkeypatch.context() as full:
         full.setattr(traced.recordings, "_recording", _used_up)
         assert traced.recordings.run(_doubled_and_squared, (3.0,), y)[0].tolist() == [6.0] * 3
     assert list(traced.recordings._kept.values()) == [None], "the one to be made"
+    assert garbage() is None
     assert traced.recordings.run(_doubled_and_squared, (3.0,), y)[0].tolist() == [6.0] * 3
     assert len(traced.recordings.recorded) == 2
 

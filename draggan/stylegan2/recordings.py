@@ -93,6 +93,7 @@ class Recordings:
             self._forget()
             if not out_of_memory(error):
                 raise
+        gc.collect()  # networks that are gone
         torch.cuda.empty_cache()  # in the midst of a recording torch does not give back what is unused
         return None
 
