@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -412,6 +413,16 @@ def test_the_cache_uses_what_is_in_memory_where_the_file_has_gone_and_downloads_
     cache.load(write_generator(tmp_path, 1), "cpu")
     with pytest.raises(FileNotFoundError, match="choose the model again"):
         cache.load(CAT, "cpu")
+
+
+def test_a_model_that_is_put_away_has_given_its_memory_back_when_another_is_loaded(tmp_path, monkeypatch):
+    cache, load, there = ModelCache(keep=1), models.load, []
+    model = cache.load(write_generator(tmp_path, 0), "cpu")
+    model.dragging_in(torch.bfloat16)  # each holds the other
+    model = weakref.ref(model)
+    monkeypatch.setattr(models, "load", lambda *given: there.append(model()) or load(*given))
+    cache.load(write_generator(tmp_path, 1), "cpu")
+    assert there == [None]
 
 
 def test_the_cache_reads_a_file_once_for_its_sha_256_and_knows_those_of_the_last_files(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The generators in memory: each loaded once, the most recently used kept. Knows nothing of pages."""
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -66,10 +67,13 @@ class ModelCache:
             mine = key not in self._models
             future = self._models.setdefault(key, Future())
             self._models.move_to_end(key)
-            while len(self._models) > self._keep:
+            full = len(self._models) > self._keep
+            if full:
                 self._models.popitem(last=False)
             self._last[name, target] = key
             self._last = {asked: found for asked, found in self._last.items() if found in self._models}
+        if full:
+            gc.collect()  # networks that were dragged with a mask or in another precision hold themselves
         if mine:
             try:
                 future.set_result(models.load(key[0], target, self._folder, self._precision))
