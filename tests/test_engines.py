@@ -37,14 +37,15 @@ def test_every_engine_drags_and_goes_on(name):
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_a_first_drag_works_whatever_the_caller_does_with_gradients(name, context):
-    engine, pairs = engine_of(name), [DragPair(Point(20, 20), Point(50, 30))]
+    engine, pairs, mask = engine_of(name), [DragPair(Point(20, 20), Point(50, 30))], torch.ones(64, 64)
+    mask[:, 55:] = 0
     latent, settings = tiny_generator(64).latent(1), engine.settings(max_steps=3)
-    *_, expected = drag(tiny_generator(64), latent, pairs, None, settings)
+    *_, expected = drag(tiny_generator(64), latent, pairs, mask, settings)
     generator = tiny_generator(64)
     with context():
-        *_, step = drag(generator, latent, pairs, None, settings)
+        *_, step = drag(generator, latent, pairs, mask, settings)
     assert torch.equal(step.latent, expected.latent)
-    *_, again = drag(generator, latent, pairs, None, settings)
+    *_, again = drag(generator, latent, pairs, mask, settings)
     assert torch.equal(again.latent, expected.latent)
 
 
