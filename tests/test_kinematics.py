@@ -187,6 +187,21 @@ def test_a_handle_that_nothing_opposes_is_at_the_limit_or_lost(monkeypatch, unli
     assert step.stuck == (reason,)
 
 
+def test_a_handle_that_its_surroundings_hold_in_one_direction_alone_is_dragged_too(monkeypatch):
+    """On a straight edge, along which all looks the same."""
+    motion = kinematics.motion
+    monkeypatch.setattr(kinematics, "motion", lambda *given: (motion(*given)[0], torch.zeros(1)))
+    generator = tiny_generator(64)
+    first, *_, last = drag(generator, generator.latent(1), pairs_of((20, 20, 50, 30)), config=FEW)
+    assert last.loss < first.loss
+
+
+def test_a_handle_with_less_than_a_stride_to_go_is_looked_for_no_farther():
+    generator, config = tiny_generator(64), KinematicConfig(max_steps=1, stride=0.25)
+    first, last = drag(generator, generator.latent(1), pairs_of((20, 20, 24, 22)), config=config)
+    assert last.distances[0] < first.distances[0]
+
+
 def test_the_mask_holds_the_rest_of_the_picture(plush):
     latent = plush.latent(3, 0.7)
     mask = torch.zeros(256, 256)
