@@ -215,6 +215,10 @@ def test_edits_of_ones_own_picture_are_compared_to_it(network, photo):
     assert seen["original"] == {"url": data_url("image/jpeg", encode(mine, lossless=False)), "view": marks["start"]}
     assert seen["image"]["view"] == marks["view"] != marks["start"], "the reconstruction is another picture"
     assert keep.copied(session, asked)["copied"]["url"] == data_url("image/png", encode(mine, lossless=True))
+    now = base64.b64decode(keep.copied(session, SimpleNamespace(original=False))["copied"]["url"].partition(",")[2])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(now))), network.picture(session)), (
+        "not what was there before"
+    )
     both = np.asarray(Image.open(io.BytesIO(unpacked(keep.both(session, False))[1])))
     assert np.array_equal(both, side_by_side(mine, network.picture(session)))
 
