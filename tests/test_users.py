@@ -75,6 +75,28 @@ def test_a_tab_that_waits_hears_what_is_new_and_one_that_is_not_here_is_not_wait
     asyncio.run(run())
 
 
+def test_a_tab_that_comes_to_a_free_place_has_it_at_once(monkeypatch):
+    """Whoever waits for one is looked after less often."""
+    places, slept = Places(1), []
+    here = visits.Visits(places, SimpleNamespace())
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:
+            for tab in "ab":
+                places.enter(tab)
+        else:
+            places.leave("a")
+
+    monkeypatch.setattr(visits, "asyncio", SimpleNamespace(sleep=sleep))
+
+    async def run() -> None:
+        assert [answer async for answer in here.arrive(SimpleNamespace(session_hash="b"))]
+
+    asyncio.run(run())
+    assert slept == [visits.ENTER_SECONDS, visits.WAIT_SECONDS]
+
+
 def test_only_a_tab_with_a_place_gets_a_picture():
     page, here = serve(tiny_generator(64), 17952, max_users=1)
 
