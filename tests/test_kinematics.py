@@ -182,9 +182,11 @@ def test_handles_that_want_opposite_things_oppose_each_other(plush):
 @pytest.mark.parametrize(("unlike", "reason"), [(math.inf, "limit"), (-1, "lost")])
 def test_a_handle_that_nothing_opposes_is_at_the_limit_or_lost(monkeypatch, unlike, reason):
     monkeypatch.setattr(kinematics, "LOST", unlike)
-    generator = tiny_generator(64)
-    *_, step = drag(generator, generator.latent(1), pairs_of((20, 20, 50, 30)))
-    assert step.stuck == (reason,)
+    generator, mask = tiny_generator(64), torch.ones(64, 64)
+    mask[60:, 60:] = 0  # far from all that moves
+    for given in (None, mask):
+        *_, step = drag(generator, generator.latent(1), pairs_of((20, 20, 50, 30)), given)
+        assert step.stuck == (reason,)
 
 
 def test_a_handle_that_its_surroundings_hold_in_one_direction_alone_is_dragged_too(monkeypatch):
