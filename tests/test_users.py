@@ -411,6 +411,7 @@ def test_who_drags_beside_others_is_told_and_a_closed_tab_stops_its_drag(address
 def test_what_a_tab_had_is_put_away_when_it_has_gone(monkeypatch):
     monkeypatch.setattr(visits, "GONE_SECONDS", 1)
     monkeypatch.setattr(visits, "STAY_SECONDS", 0.2)
+    monkeypatch.setattr(visits, "UNHEARD", 10**6)  # whose stream was open is missed at the next sign of life
     page, here = serve(tiny_generator(64), 17945, max_users=5)
 
     def kept():
