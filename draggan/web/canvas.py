@@ -259,7 +259,7 @@ def _sent(what: dict[str, Any]) -> dict[str, Any]:
 
 def _view(latent: Tensor) -> int:
     """A number that belongs to the picture of a latent."""
-    return zlib.crc32(latent.cpu().contiguous().numpy().tobytes())
+    return zlib.crc32(latent.numpy().tobytes())
 
 
 def _original(session: Session) -> int:
