@@ -579,6 +579,13 @@ def test_a_browser_keeps_a_long_way_in_few_frames(do, network, tmp_path, monkeyp
         list(Keep(network).video(session.undo(), False))
 
 
+def test_one_step_is_a_way_to_show(do, network, monkeypatch):
+    monkeypatch.setattr("draggan.web.keep.encode_video", lambda *_: b"film")
+    begun = clicked(do, drawn(do), (5, 6), (40, 30))
+    *_, (session, *_) = do.dragging.drag(begun, TAB, "draggan", 0.02, 1, *SETTINGS[3:])
+    assert taken(last(Keep(network).video(session, False))) == b"film"
+
+
 def kept_and_back(do, network, session, path):
     path.write_bytes(base64.b64decode(Keep(network).safe(session, event("safe", details=None))["kept"]["session"]))
     return last(do.start("tiny", 3, 0.7, 0, [str(path)], 1))[SESSION]
