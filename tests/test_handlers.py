@@ -530,6 +530,19 @@ def test_the_model_of_what_a_browser_kept_is_downloaded(do, network, tmp_path, m
     assert come == ["far", "mine.pkl", "far"]
 
 
+def test_a_session_is_opened_with_its_model(do, tmp_path, monkeypatch):
+    monkeypatch.setattr("draggan.web.handlers.available_models", lambda: ("far",))
+    *_, (_, _, far, *_) = do.choose(drawn(do), "far", 4, 0.7)
+    project.save(tmp_path / "a.draggan", Project(far, ""))
+    answers = do.open_session(drawn(do), str(tmp_path / "a.draggan"))
+    *coming, (opened, *_) = (answer[len(SETTINGS) + SESSION :] for answer in answers)
+    said = ["Loading a.draggan ...", "Downloading far: 25 % / 4 MB. Stop keeps what has come.", "Checking far ..."]
+    assert [spoken(canvas) for _, canvas, *_ in coming] == said
+    assert all(session.busy and session.model == "tiny" for session, *_ in coming)
+    assert {canvas["marks"]["phase"] for _, canvas, *_ in coming} == {"loading"}, "nothing is set on it meanwhile"
+    assert (opened.model, opened.seed) == ("far", 4)
+
+
 def test_each_model_that_is_shown_is_rehearsed(do, network, tmp_path, monkeypatch):
     session, path, rehearsed = drawn(do), tmp_path / "kept.draggan", []
     monkeypatch.setattr(network, "rehearse", rehearsed.append)
