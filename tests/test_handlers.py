@@ -468,12 +468,17 @@ def test_stop_while_a_model_comes_goes_back(do):
     assert canvas["marks"]["phase"] == "ready"
 
 
-def test_a_sent_file_joins_the_menu(do):
+def test_a_sent_file_joins_the_menu(do, tmp_path, warned):
     (loading, *_), (menu, _, _, _, session, *_) = do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7, None, 0)
+    assert warned == []
     assert loading == gr.skip()
     assert menu["value"] == "/tmp/x/mine.pkl"
     assert menu["choices"][-1] == ("mine.pkl", "/tmp/x/mine.pkl")
     assert session.model == "/tmp/x/mine.pkl"
+    (tmp_path / "kept.draggan").write_bytes(b"nonsense")
+    kept = [str(tmp_path / "kept.draggan")]
+    assert last(do.open_file(drawn(do), "/tmp/x/mine.pkl", 4, 0.7, kept, 1))[SESSION].model == "/tmp/x/mine.pkl"
+    assert "kept.draggan is not a session" in warned[0]
 
 
 def with_file(do, path):
