@@ -1137,6 +1137,7 @@ def test_what_comes_back_is_not_kept_twice(do, tmp_path):
 
 def test_before_and_picture(do, network):
     picture = do.look(drawn(do), event("look", original=True))
+    assert "original" not in do.look(drawn(do), event("look", original=False)), "it is drawn where it is asked for"
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["original"]["url"].partition(",")[2]))))
     expected = to_picture(network.generator("tiny").render(network.generator("tiny").latent(3, 0.7)))
     assert np.abs(shown.astype(int) - expected).mean() < 8
