@@ -576,6 +576,25 @@ def test_what_could_not_be_sent_is_told(do):
     assert canvas["refused"]["text"] in CHINESE
 
 
+def test_what_nobody_expected_of_what_a_browser_kept_is_in_the_log(do, tmp_path, monkeypatch, capsys):
+    (tmp_path / "kept.draggan").touch()
+    monkeypatch.setattr("draggan.web.handlers.load", lambda _: {}["kept"])
+    _, canvas = last(do.start("tiny", 3, 0.7, 0, [str(tmp_path / "kept.draggan")], 1))[SESSION : SESSION + 2]
+    assert "the server's log says more" in canvas["refused"]["values"]["why"]
+    assert "KeyError: 'kept'" in capsys.readouterr().err
+
+
+def test_a_picture_of_ones_own_whose_details_are_lost_comes_back_without_them(do, network, tmp_path, warned):
+    photo, path = Photo(Crop(32, 32, 64), np.full((64, 64, 3), 9, np.uint8)), tmp_path / "kept.draggan"
+    own = replace(drawn(do), photo=photo)
+    path.write_bytes(base64.b64decode(Keep(network).safe(own, event("safe", details=None))["kept"]["session"]))
+    for parts, lost in ((1, False), (2, True)):
+        _, seed, psi, _, session, *_ = last(do.start("tiny", 3, 0.7, 0, [str(path)], parts))
+        assert np.array_equal(session.photo.shown, photo.shown)
+        assert (seed, psi) == (gr.skip(), gr.skip()), "it was drawn from none"
+        assert any("lost the details of your picture" in said for said in warned) is lost
+
+
 def test_what_a_browser_keeps_of_a_drag_that_runs_is_as_if_it_was_stopped(do, network, tmp_path):
     running = do.dragging.drag(clicked(do, drawn(do), (5, 6), (40, 30)), TAB, *SETTINGS)
     *_, (dragging, *_) = (next(running) for _ in range(2))
