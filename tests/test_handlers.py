@@ -916,6 +916,7 @@ def test_bad_input_is_told_and_loses_nothing(do, warned):
         (lambda: list(do.style(session, None, 0.7, 0)), "Seed"),
         (lambda: list(do.choose(session, "far", None, 0.7)), "Seed"),
         (lambda: Starts(do._network).seeds(session, None, 0), "Truncation psi"),
+        (lambda: list(do.example(session, (Start(1),), event("", index=0), TAB, None, 0, *SETTINGS)), "Truncation psi"),
     ):
         with pytest.raises(gr.Error, match=f"{name} is empty: give it a value"):
             call()
