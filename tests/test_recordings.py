@@ -267,13 +267,15 @@ def test_an_error_in_the_midst_of_a_recording_is_told_as_what_it_is():
 
 def test_recordings_take_a_part_of_a_devices_memory(traced, monkeypatch):
     monkeypatch.setattr(recordings, "memory", lambda device: 400)
-    kept = []
+    kept, given_back = [], []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(recordings.RECORDING.locked()))
     for size in (1, 2, 3, 4, 5):
         for _ in range(3):
             (found, _) = traced.recordings.run(_doubled_and_squared, (3.0,), torch.ones(size))
             assert found.tolist() == [6.0] * size
         kept.append(len(traced.recordings._kept))
     assert kept == [1, 2, 3, 1, 2], "100 bytes, and one more"
+    assert given_back == [True], "and not while another thread records"
 
 
 def test_a_recording_for_which_there_is_no_memory_is_made_when_the_others_are_gone(traced, monkeypatch):

@@ -87,6 +87,7 @@ class Recordings:
         """A recording; None where memory is used up: the others are given back, and the next call tries again."""
         if sum(each.bytes for each in self._kept.values() if each) > memory(given[0].device) / PART:
             self._forget()
+            _give_back()
         try:
             return self._recording(function, given, wanted)
         except RuntimeError as error:
@@ -94,7 +95,7 @@ class Recordings:
             if not out_of_memory(error):
                 raise
         gc.collect()  # networks that are gone
-        torch.cuda.empty_cache()  # in the midst of a recording torch does not give back what is unused
+        _give_back()
         return None
 
     def _recording(self, function: Function, given: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> "Recording":
@@ -188,6 +189,12 @@ class _Graphs:
     def _derived(self, found: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """The gradients by what is given. They can be had again: the recording is played more than once."""
         return derived(found, slopes, tuple(t for t in self._given if t.requires_grad), allow_unused=True)
+
+
+def _give_back() -> None:
+    """The memory of graphs that are gone, which no others can use. Left to itself torch keeps it as long as it can."""
+    with RECORDING:
+        torch.cuda.empty_cache()
 
 
 @contextmanager
