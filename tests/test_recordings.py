@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet, ref
@@ -265,19 +266,6 @@ def test_an_error_in_the_midst_of_a_recording_is_told_as_what_it_is():
         pass
 
 
-def test_recordings_take_a_part_of_a_devices_memory(traced, monkeypatch):
-    monkeypatch.setattr(recordings, "memory", lambda device: 400)
-    kept, given_back = [], []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(recordings.RECORDING.locked()))
-    for size in (1, 2, 3, 4, 5):
-        for _ in range(3):
-            (found, _) = traced.recordings.run(_doubled_and_squared, (3.0,), torch.ones(size))
-            assert found.tolist() == [6.0] * size
-        kept.append(len(traced.recordings._kept))
-    assert kept == [1, 2, 3, 1, 2], "100 bytes, and one more"
-    assert given_back == [True], "and not while another thread records"
-
-
 def test_a_recording_for_which_there_is_no_memory_is_made_when_the_others_are_gone(traced, monkeypatch):
     x, y = torch.ones(2), torch.ones(3)
     for _ in range(2):
@@ -300,8 +288,9 @@ def _used_up(*_):
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_graphs_of_one_stream_go_together(monkeypatch):
-    """torch frees the workspace that all of them write to with any of them."""
+@pytest.fixture
+def graphs(monkeypatch):
+    """All graphs that there are, of recordings of 40 bytes as a GPU has them, in which nothing is."""
     alive = WeakSet()
 
     class Graph(Film):
@@ -318,16 +307,52 @@ def test_graphs_of_one_stream_go_together(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, lambda: SimpleNamespace(wait_stream=lambda other: None))
     for name in ("stream", "device"):
         monkeypatch.setattr(torch.cuda, name, nullcontext)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", count(0, 40).__next__)
+    return alive
+
+
+def test_graphs_of_one_stream_go_together(graphs):
+    """torch frees the workspace that all of them write to with any of them."""
     played = Recordings()
     given = [torch.ones(size, requires_grad=True) for size in (1, 2, 3)]
     found = [played.run(_doubled_and_squared, (3.0,), x) for x in given * 2]
-    assert len(alive) == 6
+    assert len(graphs) == 6
     played.clear()
     del found[:-1]
-    assert len(alive) == 6, "the last of them can still be derived from"
+    assert len(graphs) == 6, "the last of them can still be derived from"
     found.clear()
-    assert not alive
+    assert not graphs
+
+
+def test_recordings_take_a_part_of_a_devices_memory(graphs, monkeypatch):
+    monkeypatch.setattr(recordings, "memory", lambda device: 400)
+    kept, given_back, played = [], [], Recordings()
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(recordings.RECORDING.locked()))
+    for size in (1, 2, 3, 4, 5):
+        for _ in range(3):
+            (found, _) = played.run(_doubled_and_squared, (3.0,), torch.ones(size))
+            assert found.tolist() == [6.0] * size
+        kept.append(len(played._kept))
+    assert kept == [1, 2, 3, 1, 2], "100 bytes, and one more"
+    assert given_back == [True], "and not while another thread records"
+
+
+@pytest.mark.parametrize("most", [3, 48], ids=["in number", "in bytes"])
+def test_recordings_that_a_step_holds_give_their_memory_back_after_it(most, graphs, monkeypatch):
+    monkeypatch.setattr(recordings, "memory", lambda device: 400)
+    monkeypatch.setattr(recordings, "MOST", most)
+    played, left = Recordings(), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(len(graphs)))
+    given = [torch.ones(size, requires_grad=True) for size in (1, 2, 3)]
+    found = [played.run(_doubled_and_squared, (3.0,), x) for x in given * 2][-1:]
+    for _ in range(2):
+        played.run(_doubled_and_squared, (3.0,), torch.ones(4))
+    assert len(graphs) == 8, "those of the last recording, too, since its results are there"
+    assert not left
+    found.clear()
+    for _ in range(2):
+        played.run(_doubled_and_squared, (3.0,), torch.ones(5))
+    assert left == [2]
 
 
 def test_one_thread_at_a_time_records():

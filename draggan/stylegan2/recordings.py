@@ -47,6 +47,7 @@ class Recordings:
         self._kept: dict[Hashable, Recording | None] = {}  # None: met once
         self._changing = Lock()
         self._reel: _Reel | None = None  # of those that are kept
+        self._gone: list[ref[_Reel]] = []  # of others, whose memory is still to be given back
 
     def __reduce__(self) -> tuple:
         return Recordings, ()  # a copy of the network has tensors of its own
@@ -56,6 +57,8 @@ class Recordings:
             self._forget()
 
     def _forget(self) -> None:
+        if self._reel:
+            self._gone.append(ref(self._reel))
         self._kept, self._reel = {}, None
 
     def run(self, function: Function, constants: tuple[Hashable, ...], *given: Tensor) -> tuple[Tensor, ...]:
@@ -87,6 +90,9 @@ class Recordings:
         """A recording; None where memory is used up: the others are given back, and the next call tries again."""
         if sum(each.bytes for each in self._kept.values() if each) > memory(given[0].device) / PART:
             self._forget()
+        held = [each for each in self._gone if each()]  # by a step that is still to be derived from
+        if len(held) < len(self._gone):
+            self._gone = held
             _give_back()
         try:
             return self._recording(function, given, wanted)
