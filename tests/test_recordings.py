@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet, ref
@@ -322,6 +322,13 @@ def test_graphs_of_one_stream_go_together(graphs):
     assert len(graphs) == 6, "the last of them can still be derived from"
     found.clear()
     assert not graphs
+
+
+def test_no_recordings_share_a_stream_with_others_that_are_kept(graphs, monkeypatch):
+    streams = cycle([torch.cuda.Stream() for _ in range(recordings.STREAMS)])
+    monkeypatch.setattr(torch.cuda, "Stream", streams.__next__)
+    one = recordings._Reel()
+    assert all(recordings._Reel().stream is not one.stream for _ in range(2 * recordings.STREAMS)), "torch has few"
 
 
 def test_recordings_take_a_part_of_a_devices_memory(graphs, monkeypatch):

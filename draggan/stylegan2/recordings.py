@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby
 from threading import Lock
 from typing import Any, Protocol
-from weakref import ref
+from weakref import WeakSet, ref
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from draggan.stylegan2.slopes import derived
 
 RECORDED_ON = ("cuda",)  # types of devices
 RECORDING = Lock()  # one at a time in a process, says torch
+REELS: WeakSet["_Reel"] = WeakSet()  # all that there are, each with a stream of its own as far as there are streams
+STREAMS = 32  # of a device: torch hands them out in turn
 MOST = 48  # recordings that are kept of a network; beyond, all are made anew
 PART = 4  # of a device's memory, one in so many: with more than that of it in recordings, likewise
 
@@ -133,7 +135,12 @@ class _Reel:
     """
 
     def __init__(self) -> None:
-        self.stream, self._graphs = torch.cuda.Stream(), list[torch.cuda.CUDAGraph]()
+        self._graphs = list[torch.cuda.CUDAGraph]()
+        with RECORDING:
+            taken = [reel.stream for reel in REELS]
+            some = (torch.cuda.Stream() for _ in range(STREAMS))
+            self.stream = next((stream for stream in some if stream not in taken), torch.cuda.Stream())
+            REELS.add(self)
 
     def graph(self) -> torch.cuda.CUDAGraph:
         self._graphs.append(torch.cuda.CUDAGraph())
