@@ -204,6 +204,18 @@ def test_another_number_of_drags_needs_no_recordings_of_its_own(traced):
     assert not [fact for fact in kept if isinstance(fact, torch.nn.Module)], "a network that nobody has goes"
 
 
+def test_drags_of_one_to_ten_handles_fit_into_what_is_kept(traced, monkeypatch):
+    """Else all is made anew again and again while one and the same network is dragged."""
+    monkeypatch.setattr(traced.recordings, "_made", lambda *given: None)
+    monkeypatch.setattr(traced.recordings, "_forget", lambda: pytest.fail("something was forgotten"))
+    pairs = [DragPair(Point(6 * i + 5, 20), Point(6 * i + 5, 40)) for i in range(10)]
+    for engine in ENGINES:
+        for mask in (None, upper_half()):
+            for many in range(1, 11):
+                settings = engine_of(engine).settings(max_steps=1)
+                deque(drag(traced, traced.latent(5), pairs[:many], mask, config=settings), maxlen=0)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_page_records_what_a_drag_of_one_handle_needs_before_anyone_drags(engine, traced):
     deque(_rehearsal(traced, "tiny"), maxlen=0)

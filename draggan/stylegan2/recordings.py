@@ -26,7 +26,7 @@ RECORDED_ON = ("cuda",)  # types of devices
 RECORDING = Lock()  # one at a time in a process, says torch
 REELS: WeakSet["_Reel"] = WeakSet()  # all that there are, each with a stream of its own as far as there are streams
 STREAMS = 32  # of a device: torch hands them out in turn
-MOST = 48  # recordings that are kept of a network; beyond, all are made anew
+MOST = 96  # recordings that are kept of a network; beyond, all are made anew
 PART = 4  # of a device's memory, one in so many: with more than that of it in recordings, likewise
 
 Function = Callable[..., tuple[Tensor, ...]]
