@@ -126,9 +126,11 @@ class Own:
                 best = coming
                 if enough.is_set():
                     break
+                if best.step.index % EVERY and not best.step.last:
+                    continue
                 if line.behind:
                     yield 9 * (gr.skip(),)
-                elif best.step.index % EVERY == 0 or best.step.last:
+                else:
                     image, near = self._network.drawn(best.image), self._network.run(best.psnr)
                     both, said = side_by_side(original, image), words.reconstructing(best.step, near)
                     seen = counted(_watched(busy, both, said), line)
