@@ -73,7 +73,7 @@ class Dragging:
                     if moved:
                         frames.shown()
                     status = words.status(session, self._drags.others)
-                    yield frames.sent(shown(session, frame, status, strip=not session.busy, repaint=repaint))
+                    yield counted(shown(session, frame, status, strip=not session.busy, repaint=repaint), frames.line)
                     repaint = False
                     if not session.busy:
                         break
@@ -110,7 +110,7 @@ class Dragging:
                             frame, last = encode(frames.preview(step), lossless=False), session
                     if frame or frames.silent():
                         frames.shown()
-                        yield frames.sent(shown(session, frame, words.status(session, self._drags.others)))
+                        yield counted(shown(session, frame, words.status(session, self._drags.others)), frames.line)
             yield kept(self._network, session.aimed(index, aim.at).stop())
         except Exception as error:
             yield shown(last.stop())
@@ -150,7 +150,7 @@ class _Frames:
         self._model, self._finest = session.model, max(session.image_size)
         self._resolutions = resolutions
         self._stepping, self._drawing = 0.0, 0.0  # seconds: of steps since the last picture, of a picture
-        self._line = line
+        self.line = line
         self._told = -math.inf
 
     def spend(self, seconds: float) -> None:
@@ -158,14 +158,14 @@ class _Frames:
         self._stepping += seconds
 
     def turn(self) -> bool:
-        return self.silent() if self._line.behind else time.monotonic() - self._told >= FRAME_SECONDS
+        return self.silent() if self.line.behind else time.monotonic() - self._told >= FRAME_SECONDS
 
     def silent(self) -> bool:
         """Whether nothing was said for so long that a tab that is gone would not be noticed."""
         return time.monotonic() - self._told > SILENT_SECONDS
 
     def due(self) -> bool:
-        return self._stepping >= 2 * self._drawing and not self._line.behind
+        return self._stepping >= 2 * self._drawing and not self.line.behind
 
     def draw(self, step: DragStep, resolution: int | None = None) -> np.ndarray:
         """The picture of a step, in full, or as a preview of a resolution."""
@@ -182,9 +182,6 @@ class _Frames:
         elif self._drawing < SLOW / 4 and resolution < self._finest:
             self._resolutions[self._model] = 2 * resolution
         return picture
-
-    def sent(self, answer: tuple) -> tuple:
-        return counted(answer, self._line)
 
     def shown(self) -> None:
         self._told = time.monotonic()
