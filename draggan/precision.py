@@ -12,8 +12,8 @@ import torch
 
 from draggan.require import require_choice
 from draggan.stylegan2.convolution import conv3x3
-from draggan.stylegan2.device import convolve_in_tf32, in_tf32
 from draggan.stylegan2.generator import Generator
+from draggan.stylegan2.tf32 import convolve_in_tf32, in_tf32
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
 DragPrecision = Literal["auto", "fp32", "bf16", "fp16"]  # what one drag may choose: tf32 is a switch of all

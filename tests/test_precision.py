@@ -13,7 +13,7 @@ import draggan
 from draggan import precision
 from draggan.engine.engines import ENGINES, drag
 from draggan.precision import for_drag, in_precision, precision_of
-from draggan.stylegan2.device import in_tf32
+from draggan.stylegan2.tf32 import in_tf32
 from tests.networks import tiny_generator
 
 PAIR = [draggan.DragPair(draggan.Point(20, 20), draggan.Point(50, 30))]

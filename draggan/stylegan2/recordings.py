@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from draggan.stylegan2.device import in_tf32
 from draggan.stylegan2.shortage import out_of_memory
 from draggan.stylegan2.slopes import derived
+from draggan.stylegan2.tf32 import in_tf32
 
 RECORDED_ON = ("cuda",)  # types of devices
 RECORDING = Lock()  # one at a time in a process, says torch
@@ -138,8 +138,8 @@ class _Reel:
         self._graphs = list[torch.cuda.CUDAGraph]()
         with RECORDING:
             taken = [reel.stream for reel in REELS]
-            some = (torch.cuda.Stream() for _ in range(STREAMS))
-            self.stream = next((stream for stream in some if stream not in taken), torch.cuda.Stream())
+            streams = [torch.cuda.Stream() for _ in range(STREAMS)]
+            self.stream = next((stream for stream in streams if stream not in taken), streams[0])
             REELS.add(self)
 
     def graph(self) -> torch.cuda.CUDAGraph:
