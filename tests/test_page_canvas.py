@@ -309,6 +309,7 @@ def test_space_drags_and_stops_and_escape_drops_a_waiting_handle(tab, hold):
     reached = tab.steps()
     tab.page.click("#drag")
     tab.wait_steps(reached)
+    tab.page.wait_for_function("document.activeElement === document.body")  # and not the button, which is disabled
     tab.page.keyboard.press("Space")
     expect(tab.status).to_contain_text("Stopped at step", timeout=20_000)
     tab.page.get_by_label("Seed").click()
